@@ -1,9 +1,127 @@
+"""The one hot path: patch sets in, probabilities out.
+
+A patch is a tent, not a cell: the grid is upsampled to the image bilinearly with aligned corners,
+so that patch (r, c) is brightest at one pixel, fades to nothing at its neighbours' centres, and all
+tents sum to 1. With N the set shown, b the baseline image and x the image, the network sees
+
+    x_N = b + sum over p in N of tent_p * (x - b)
+
+which is linear in N: one matrix product (B, patches) @ (patches, H*W) builds a whole batch.
+
+    scorer = MaskScorer(model, image, baseline, category=84)
+    scorer([(11, 30), (10, 30)])        # tensor of 2 probabilities of class 84
+    scorer([()])                        # the baseline alone
+
+Shitole et al., NeurIPS 2021, section 3; the tents are those of Qi, Khorram and Li (I-GOS), 2019.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
 import torch
+
+from utils import class_probabilities
+
+PatchSet = tuple[int, ...]              # ascending patch numbers, counted row by row from 0
+
+
 def tents(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """The weight of every patch at every pixel, (rows * columns, H * W) float32; each column sums to 1."""
     def axis(cells: int, pixels: int) -> torch.Tensor:          # (cells, pixels)
-        centres = torch.linspace(0, pixels - 1, cells, dtype=torch.float64) if cells > 1 else torch.zeros(1).double()
-        spacing = (pixels - 1) / (cells - 1) if cells > 1 else float("inf")
-        return (1 - (torch.arange(pixels) - centres[:, None]).abs() / spacing).clamp(min=0)
+        if cells == 1:
+            return torch.ones(1, pixels, dtype=torch.float64)
+        centres = torch.linspace(0, pixels - 1, cells, dtype=torch.float64)
+        distance = (torch.arange(pixels) - centres[:, None]).abs() * (cells - 1) / (pixels - 1)
+        return (1 - distance).clamp(min=0)
 
     rows, columns = axis(grid[0], size[0]), axis(grid[1], size[1])
     return torch.einsum("rh,cw->rchw", rows, columns).reshape(grid[0] * grid[1], -1).float()
+
+
+def compose(masks: torch.Tensor, basis: torch.Tensor, image: torch.Tensor, baseline: torch.Tensor) -> torch.Tensor:
+    """x_N for each row of masks: (B, patches) x (patches, H*W) -> (B, 3, H, W). 1 shows a patch, 0 hides it."""
+    weights = (masks @ basis).view(-1, 1, *image.shape[1:])     # (B, 1, H, W)
+    return torch.addcmul(baseline, weights, image - baseline)
+
+
+def canonical(patches: Iterable[int]) -> PatchSet:
+    """The one spelling of a patch set: ascending, without repeats."""
+    return tuple(sorted({int(p) for p in patches}))
+
+
+class MaskScorer:
+    """The probability of one class for any set of visible patches, each set scored once.
+
+    model: a module from (B, 3, H, W) to logits (B, classes), or (B, 1) for a sigmoid; already in eval
+        mode on the image's device.
+    image, baseline: (3, H, W), normalised as the model wants them.
+    batch_size: sets per forward pass, or "auto"; halved, and the batch tried again, whenever memory
+        runs out.
+    deadline: a time.monotonic() after which no further batch is begun: TimeoutError, with all that
+        was scored until then remembered.
+    on_scored: called with the number of sets after each batch (for a progress bar).
+
+    `asked` counts the sets asked for, `scored` those that the network saw. Raises ValueError for a patch
+    that the grid does not have, FloatingPointError where the network answers NaN, MemoryError where
+    not even one picture fits.
+    """
+
+    def __init__(self, model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
+                 grid: tuple[int, int] = (7, 7), batch_size: int | str = "auto", deadline: float | None = None,
+                 on_scored: Callable[[int], None] | None = None):
+        assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
+        self.model, self.image, self.baseline, self.category = model, image, baseline, category
+        self.basis = tents(grid, tuple(image.shape[1:])).to(image.device)       # (patches, H*W)
+        self.batch_size = auto_batch_size(image) if batch_size == "auto" else int(batch_size)
+        self.deadline, self.on_scored = deadline, on_scored
+        self.table: dict[PatchSet, float] = {}
+        self.asked = self.scored = 0
+
+    def __call__(self, patch_sets: Sequence[Iterable[int]]) -> torch.Tensor:
+        """-> (N,) float32 on the CPU, in the order asked."""
+        sets = [canonical(s) for s in patch_sets]
+        self.asked += len(sets)
+        new = list(dict.fromkeys(s for s in sets if s not in self.table))
+        while new:
+            batch, new = new[:self.batch_size], new[self.batch_size:]
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                raise TimeoutError
+            try:
+                scores = self._score(batch)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise MemoryError("out of memory on a single picture") from error
+                self.batch_size, new = len(batch) // 2, batch + new
+                continue
+            self.table.update(zip(batch, scores))
+            self.scored += len(batch)
+            if self.on_scored:
+                self.on_scored(len(batch))
+        return torch.tensor([self.table[s] for s in sets], dtype=torch.float32)
+
+    @torch.inference_mode()
+    def _score(self, batch: list[PatchSet]) -> list[float]:
+        masks = torch.zeros(len(batch), len(self.basis))                        # (B, patches)
+        for row, patches in zip(masks, batch):
+            if patches and not 0 <= patches[0] <= patches[-1] < len(row):
+                raise ValueError(f"patch set {patches} has a patch outside 0..{len(row) - 1}")
+            row[list(patches)] = 1
+        pictures = compose(masks.to(self.image.device), self.basis, self.image, self.baseline)
+        scores = class_probabilities(self.model(pictures))[:, self.category].cpu()
+        if not scores.isfinite().all():
+            raise FloatingPointError("the model answers NaN")
+        return scores.tolist()
+
+
+def auto_batch_size(image: torch.Tensor) -> int:
+    """Pictures per forward pass: enough to keep the device busy, few enough to stay in cache or memory."""
+    at_224 = {"cuda": 256, "mps": 64}.get(image.device.type, 32)
+    return max(1, at_224 * 224 * 224 // (image.shape[1] * image.shape[2]))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch ran out of memory; on the CPU it says so only in the text of a RuntimeError."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "not enough memory"))

@@ -1,2 +1,305 @@
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Models, labels, images, devices and files: what every script needs and no method is about.
+
+Whatever a user gave that cannot be used raises UserError, whose text is one line that names it.
+"""
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import urllib.error
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+
+PROJECT = Path(__file__).resolve().parent
+BUNDLED = "birds"                       # the bundled model's name; the architecture and files behind it:
+BUNDLED_ARCHITECTURE = "shufflenet_v2_x1_0"
+BUNDLED_WEIGHTS, BUNDLED_LABELS = PROJECT / "Models/birds.safetensors", PROJECT / "Models/birds_labels.txt"
+IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+class UserError(Exception):
+    """Something the user gave that cannot be used; str() is one line that names it."""
+
+
+# ---------------------------------------------------------------- images
+
+def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[Path]]:
+    """The folder that result names are relative to, and the images at or below path, sorted.
+
+    leave_out: a folder not to look into (the results, where they lie among the images).
+    Raises UserError where there is no such path, or no image in it.
+    """
+    if path.is_file():
+        return path.parent, [path]
+    if not path.is_dir():
+        raise UserError(f"--images {path}: no such file or folder")
+    skip = leave_out.resolve() if leave_out else None
+    found = []
+    for folder, subfolders, files in os.walk(path):
+        subfolders[:] = [s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip]
+        found += [Path(folder) / f for f in files if f.lower().endswith(IMAGE_ENDINGS) and not f.startswith(".")]
+    if not found:
+        raise UserError(f"--images {path}: no image in it ({' '.join(IMAGE_ENDINGS)})")
+    return path, sorted(found)
+
+
+def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB, resized straight to size (H, W) as the reference does.
+
+    Turned upright by its EXIF tag; 16-bit is scaled to 8; transparent pixels become white.
+    Raises ValueError, one line, where the file is missing, no image, or cut off.
+    """
+    try:
+        with Image.open(path) as file:
+            file.load()
+            picture = ImageOps.exif_transpose(file)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:   # Pillow's ways to say no
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error).splitlines()[0]
+        raise ValueError(f"cannot read it: {reason}") from None
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture, dtype=np.float64)
+        top = 65535 if values.max(initial=0) > 255 else 255
+        picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# ---------------------------------------------------------------- device
+
+def choose_device(name: str) -> torch.device:
+    """"auto" takes CUDA, then Apple's MPS, then the CPU. Raises UserError where the named one is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, usable in there.items() if usable)
+    if not there[name]:
+        raise UserError(f"--device {name}: PyTorch finds no such device here")
+    # TensorFloat-32 keeps 10 bits of mantissa: results would depend on the batch they fall into.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device(name)
+
+
+# ---------------------------------------------------------------- models
+
+@dataclass
+class Network:
+    """A classifier ready to be asked: in eval mode, frozen, on its device."""
+    module: torch.nn.Module
+    name: str
+    weights_sha256: str
+    labels: list[str]
+    size: tuple[int, int]                   # H, W of its input
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: torch.device
+
+    @property
+    def classes(self) -> int:
+        return len(self.labels)
+
+    def prepare(self, image: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 RGB -> (3, H, W) float32, normalised, on the device."""
+        x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
+        return ((x - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)).to(self.device)
+
+
+def class_probabilities(output: torch.Tensor) -> torch.Tensor:
+    """Logits (B, C) -> probabilities (B, C), float32; a single logit (B, 1) is a sigmoid of two classes."""
+    if output.shape[1] == 1:
+        positive = output.float().sigmoid()
+        return torch.cat([1 - positive, positive], dim=1)
+    return output.float().softmax(dim=1)
+
+
+def load_network(name: str, weights: Path | None, labels: Path | None, device: torch.device) -> Network:
+    """Build a network and load its weights.
+
+    name: the bundled "birds", a torchvision classifier, or FILE.py:function, a function without
+    arguments that returns a module; such a module may have input_size, mean and std attributes.
+    weights: a state_dict (.pth, .safetensors), loaded strictly; None: the bundled or torchvision's own.
+    Raises UserError.
+    """
+    size, mean, std, module, pretrained = 224, IMAGENET_MEAN, IMAGENET_STD, None, None
+    architecture = BUNDLED_ARCHITECTURE if name == BUNDLED else name
+    if name == BUNDLED:
+        weights, labels = weights or BUNDLED_WEIGHTS, labels or BUNDLED_LABELS
+    state = _read_weights(weights) if weights else None
+    if ".py:" in architecture:
+        module = _user_module(architecture)
+        size, mean, std = (getattr(module, a, d) for a, d in (("input_size", size), ("mean", mean), ("std", std)))
+    else:
+        pretrained = _torchvision_weights(architecture)
+        preset = pretrained.transforms()
+        size, mean, std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
+        module = _torchvision_module(architecture, state) if state else _download(architecture, pretrained)
+    if state:
+        _load_strictly(module, state, weights)
+    module = module.eval().requires_grad_(False).to(device)
+    source = weights or (Path(torch.hub.get_dir()) / "checkpoints" / Path(pretrained.url).name if pretrained else None)
+    sha256 = file_sha256(source) if source else _state_sha256(module)
+    classes = _count_classes(module, name, size, device)
+    return Network(module, name, sha256, read_labels(labels, classes), (size, size), mean, std, device)
+
+
+def _user_module(reference: str) -> torch.nn.Module:
+    path, _, function = reference.rpartition(":")
+    if not Path(path).is_file():
+        raise UserError(f"--model {reference}: no such file: {path}")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    try:
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        module = getattr(loaded, function)()
+    except Exception as error:              # the user's code may fail in any way; it is named, not traced
+        raise UserError(f"--model {reference}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise UserError(f"--model {reference}: {function}() returned a {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+def _torchvision_weights(name: str):
+    """The entry of torchvision's weights to use: the paper's first edition where there is one.
+
+    The second editions are trained with label smoothing and mixing, and are sure of little.
+    """
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        near = difflib.get_close_matches(name.lower(), known + [BUNDLED], n=1, cutoff=0)[0]
+        raise UserError(f"--model {name}: not a torchvision classifier; the nearest name is {near}")
+    entries = torchvision.models.get_model_weights(name)
+    return getattr(entries, "IMAGENET1K_V1", entries.DEFAULT)
+
+
+def _torchvision_module(name: str, state: dict | None = None) -> torch.nn.Module:
+    """An untrained torchvision network; with as many classes as the state_dict's last layer, if that tells."""
+    options = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    module = torchvision.models.get_model(name, weights=None, **options)
+    last, value = list(module.state_dict().items())[-1]
+    if state and last in state and state[last].dim() == value.dim() and len(state[last]) != len(value):
+        module = torchvision.models.get_model(name, weights=None, num_classes=len(state[last]), **options)
+    return module
+
+
+def _download(name: str, entry) -> torch.nn.Module:
+    try:
+        return torchvision.models.get_model(name, weights=entry)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        folder, file = Path(torch.hub.get_dir()) / "checkpoints", Path(entry.url).name
+        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
+        raise UserError(f"--model {name}: cannot download {file} ({reason}); put that file into {folder}, "
+                        f"or pass a state_dict with --weights FILE") from error
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise UserError(f"--weights {path}: no such file")
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:              # a damaged file fails in many ways, each of them "cannot read"
+        raise UserError(f"--weights {path}: not a readable state_dict ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise UserError(f"--weights {path}: not a state_dict, that is names and tensors alone")
+    return state
+
+
+def _load_strictly(module: torch.nn.Module, state: dict, path: Path) -> None:
+    wanted = module.state_dict()
+    for key, value in wanted.items():
+        if key not in state:
+            raise UserError(f"--weights {path}: of another architecture: {key} is missing")
+        if state[key].shape != value.shape:
+            raise UserError(f"--weights {path}: of another architecture: {key} is {tuple(state[key].shape)}, "
+                            f"the model's is {tuple(value.shape)}")
+    extra = next((key for key in state if key not in wanted), None)
+    if extra:
+        raise UserError(f"--weights {path}: of another architecture: the model has no {extra}")
+    module.load_state_dict(state)
+
+
+def _state_sha256(module: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        digest.update(key.encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.inference_mode()
+def _count_classes(module: torch.nn.Module, name: str, size: int, device: torch.device) -> int:
+    try:
+        output = module(torch.zeros(1, 3, size, size, device=device))
+    except Exception as error:              # the user's module again
+        raise UserError(f"--model {name}: fails on a 1 x 3 x {size} x {size} input: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(output, torch.Tensor) or output.dim() != 2:
+        raise UserError(f"--model {name}: its output is not a (batch, classes) tensor")
+    return max(2, output.shape[1])
+
+
+def read_labels(path: Path | None, classes: int) -> list[str]:
+    """Class names, one a line; without a file ImageNet's for 1000 classes, else "class 0", "class 1", ..."""
+    if path is None and classes != 1000:
+        return [f"class {i}" for i in range(classes)]
+    path = path or IMAGENET_LABELS
+    try:
+        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--labels {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    if len(names) != classes:
+        raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
+    return [name.strip() for name in names]
+
+
+# ---------------------------------------------------------------- files
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file that is, at every moment, the old one whole or the new one whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_record(path: Path) -> dict | None:
+    """A sag.json, or None where it is absent, damaged or of another format."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record if record["format"] == 1 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python, PyTorch, torchvision, CUDA and this project (its git commit), None where there is none."""
+    try:
+        git = subprocess.run(["git", "-C", str(PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True)
+        commit = git.stdout.strip() or None
+    except OSError:                         # no git on this machine
+        commit = None
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "torchvision": str(torchvision.__version__),
+            "cuda": torch.version.cuda, "commit": commit}

@@ -82,28 +82,29 @@ def random_mask(share: np.ndarray, rng) -> np.ndarray:
     return patches
 
 
-def hide(image, category, drawn, share, basis, rng):
-    """One training picture (H, W, 3) float32 in 0..255 and its seen parts as bits, or -1: the true class is the target."""
+def hide(image, drawn, share, basis, side, rng):
+    """One training picture (side, side, 3) float32 in 0..255; its seen parts as bits, or -1: the true class is the target."""
+    def sized(picture):
+        return picture if side == SIZE else cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
     bits = int((drawn * 2 ** np.arange(len(PARTS))).sum())
     if rng.random() < 0.35:
-        return image.astype(np.float32), bits
+        return sized(image).astype(np.float32), bits
     name = rng.choice(list(BASELINE_ODDS), p=list(BASELINE_ODDS.values()))
     patches = random_mask(share, rng)
     visible, weight = patches @ share, (patches @ basis).reshape(SIZE, SIZE, 1)
     base = make_baseline(image, name).astype(np.float32)
-    picture = base + weight * (image - base)
+    picture = sized(base + weight * (image - base))
     if name in ("median", "mixed"):
         return picture, -1
     half_seen = ((visible > UNSEEN) & (visible < SEEN)).any()
     return picture, -1 if half_seen else int(((visible >= SEEN) * 2 ** np.arange(len(PARTS))).sum())
 
 
-def normalised(pictures: np.ndarray, side: int) -> torch.Tensor:
-    """(B, H, W, 3) in 0..255 -> (B, 3, side, side), as the network gets it."""
+def normalised(pictures: np.ndarray) -> torch.Tensor:
+    """(B, H, W, 3) in 0..255 -> (B, 3, H, W), as the network gets it."""
     x = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float() / 255
     x = (x - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
-    if side != SIZE:
-        x = F.interpolate(x, (side, side), mode="area")
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -126,11 +127,11 @@ def train(args, log) -> torch.nn.Module:
         losses, start, order = [], time.time(), rng.permutation(args.scenes)
         for step in tqdm(range(steps), desc=f"epoch {epoch + 1}/{len(sides)} at {side}", leave=False):
             rows = order[step * args.batch:(step + 1) * args.batch]
-            hidden = [hide(images[i], categories[i], drawn[i], shares[i], basis, rng) for i in rows]
+            hidden = [hide(images[i], drawn[i], shares[i], basis, side, rng) for i in rows]
             truth = torch.tensor([categories[i] for i in rows])
             bits = torch.tensor([b for _, b in hidden])
             target = torch.where((bits >= 0)[:, None], table[truth, bits.clamp(min=0)], F.one_hot(truth, len(CLASSES)).float())
-            loss = F.cross_entropy(model(normalised(np.stack([p for p, _ in hidden]), side)), target)
+            loss = F.cross_entropy(model(normalised(np.stack([p for p, _ in hidden]))), target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -143,7 +144,7 @@ def train(args, log) -> torch.nn.Module:
 @torch.inference_mode()
 def probabilities(model, pictures) -> torch.Tensor:
     """(N, 12) for pictures (N, 224, 224, 3) uint8."""
-    return torch.cat([model(normalised(pictures[i:i + 50], SIZE)).softmax(1) for i in range(0, len(pictures), 50)])
+    return torch.cat([model(normalised(pictures[i:i + 50])).softmax(1) for i in range(0, len(pictures), 50)])
 
 
 def measure(model, log, scenes: int = 2000) -> None:
@@ -169,7 +170,7 @@ def main() -> None:
     """Train, measure, and write the weights, the labels and the log."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--scenes", type=int, default=16000)
-    parser.add_argument("--epochs", type=int, default=12, help="at 112 x 112")
+    parser.add_argument("--epochs", type=int, default=11, help="at 112 x 112")
     parser.add_argument("--final-epochs", type=int, default=3, help="at 224 x 224")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=4e-3)
