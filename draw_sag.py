@@ -11,7 +11,6 @@ import functools
 import heapq
 import html
 import os
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -302,7 +301,7 @@ def _give_graphviz_a_font() -> None:
     """Point Graphviz's fontconfig to matplotlib's DejaVu besides the system's fonts: a bare machine has none."""
     folders = [Path(matplotlib.get_data_path()) / "fonts/ttf", "/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts",
                "/System/Library/Fonts", Path.home() / ".fonts", Path.home() / ".local/share/fonts"]
-    file = Path(tempfile.mkdtemp(prefix="sag-fonts-")) / "fonts.conf"
+    file = Path(matplotlib.get_cachedir()) / "sag-fonts.conf"
     file.write_text("<?xml version='1.0'?><fontconfig>" + "".join(f"<dir>{html.escape(str(f))}</dir>" for f in folders) +
-                    f"<cachedir>{html.escape(str(file.parent))}</cachedir></fontconfig>")
+                    "<cachedir prefix='xdg'>fontconfig</cachedir></fontconfig>")
     os.environ.setdefault("FONTCONFIG_FILE", str(file))

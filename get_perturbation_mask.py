@@ -122,7 +122,8 @@ def _integrated_gradient(confidence, mask: torch.Tensor, points: int, batch_size
 def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalties) -> tuple[torch.Tensor, float]:
     """The longest step that lowers the objective enough (Armijo), all lengths tried as one batch.
 
-    -> the new mask (the old one where no step will do) and f_c at the old one.
+    -> the new mask and f_c at the old one. Where no step will do (a class so sure that hiding a little costs it
+    nothing) the shortest is taken: the mask hardly moves, but its order follows the integrated gradient.
     """
     steps = []
     while not steps or steps[-1] * SHRINK >= LAST_STEP:
@@ -132,7 +133,7 @@ def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalt
     confidences = confidence(candidates)
     objective = confidences + penalties(candidates)
     enough = objective <= objective[0] - ARMIJO * lengths[:, 0] * direction.square().sum()
-    chosen = next((i for i in range(1, len(candidates)) if enough[i]), 0)
+    chosen = next((i for i in range(1, len(candidates)) if enough[i]), len(candidates) - 1)
     return candidates[chosen].clone(), float(confidences[0])
 
 

@@ -1,0 +1,408 @@
+"""From a folder of images to Structured Attention Graphs.
+
+    python main_generate_sag.py                                         # the bundled model on the bundled scenes
+    python main_generate_sag.py --images photos --model vgg19           # torchvision's VGG-19 on your photos
+    python main_generate_sag.py --images photos --model resnet50 --weights resnet50.pth
+    python main_generate_sag.py --images photos --model net.py:build --weights net.pth --labels names.txt
+
+The steps, a file each: baseline and saliency (get_perturbation_mask.py), search for minimal sufficient
+explanations (search.py), a diverse few of them (diverse_subset_selection.py), the graph of their
+sub-explanations (patch_deletion_tree.py), pictures (draw_sag.py). Edit the constants below or pass options.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import draw_sag
+from diverse_subset_selection import diverse_subset
+from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
+from mask_scorer import MaskScorer
+from patch_deletion_tree import build_sag
+from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search
+from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images, load_image,
+                   load_network, read_record, versions, write_atomically)
+
+# What to explain, with what
+IMAGES = "Images"               # a file, or a folder searched through its sub-folders
+RESULTS = "Results"             # one folder per image
+MODEL = BUNDLED                 # or a torchvision classifier (vgg19, resnet50), or FILE.py:function
+WEIGHTS = None                  # a state_dict; None: the model's own
+LABELS = None                   # class names, one a line; None: by model
+CATEGORY = None                 # class number; None: the most probable
+NUM_CATEGORIES = 1              # this many most probable classes
+# Machine
+DEVICE = "auto"                 # cuda, then mps, then cpu
+BATCH_SIZE = "auto"
+PRECISION = "auto"              # float32
+SEED = 0
+# Search
+SEARCH = "beam"
+BEAM_WIDTH = 3
+NUM_SUCCESSORS = 15             # most salient patches that each state of the beam may add
+MAX_NUM_ROOTS = 10
+MAX_ROOT_SIZE = 49
+COMB_TOP = 20                   # combinatorial: all sets of COMB_SIZE among the COMB_TOP most salient patches
+COMB_SIZE = 4
+EXHAUSTIVE_SIZE = 3             # exhaustive: all sets up to this size
+TIME_LIMIT = None               # seconds an image
+# What counts
+PROB_THRESH = 0.9               # sufficient: above this share of the full image's confidence
+NODE_PROB_THRESH = 0.4          # a node above this share is taken apart further
+OVERLAP_THRESH = 1              # patches that two drawn roots may share
+NUM_ROOTS_SAG = 3               # roots drawn
+BASELINE = "black"
+GRID = 7
+
+SEARCH_SHARE = 0.75             # of the time limit; the rest is for checking and for the graph
+MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger than this are refused
+NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size")      # these change no result
+SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by", "complete",
+           "asked", "scored", "seconds", "folder", "error")
+
+
+# ---------------------------------------------------------------- options
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage, and exits with 2."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def whole(low: int, high: float = float("inf")):
+    """An argparse type: a whole number from low to high."""
+    def convert(text: str) -> int:
+        if not (text.lstrip("-").isdecimal() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number " + (f"from {low} to {high}" if high < 1e9 else f"of {low} or more"))
+        return int(text)
+    return convert
+
+
+def share(text: str) -> float:
+    """An argparse type: a number above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and at most 1")
+    return value
+
+
+def seconds(text: str) -> float:
+    """An argparse type: a number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def batch_size(text: str) -> str | int:
+    """An argparse type: "auto", or a whole number of 1 or more."""
+    return text if text == "auto" else whole(1)(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options; the constants above are their defaults."""
+    p = OneLineParser(prog="main_generate_sag.py", description="From a folder of images to Structured Attention Graphs.",
+                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("--images", type=Path, default=IMAGES, metavar="PATH", help="a file or a folder, searched through its sub-folders")
+    p.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="one folder per image below it")
+    p.add_argument("--model", default=MODEL, metavar="NAME", help="birds (bundled), any torchvision classifier, or FILE.py:function")
+    p.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="a state_dict, .pth or .safetensors; else the model's own")
+    p.add_argument("--labels", type=Path, default=LABELS, metavar="FILE", help="class names, one a line; else by model")
+    which = p.add_mutually_exclusive_group()
+    which.add_argument("--category", type=whole(0), default=CATEGORY, metavar="N", help="explain class N; else the most probable")
+    which.add_argument("--num-categories", type=whole(1), default=NUM_CATEGORIES, metavar="K", help="explain the K most probable")
+    p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=DEVICE, help="what to run on")
+    p.add_argument("--batch-size", type=batch_size, default=BATCH_SIZE, metavar="N", help="pictures per forward pass, or auto")
+    p.add_argument("--precision", choices=("auto", "float32"), default=PRECISION, help="of the search; auto is float32")
+    p.add_argument("--seed", type=whole(0), default=SEED, metavar="N", help="of the noise in I-GOS")
+    p.add_argument("--search", choices=("beam", "combinatorial", "exhaustive"), default=SEARCH, help="how to look for explanations")
+    p.add_argument("--beam-width", type=whole(1), default=BEAM_WIDTH, metavar="N", help="beam: sets kept at each size")
+    p.add_argument("--num-successors", type=whole(1), default=NUM_SUCCESSORS, metavar="N", help="beam: most salient patches each set may add")
+    p.add_argument("--max-num-roots", type=whole(1), default=MAX_NUM_ROOTS, metavar="N", help="beam: stop at this many explanations")
+    p.add_argument("--max-root-size", type=whole(1), default=MAX_ROOT_SIZE, metavar="N", help="beam: stop at sets of this size")
+    p.add_argument("--comb-top", type=whole(1), default=COMB_TOP, metavar="N", help="combinatorial: among the N most salient patches")
+    p.add_argument("--comb-size", type=whole(1), default=COMB_SIZE, metavar="N", help="combinatorial: all sets of N patches")
+    p.add_argument("--exhaustive-size", type=whole(1), default=EXHAUSTIVE_SIZE, metavar="N", help="exhaustive: all sets of up to N patches")
+    p.add_argument("--prob-thresh", type=share, default=PROB_THRESH, metavar="X", help="sufficient: above this share of the full confidence")
+    p.add_argument("--node-prob-thresh", type=share, default=NODE_PROB_THRESH, metavar="X", help="a node above this share is taken apart")
+    p.add_argument("--overlap-thresh", type=whole(0), default=OVERLAP_THRESH, metavar="N", help="patches that two drawn roots may share")
+    p.add_argument("--num-roots-sag", type=whole(1), default=NUM_ROOTS_SAG, metavar="N", help="roots drawn")
+    p.add_argument("--baseline", choices=BASELINES, default=BASELINE, help="what hides a patch")
+    p.add_argument("--grid", type=whole(1, 28), default=GRID, metavar="N", help="patches along each side")
+    p.add_argument("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
+    p.add_argument("--overwrite", action="store_true", help="do images again whose record is there")
+    return p
+
+
+def check_options(args: argparse.Namespace, network: Network) -> None:
+    """Refuse what only makes sense together with the model or other options. Raises UserError."""
+    patches = args.grid ** 2
+    if args.category is not None and args.category >= network.classes:
+        raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
+    if args.num_categories > network.classes:
+        raise UserError(f"--num-categories {args.num_categories}: the model has {network.classes} classes")
+    if args.search == "combinatorial":
+        top = min(args.comb_top, patches)
+        if args.comb_size > top:
+            raise UserError(f"--comb-size {args.comb_size}: larger than the {top} patches to choose from")
+        if comb(top, args.comb_size) > MOST_SETS:
+            raise UserError(f"--comb-size {args.comb_size}: {comb(top, args.comb_size):,} sets of {top} patches, more than {MOST_SETS:,}")
+    if args.search == "exhaustive":
+        sets = sum(comb(patches, k) for k in range(min(args.exhaustive_size, patches) + 1))
+        if sets > MOST_SETS:
+            raise UserError(f"--exhaustive-size {args.exhaustive_size}: {sets:,} sets of {patches} patches, more than {MOST_SETS:,}")
+
+
+def settings_of(args: argparse.Namespace) -> dict:
+    """Every option, as it goes into the record."""
+    return {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+
+
+# ---------------------------------------------------------------- one image, one class
+
+def explain(network: Network, image: np.ndarray, category: int, args: argparse.Namespace, progress) -> dict:
+    """The part of the record that is found out: image -> baseline and saliency -> search -> diverse subset -> graph."""
+    start = time.monotonic()
+    baseline = make_baseline(image, args.baseline)
+    x, b, grid = network.prepare(image), network.prepare(baseline), (args.grid, args.grid)
+    limit = args.time_limit or float("inf")
+    with torch.inference_mode():
+        full, hidden = class_probabilities(network.module(torch.stack([x, b])))[:, category].tolist()
+
+    progress.set_description_str("saliency")
+    saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=start + SEARCH_SHARE * limit)
+    heat = grad_cam(network.module, x, category)
+    masked = time.monotonic()
+
+    progress.set_description_str("search")
+    scorer = MaskScorer(network.module, x, b, category, grid, args.batch_size, start + SEARCH_SHARE * limit, progress.update)
+    found = run_search(scorer, saliency, args)
+    searched = time.monotonic()
+
+    progress.set_description_str("check and graph")
+    again = MaskScorer(network.module, x, b, category, grid, args.batch_size, None, progress.update)
+    roots = certified(found, again, args.prob_thresh * full)
+    again.deadline = start + limit
+    diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh)
+    sag = build_sag(again, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
+    number = {patches: i for i, patches in enumerate(sag)}
+    done = time.monotonic()
+    return {
+        "category": {"index": category, "name": network.labels[category]}, "probability": full,
+        "baseline": {"name": args.baseline, "probability": hidden},
+        "grid": list(grid), "threshold": args.prob_thresh,
+        "saliency": saliency.flatten().tolist(), "gradcam": None if heat is None else heat.tolist(),
+        "search": {"method": args.search, "complete": roots.complete, "stopped_by": roots.stopped_by},
+        "roots": [{"patches": list(r.patches), "probability": r.probability, "relative": r.probability / full, "minimal": r.minimal}
+                  for r in roots],
+        "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
+        "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
+        "sag": {"nodes": [{"patches": list(n), **values} for n, values in sag.nodes(data=True)],
+                "edges": [[number[a], number[c], gone] for a, c, gone in sag.edges(data="removed")],
+                "complete": sag.graph["complete"]},
+        "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored},
+        "seconds": {"mask": masked - start, "search": searched - masked, "tree": done - searched},
+    }
+
+
+def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namespace) -> Roots:
+    """The search that the options name."""
+    if args.search == "beam":
+        return beam_search(scorer, saliency, args.prob_thresh, args.beam_width, args.num_successors, args.max_num_roots, args.max_root_size)
+    if args.search == "combinatorial":
+        return combinatorial_search(scorer, saliency, args.prob_thresh, args.comb_top, args.comb_size)
+    return exhaustive_search(scorer, saliency.numel(), args.prob_thresh, args.exhaustive_size)
+
+
+def certified(found: Roots, scorer: MaskScorer, threshold: float) -> Roots:
+    """The roots scored anew; one whose confidence is not above the threshold any more (a rounding away from it) goes."""
+    scores = scorer([r.patches for r in found]).tolist()
+    return Roots((Root(r.patches, p, r.minimal) for r, p in zip(found, scores) if p > threshold), found.stopped_by)
+
+
+# ---------------------------------------------------------------- files of one image
+
+def result_folder(image: Path, root: Path, results: Path, all_images: set[Path]) -> Path:
+    """Results/<path below --images, without its ending>; with it where two images differ in nothing else."""
+    relative = image.relative_to(root)
+    twins = sorted(other for other in all_images if other.with_suffix("") == image.with_suffix(""))
+    return results / (relative if len(twins) > 1 and image != twins[0] else relative.with_suffix(""))
+
+
+def done_before(folder: Path, fingerprint: dict, categories: int) -> list[dict]:
+    """The records of an earlier run with the same image, model and settings, all of them complete; else []."""
+    records = [read_record(path) for path in (folder / "sag.json", *sorted(folder.glob("category_*/sag.json")))]
+    same = [r for r in records if r and fingerprint_of(r) == fingerprint and r["search"]["complete"]]
+    return same if records[0] in same and len(same) >= categories else []
+
+
+def fingerprint_of(record: dict) -> dict:
+    """What must agree for a record to stand: the image, the model's weights, and every setting that changes a result."""
+    settings = {k: v for k, v in record.get("settings", {}).items() if k not in NOT_SETTINGS}
+    return {"image": record.get("image_sha256"), "weights": record.get("model", {}).get("weights_sha256"), **settings}
+
+
+def clear(folder: Path) -> None:
+    """Remove an earlier run's files, the record first, and nothing that this program did not write."""
+    (folder / "sag.json").unlink(missing_ok=True)
+    for pattern in ("SAG_*roots.*", "SAG_dag_*roots.png", "SAG_final_*roots.png", "roots/*.png", "nodes/*.png"):
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+def save(record: dict, image: np.ndarray, folder: Path) -> dict:
+    """Draw everything, then write sag.json, last and atomically. -> the record with its times."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clear(folder)
+    start = time.monotonic()
+    draw_sag.draw_all(record, image, folder)
+    times = record["seconds"]
+    times["draw"] = time.monotonic() - start
+    times["total"] = sum(times.values())
+    write_atomically(folder / "sag.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return record
+
+
+def process(path: Path, name: str, folder: Path, network: Network, args: argparse.Namespace, progress) -> tuple[list[dict], bool]:
+    """One image, whole. -> its records, and whether they are new. The most probable class comes last, its record completes the folder."""
+    image_sha256 = file_sha256(path)
+    frame = {"format": 1, "image": name, "image_sha256": image_sha256, "size": list(network.size),
+             "model": {"name": network.name, "weights_sha256": network.weights_sha256, "classes": network.classes}}
+    if not args.overwrite and (old := done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)):
+        return old, False
+    image = load_image(path, network.size)
+    with torch.inference_mode():
+        probabilities = class_probabilities(network.module(network.prepare(image)[None]))[0]
+    if not probabilities.isfinite().all():
+        raise FloatingPointError("the model answers NaN")
+    categories = [args.category] if args.category is not None else probabilities.topk(args.num_categories).indices.tolist()
+    for stale in folder.glob("category_*/sag.json"):
+        clear(stale.parent)
+    records = []
+    for place, category in reversed(list(enumerate(categories))):
+        record = {**frame, **explain(network, image, category, args, progress), "settings": settings_of(args), "versions": versions()}
+        progress.set_description_str("drawing")
+        records.insert(0, save(record, image, folder if place == 0 else folder / f"category_{category}"))
+    return records, True
+
+
+# ---------------------------------------------------------------- all images
+
+def summary_rows(records: list[dict], folder: Path, results: Path) -> list[dict]:
+    """A row of summary.csv per record."""
+    return [{
+        "image": r["image"], "category": r["category"]["index"], "name": r["category"]["name"], "probability": f"{r['probability']:.6f}",
+        "roots": len(r["roots"]), "smallest_root": min((len(x["patches"]) for x in r["roots"]), default=""),
+        "diverse": len(r["diverse_set"]), "nodes": len(r["sag"]["nodes"]), "stopped_by": r["search"]["stopped_by"],
+        "complete": r["search"]["complete"], "asked": r["evaluations"]["asked"], "scored": r["evaluations"]["scored"],
+        "seconds": f"{r['seconds']['total']:.2f}", "error": "",
+        "folder": (folder if i == 0 else folder / f"category_{r['category']['index']}").relative_to(results).as_posix(),
+    } for i, r in enumerate(records)]
+
+
+def write_summary(results: Path, rows: list[dict]) -> None:
+    """summary.csv: these rows, and what it said before of other images."""
+    path, new = results / "summary.csv", {row["image"] for row in rows}
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = rows + [{k: row.get(k, "") for k in SUMMARY} for row in csv.DictReader(file) if row.get("image") not in new]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, SUMMARY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: row["image"]))        # stable: an image's classes keep their order
+    write_atomically(path, text.getvalue())
+
+
+def told(records: list[dict], fresh: bool) -> str:
+    """One line on an image, for the log."""
+    parts = []
+    for r in records:
+        sizes = sorted(len(x["patches"]) for x in r["roots"])
+        parts.append(f"{r['category']['name']} {r['probability']:.3f}: {len(sizes)} MSEs" + (f" of {sizes[0]} to {sizes[-1]} patches" if sizes else "") +
+                     f", {len(r['diverse_set'])} diverse ({r['search']['stopped_by']}), {r['evaluations']['asked']} asked, "
+                     f"{r['evaluations']['scored']} scored, {r['seconds']['total']:.1f} s")
+    return "; ".join(parts) if fresh else "there already"
+
+
+def run(args: argparse.Namespace) -> int:
+    """All images. -> the exit status."""
+    elsewhere = args.images == Path(IMAGES) and not args.images.exists()       # started from another folder, no --images
+    root, images = find_images(PROJECT / IMAGES if elsewhere else args.images, leave_out=args.results)
+    make_writable(args.results)
+    network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
+    check_options(args, network)
+    torch.manual_seed(args.seed)                    # for a user's module that draws random numbers
+    changed = [f"{k} {v}" for k, v in settings_of(args).items() if v != settings_of(parser().parse_args([]))[k]]
+    log(f"{network.name} ({network.classes} classes) on {network.device}, {len(images)} images; " +
+        (", ".join(changed) if changed else "all settings at their defaults"))
+    rows, failures, interrupted, known = [], [], False, set(images)
+    with tqdm(images, desc="images", unit="image", position=0) as bar, tqdm(unit=" sets", position=1, leave=False) as progress:
+        try:
+            for path in bar:
+                name, folder = path.relative_to(root).as_posix(), result_folder(path, root, args.results, known)
+                progress.reset()
+                try:
+                    records, fresh = process(path, name, folder, network, args, progress)
+                    rows += summary_rows(records, folder, args.results)
+                    log(f"{name}: {told(records, fresh)}")
+                except Exception as error:          # whatever befell this image, the others go on; it is named at the end
+                    why = " ".join(str(error).split()) or type(error).__name__
+                    failures.append((name, why if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {why}"))
+                    rows.append({**dict.fromkeys(SUMMARY, ""), "image": name, "error": failures[-1][1]})
+                    log(f"{name}: failed: {failures[-1][1]}")
+        except KeyboardInterrupt:
+            interrupted = True
+    write_summary(args.results, rows)
+    for name, why in failures:
+        log(f"failed: {name}: {why}")
+    log(f"{len(rows) - len(failures)} records in {args.results}, {len(failures)} images failed" if not interrupted else
+        f"interrupted; what is finished is in {args.results}, the same command goes on from there")
+    return 130 if interrupted else 1 if failures else 0
+
+
+def make_writable(folder: Path) -> None:
+    """Make the results folder, or raise UserError with why it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise UserError(f"--results {folder}: {error.strerror}") from error
+
+
+def log(line: str) -> None:
+    """A line on stderr that does not tear the progress bars."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 all images done; 1 some image failed; 2 unusable arguments; 130 interrupted."""
+    args = parser().parse_args(argv)
+    try:
+        return run(args)
+    except UserError as error:
+        print(f"main_generate_sag.py: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted before the first image", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Planted classifiers: networks and scorers whose right explanations are known beforehand."""
+
+import torch
+
+
+def dnf_scorer(conjunctions, high=0.95, low=0.05, calls=None):
+    """A plain scorer: `high` for sets that contain one of the conjunctions, else `low`. Notes each call's sets in `calls`."""
+    wanted = [set(c) for c in conjunctions]
+
+    def score(patch_sets):
+        if calls is not None:
+            calls.append([tuple(s) for s in patch_sets])
+        return torch.tensor([high if any(w <= set(s) for w in wanted) else low for s in patch_sets])
+    return score
+
+
+def table_scorer(scores, default=0.0):
+    """A plain scorer that looks sets up in a dict."""
+    return lambda patch_sets: torch.tensor([scores.get(tuple(s), default) for s in patch_sets])
+
+
+class PlantedNetwork(torch.nn.Module):
+    """A network over (B, 3, 224, 224) whose class 1 is a monotone DNF of visible patches.
+
+    It looks at one pixel at each patch's centre (image white, baseline black: the pixel is the patch's own
+    tent, 1 when shown, 0 when hidden) and gives class 1 the probability `high` where all patches of some
+    conjunction are brighter than one half. It has no parameters and no convolution, and no gradient to speak of.
+    """
+
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+    def __init__(self, conjunctions, grid=7, size=224, high=0.95, low=0.02, classes=3):
+        super().__init__()
+        centres = torch.linspace(0, size - 1, grid).round().long()
+        self.rows, self.columns = centres.repeat_interleave(grid), centres.repeat(grid)
+        self.conjunctions, self.high, self.low, self.classes = [list(c) for c in conjunctions], high, low, classes
+        self.calls, self.input_size = [], size
+
+    def probability(self, visible):                       # (B, patches) bool -> (B,)
+        hit = torch.stack([visible[:, c].all(1) for c in self.conjunctions]).any(0)
+        return torch.where(hit, self.high, self.low)
+
+    def forward(self, x):
+        self.calls.append(len(x))
+        visible = x.mean(1)[:, self.rows, self.columns] > 0.5
+        p = self.probability(visible)[:, None] + 0 * x.mean((1, 2, 3))[:, None]
+        rest = ((1 - p) / (self.classes - 1)).expand(-1, self.classes - 1)
+        return torch.cat([rest[:, :1], p, rest[:, 1:]], 1).log()
+
+
+WHITE, BLACK = torch.ones(3, 224, 224), torch.zeros(3, 224, 224)
+
+PLANTED = [(5,), (6, 10), (1, 8, 14)]
+SMALL = {"grid": 4, "size": 56}                         # small pictures, for whole runs of the program
+
+
+def network():
+    """For --model tests/planted.py:network --grid 4: three explanations, known."""
+    return PlantedNetwork(PLANTED, **SMALL)
+
+
+def one_logit():
+    """A single logit: sigmoid of two classes."""
+    class OneLogit(PlantedNetwork):
+        def forward(self, x):
+            return super().forward(x)[:, 1:2].exp().logit()
+    return OneLogit(PLANTED, **SMALL)
+
+
+def blind():
+    """Answers the same whatever it sees: the baseline alone is sufficient."""
+    return PlantedNetwork([()], **SMALL)
+
+
+def certain_of_nothing():
+    """Three classes, equally likely, always."""
+    return PlantedNetwork([()], high=1 / 3, low=1 / 3, **SMALL)
+
+
+def broken():
+    """Not a module."""
+    return "a string"
+
+
+def answers_nan():
+    """NaN for every picture that is not black."""
+    class Nan(PlantedNetwork):
+        def forward(self, x):
+            return super().forward(x) + torch.where(x.amax((1, 2, 3)) > 0, float("nan"), 0.0)[:, None]
+    return Nan(PLANTED, **SMALL)
+
+
+def slow():
+    """Takes its time for every picture."""
+    class Slow(PlantedNetwork):
+        def forward(self, x):
+            import time
+            time.sleep(0.02 * len(x))
+            return super().forward(x)
+    return Slow([(5,), (10, 11, 13, 14)], **SMALL)
