@@ -52,7 +52,7 @@ def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
 # ---------------------------------------------------------------- I-GOS
 
 def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
-              grid: tuple[int, int] = (7, 7), iterations: int = 15, seed: int = 0, l1: float = 1.0, tv: float = 20.0,
+              grid: tuple[int, int] = (7, 7), iterations: int = 2, seed: int = 0, l1: float = 1.0, tv: float = 20.0,
               points: int = 20, noise: float = 0.2, deadline: float | None = None,
               on_iteration: Callable[[], None] | None = None) -> torch.Tensor:
     """The I-GOS mask, (rows, columns) float32 in [0, 1] on the CPU; 1 = keep, low = salient.

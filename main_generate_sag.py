@@ -83,31 +83,26 @@ def whole(low: int, high: float = float("inf")):
     """An argparse type: a whole number from low to high."""
     def convert(text: str) -> int:
         if not (text.lstrip("-").isdecimal() and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number " + (f"from {low} to {high}" if high < 1e9 else f"of {low} or more"))
+            span = f"from {low} to {high}" if high < float("inf") else f"of {low} or more"
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number {span}")
         return int(text)
     return convert
 
 
-def share(text: str) -> float:
-    """An argparse type: a number above 0 and at most 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and at most 1")
-    return value
+def above_zero(high: float, what: str):
+    """An argparse type: a number above 0 and at most high; what: the words for it."""
+    def convert(text: str) -> float:
+        try:
+            if 0 < float(text) <= high:
+                return float(text)
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text} is not {what}")
+    return convert
 
 
-def seconds(text: str) -> float:
-    """An argparse type: a number of seconds above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
+share = above_zero(1, "a number above 0 and at most 1")
+seconds = above_zero(1e9, "a number of seconds above 0")
 
 
 def batch_size(text: str) -> str | int:
@@ -352,7 +347,7 @@ def run(args: argparse.Namespace) -> int:
     log(f"{network.name} ({network.classes} classes) on {network.device}, {len(images)} images; " +
         (", ".join(changed) if changed else "all settings at their defaults"))
     rows, failures, interrupted, known = [], [], False, set(images)
-    with tqdm(images, desc="images", unit="image", position=0) as bar, tqdm(unit=" sets", position=1, leave=False) as progress:
+    with tqdm(images, desc="images", unit="image", position=0) as bar, tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress:
         try:
             for path in bar:
                 name, folder = path.relative_to(root).as_posix(), result_folder(path, root, args.results, known)

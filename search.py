@@ -15,15 +15,16 @@ TimeoutError ends the search: what is proven by then is returned, with complete 
 Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
 PatchSet = tuple[int, ...]
 Scorer = Callable[[Sequence[PatchSet]], Sequence[float]]
 PROVEN_UP_TO = 10                   # patches; a set of n has 2^n subsets to ask about
+CHUNK = 1024                        # sets of a large enumeration asked for at a time, so that a time limit loses few
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,10 @@ def combinatorial_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, com
         return Roots(stopped_by=stopped_by)
     found: dict[PatchSet, Root] = {}
     try:
-        sets = list(combinations(sorted(order[:comb_top]), comb_size))
-        scores = dict(zip(sets, _floats(scorer(sets))))
-        sufficient = sorted((s for s in sets if scores[s] > threshold), key=lambda s: (-scores[s], s))
-        for root in minimise(scorer, sufficient, threshold, None, found):
-            found[root.patches] = root
+        for sets in _chunks(list(combinations(sorted(order[:comb_top]), comb_size))):
+            sufficient = [s for s, p in zip(sets, _floats(scorer(sets))) if p > threshold]
+            for root in minimise(scorer, sufficient, threshold, known=found):
+                found[root.patches] = root
     except TimeoutError:
         return Roots(found.values(), "time_limit")
     return Roots(found.values(), "exhausted")
@@ -118,8 +118,8 @@ def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9
     found: dict[PatchSet, Root] = {}
     try:
         for size in range(1, min(max_size, num_patches) + 1):
-            sets = [s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)]
-            found |= {s: Root(s, p, "subset") for s, p in zip(sets, _floats(scorer(sets))) if p > threshold}
+            for sets in _chunks([s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)]):
+                found |= {s: Root(s, p, "subset") for s, p in zip(sets, _floats(scorer(sets))) if p > threshold}
     except TimeoutError:
         return Roots(found.values(), "time_limit")
     return Roots(found.values(), "exhausted")
@@ -128,22 +128,24 @@ def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9
 # ---------------------------------------------------------------- minimality
 
 def minimise(scorer: Scorer, sufficient: Sequence[PatchSet], threshold: float, limit: int | None = None,
-             known: Iterable[PatchSet] = ()) -> list[Root]:
-    """MSEs inside sufficient sets: at least one in each, none of those known, at most limit of them.
+             known: Iterable[PatchSet] = ()) -> Iterator[Root]:
+    """Yield MSEs inside sufficient sets: at least one in each, none of those known, at most limit of them.
 
     All sets advance in lock-step, so that every round is one call. First each loses, one at a time, the
     patch it misses least, until no single one can go. Then the sets of up to 10 patches that remain are
-    proven, as few at a time as the limit still has room for. If the scorer raises TimeoutError, so does this.
+    proven, as few at a time as the limit still has room for. If the scorer raises TimeoutError, so does this,
+    after having yielded what was proven.
     """
-    known, roots = set(known), []
-    candidates = [s for s in dict.fromkeys(_drop_singles(scorer, sufficient, threshold)) if s not in known]
-    while candidates and (limit is None or len(roots) < limit):
-        room = len(candidates) if limit is None else limit - len(roots)
-        now, candidates = candidates[:room], candidates[room:]
-        fresh = {r.patches: r for r in prove(scorer, now, threshold) if r.patches not in known}
-        known |= fresh.keys()
-        roots += fresh.values()
-    return roots[:limit]
+    seen, left = set(known), float("inf") if limit is None else limit
+    candidates = [s for s in dict.fromkeys(_drop_singles(scorer, sufficient, threshold)) if s not in seen]
+    while candidates and left > 0:
+        now = candidates[:int(min(left, len(candidates)))]
+        candidates = candidates[len(now):]
+        for root in prove(scorer, now, threshold):
+            if root.patches not in seen and left > 0:
+                seen.add(root.patches)
+                left -= 1
+                yield root
 
 
 def _drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[PatchSet]:
@@ -163,23 +165,20 @@ def _drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) ->
     return sets
 
 
-def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[Root]:
-    """The smallest sufficient subsets of each sufficient set: the set itself, unless something inside it will do.
+def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterator[Root]:
+    """Yield the smallest sufficient subsets of each sufficient set: the set itself, unless something inside it will do.
 
     Subsets are asked about by size, smallest first, all sets in lock-step. The first size at which one is
     sufficient ends it for that set: everything smaller has failed, so these are minimal. Sets of more than
-    10 patches are returned as they are, marked "single".
+    10 patches are yielded as they are, marked "single".
     """
-    roots, unproven = {}, [s for s in sets if len(s) <= PROVEN_UP_TO]
-    large = [s for s in sets if len(s) > PROVEN_UP_TO]
-    for size in range(PROVEN_UP_TO + 1):
+    large, unproven = [s for s in sets if len(s) > PROVEN_UP_TO], [s for s in sets if len(s) <= PROVEN_UP_TO]
+    yield from (Root(s, p, "single") for s, p in zip(large, _floats(scorer(large)) if large else ()))
+    for size in range(max(map(len, unproven), default=-1) + 1):
         asked = sorted({subset for s in unproven for subset in combinations(s, size)})
-        scores = dict(zip(asked, _floats(scorer(asked)))) if asked else {}
-        passed = {s for s in asked if scores[s] > threshold}
-        roots |= {s: Root(s, scores[s], "subset") for s in asked if s in passed}
-        unproven = [s for s in unproven if passed.isdisjoint(combinations(s, size))]
-    roots |= {s: Root(s, p, "single") for s, p in zip(large, _floats(scorer(large)) if large else [])}
-    return list(roots.values())
+        passed = {s: p for s, p in zip(asked, _floats(scorer(asked)) if asked else ()) if p > threshold}
+        yield from (Root(s, p, "subset") for s, p in passed.items())
+        unproven = [s for s in unproven if passed.keys().isdisjoint(combinations(s, size))]
 
 
 # ---------------------------------------------------------------- small things
@@ -203,6 +202,12 @@ def _missing(state: PatchSet, order: list[int]) -> list[int]:
     return [p for p in order if p not in state]
 
 
-def _contains_one_of(patches: PatchSet, found: Iterable[PatchSet]) -> bool:
+def _chunks(sets: list[PatchSet]) -> Iterator[list[PatchSet]]:
+    return (sets[i:i + CHUNK] for i in range(0, len(sets), CHUNK))
+
+
+def _contains_one_of(patches: PatchSet, found: Collection[PatchSet]) -> bool:
+    if 2 ** len(patches) < len(found):
+        return any(s in found for s in chain.from_iterable(combinations(patches, k) for k in range(len(patches) + 1)))
     inside = set(patches)
     return any(inside.issuperset(f) for f in found)

@@ -139,6 +139,19 @@ def test_a_time_limit_keeps_what_is_proven():
     assert {r.patches for r in roots} == {(2,), (3, 4)} and roots.stopped_by == "time_limit"
 
 
+@pytest.mark.parametrize("search", [lambda s: combinatorial_search(s, np.arange(30.0), comb_top=30, comb_size=3), lambda s: exhaustive_search(s, 30)])
+def test_a_time_limit_in_a_large_enumeration_keeps_what_came_before(search):
+    inner, scored = dnf_scorer([(0, 1, 2), (27, 28, 29)]), []
+
+    def scorer(sets):
+        if len(scored) > 2000:
+            raise TimeoutError
+        scored.extend(sets)
+        return inner(sets)
+    roots = search(scorer)
+    assert [r.patches for r in roots] == [(0, 1, 2)] and not roots.complete
+
+
 def test_no_root_below_the_allowed_size():
     roots = beam_search(dnf_scorer([(1, 2, 3)]), np.arange(9.0), max_root_size=2)
     assert not roots and roots.stopped_by == "max_root_size"
