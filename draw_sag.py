@@ -73,8 +73,8 @@ def dnf_text(record: dict) -> str:
     if not record["roots"]:
         return "\n".join(lines + [f"no MSE: {WHY.get(record['search']['stopped_by'], record['search']['stopped_by'])}", ""])
     lines += [record["dnf"], ""]
-    lines += [f"{percent(r['relative']):>6}  {conjunction(r['patches'])}" + ("" if r["minimal"] == "subset" else "  (only 1-minimal)")
-              for r in record["roots"]]
+    remark = {"subset": "", "single": "  (only 1-minimal)"}
+    lines += [f"{percent(r['relative']):>6}  {conjunction(r['patches'])}{remark[r['minimal']]}" for r in record["roots"]]
     return "\n".join(lines + [""])
 
 
@@ -115,8 +115,8 @@ def draw_grid(record: dict, image: np.ndarray, path: Path) -> None:
             line((a + b) / 2, color="white", lw=0.7, alpha=0.65)
     size = min(15, 90 / max(rows, columns))
     for number in range(rows * columns):
-        axes.text(xs[number % columns], ys[number // columns], str(number), ha="center", va="center", fontsize=size, color="white",
-                  weight="bold", path_effects=[withStroke(linewidth=size / 5, foreground="black")], clip_on=False)
+        axes.text(xs[number % columns], ys[number // columns], str(number), ha="center", va="center", fontsize=size,
+                  color="white", weight="bold", path_effects=[withStroke(linewidth=size / 5, foreground="black")])
     axes.set_axis_off()
     figure.savefig(path, dpi=110)
 
@@ -168,23 +168,24 @@ def _captioned(picture: np.ndarray, lines: list[str]) -> Image.Image:
 
 def draw_graph(record: dict, image: np.ndarray, shown, folder: Path) -> None:
     """SAG_<n>roots.dot, SAG_dag_<n>roots.png (the graph), SAG_final_<n>roots.png (the original beside it), nodes/."""
-    import pygraphviz                                       # after the font set-up it would otherwise miss
     _give_graphviz_a_font()
+    import pygraphviz                                       # here, since it must come after the fonts
     n = len(record["diverse_roots"])
-    drawn = nodes_to_draw(record, MAX_DRAWN)
+    drawn, roots = nodes_to_draw(record, MAX_DRAWN), root_nodes(record)
     outlines = {i: [] for i in drawn}                       # node -> (patch that went, relative drop) of each drawn edge
     nodes = record["sag"]["nodes"]
     edges = [(a, b, p) for a, b, p in record["sag"]["edges"] if a in outlines and b in outlines]
     for parent, child, patch in edges:
         outlines[child].append((patch, nodes[parent]["relative"] - nodes[child]["relative"]))
     (folder / "nodes").mkdir(exist_ok=True)
-    graph = pygraphviz.AGraph(directed=True, bgcolor="black", nodesep="0.14", ranksep="0.42", fontname=FONT, fontcolor="white", pad="0.15")
+    graph = pygraphviz.AGraph(directed=True, bgcolor="black", nodesep="0.14", ranksep="0.42", pad="0.15", fontname=FONT,
+                              fontcolor="white")
     graph.node_attr.update(shape="plain", fontname=FONT, fontcolor="white")
     graph.edge_attr.update(color="white", fontname=FONT, fontsize="11", fontcolor="#ff6666", arrowsize="0.7")
     for i in drawn:
         name = f"nodes/{_joined(nodes[i]['patches'])}.png"
         _save(outlined(shown(nodes[i]["patches"]), outlines[i], record["grid"]), folder / name)
-        graph.add_node(i, label=_node_label(nodes[i], name))
+        graph.add_node(i, label=_node_label(nodes[i], name, is_root=i in roots))
     for parent, child, patch in edges:
         drop = nodes[parent]["relative"] - nodes[child]["relative"]
         graph.add_edge(parent, child, label=f" −P{patch}", penwidth=f"{1 + 4 * min(max(drop, 0), 1):.2f}")
@@ -204,8 +205,7 @@ def nodes_to_draw(record: dict, most: int) -> list[int]:
     nodes, below = record["sag"]["nodes"], {}
     for parent, child, _ in record["sag"]["edges"]:
         below.setdefault(parent, []).append(child)
-    roots = {child for _, child, _ in record["sag"]["edges"]}
-    queue, drawn = [(-float("inf"), i) for i in range(len(nodes)) if i not in roots], set()
+    queue, drawn = [(-float("inf"), i) for i in sorted(root_nodes(record))], set()
     while queue and len(drawn) < most:
         _, i = heapq.heappop(queue)
         if i not in drawn:
@@ -213,6 +213,11 @@ def nodes_to_draw(record: dict, most: int) -> list[int]:
             for child in below.get(i, ()):
                 heapq.heappush(queue, (-nodes[child]["relative"], child))
     return sorted(drawn)
+
+
+def root_nodes(record: dict) -> set[int]:
+    """Indices of the nodes that no edge leads to."""
+    return set(range(len(record["sag"]["nodes"]))) - {child for _, child, _ in record["sag"]["edges"]}
 
 
 def outlined(picture: np.ndarray, removed: list[tuple[int, float]], grid) -> np.ndarray:
@@ -230,10 +235,11 @@ def outlined(picture: np.ndarray, removed: list[tuple[int, float]], grid) -> np.
     return out
 
 
-def _node_label(node: dict, picture: str) -> str:
+def _node_label(node: dict, picture: str, is_root: bool) -> str:
+    frame = 'BORDER="2" COLOR="white"' if is_root else 'BORDER="1" COLOR="#666666"'
     patches = conjunction(node["patches"]) if len(node["patches"]) <= 4 else f"{len(node['patches'])} patches"
     return (f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="0">'
-            f'<TR><TD FIXEDSIZE="TRUE" WIDTH="112" HEIGHT="112"><IMG SRC="{picture}" SCALE="TRUE"/></TD></TR>'
+            f'<TR><TD {frame} FIXEDSIZE="TRUE" WIDTH="116" HEIGHT="116"><IMG SRC="{picture}" SCALE="TRUE"/></TD></TR>'
             f'<TR><TD><FONT POINT-SIZE="15">{percent(node["relative"])}</FONT></TD></TR>'
             f'<TR><TD><FONT POINT-SIZE="8.5" COLOR="#bbbbbb">{html.escape(patches)}</FONT></TD></TR></TABLE>>')
 

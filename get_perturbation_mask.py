@@ -75,7 +75,8 @@ def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tenso
     for iteration in range(iterations):
         if deadline is not None and time.monotonic() > deadline:
             break
-        direction = _penalty_gradient(mask, grid, l1, tv) + _integrated_gradient(confidence, mask, points, auto_batch_size(image))
+        direction = _penalty_gradient(mask, grid, l1, tv)
+        direction += _integrated_gradient(confidence, mask, points, auto_batch_size(image))
         with torch.inference_mode():
             mask, value = _line_search(confidence, mask, direction, lambda m: penalty(m, grid, l1, tv))
         first = value if first is None else first

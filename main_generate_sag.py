@@ -29,8 +29,8 @@ from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from mask_scorer import MaskScorer
 from patch_deletion_tree import build_sag
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search
-from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images, load_image,
-                   load_network, read_record, versions, write_atomically)
+from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images,
+                   load_image, load_network, read_record, versions, write_atomically)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders
@@ -66,8 +66,8 @@ GRID = 7
 SEARCH_SHARE = 0.75             # of the time limit; the rest is for checking and for the graph
 MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger than this are refused
 NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size")      # these change no result
-SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by", "complete",
-           "asked", "scored", "seconds", "folder", "error")
+SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by",
+           "complete", "asked", "scored", "seconds", "folder", "error")
 
 
 # ---------------------------------------------------------------- options
@@ -114,42 +114,44 @@ def parser() -> argparse.ArgumentParser:
     """All options; the constants above are their defaults."""
     p = OneLineParser(prog="main_generate_sag.py", description="From a folder of images to Structured Attention Graphs.",
                       formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--images", type=Path, default=IMAGES, metavar="PATH", help="a file or a folder, searched through its sub-folders")
-    p.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="one folder per image below it")
-    p.add_argument("--model", default=MODEL, metavar="NAME", help="birds (bundled), any torchvision classifier, or FILE.py:function")
-    p.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="a state_dict, .pth or .safetensors; else the model's own")
-    p.add_argument("--labels", type=Path, default=LABELS, metavar="FILE", help="class names, one a line; else by model")
-    which = p.add_mutually_exclusive_group()
-    which.add_argument("--category", type=whole(0), default=CATEGORY, metavar="N", help="explain class N; else the most probable")
-    which.add_argument("--num-categories", type=whole(1), default=NUM_CATEGORIES, metavar="K", help="explain the K most probable")
-    p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=DEVICE, help="what to run on")
-    p.add_argument("--batch-size", type=batch_size, default=BATCH_SIZE, metavar="N", help="pictures per forward pass, or auto")
-    p.add_argument("--precision", choices=("auto", "float32"), default=PRECISION, help="of the search; auto is float32")
-    p.add_argument("--seed", type=whole(0), default=SEED, metavar="N", help="of the noise in I-GOS")
-    p.add_argument("--search", choices=("beam", "combinatorial", "exhaustive"), default=SEARCH, help="how to look for explanations")
-    p.add_argument("--beam-width", type=whole(1), default=BEAM_WIDTH, metavar="N", help="beam: sets kept at each size")
-    p.add_argument("--num-successors", type=whole(1), default=NUM_SUCCESSORS, metavar="N", help="beam: most salient patches each set may add")
-    p.add_argument("--max-num-roots", type=whole(1), default=MAX_NUM_ROOTS, metavar="N", help="beam: stop at this many explanations")
-    p.add_argument("--max-root-size", type=whole(1), default=MAX_ROOT_SIZE, metavar="N", help="beam: stop at sets of this size")
-    p.add_argument("--comb-top", type=whole(1), default=COMB_TOP, metavar="N", help="combinatorial: among the N most salient patches")
-    p.add_argument("--comb-size", type=whole(1), default=COMB_SIZE, metavar="N", help="combinatorial: all sets of N patches")
-    p.add_argument("--exhaustive-size", type=whole(1), default=EXHAUSTIVE_SIZE, metavar="N", help="exhaustive: all sets of up to N patches")
-    p.add_argument("--prob-thresh", type=share, default=PROB_THRESH, metavar="X", help="sufficient: above this share of the full confidence")
-    p.add_argument("--node-prob-thresh", type=share, default=NODE_PROB_THRESH, metavar="X", help="a node above this share is taken apart")
-    p.add_argument("--overlap-thresh", type=whole(0), default=OVERLAP_THRESH, metavar="N", help="patches that two drawn roots may share")
-    p.add_argument("--num-roots-sag", type=whole(1), default=NUM_ROOTS_SAG, metavar="N", help="roots drawn")
-    p.add_argument("--baseline", choices=BASELINES, default=BASELINE, help="what hides a patch")
-    p.add_argument("--grid", type=whole(1, 28), default=GRID, metavar="N", help="patches along each side")
-    p.add_argument("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
-    p.add_argument("--overwrite", action="store_true", help="do images again whose record is there")
+    add = p.add_argument
+    add("--images", type=Path, default=IMAGES, metavar="PATH", help="a file or a folder, searched through its sub-folders")
+    add("--results", type=Path, default=RESULTS, metavar="DIR", help="one folder per image below it")
+    add("--model", default=MODEL, metavar="NAME", help="birds (bundled), a torchvision classifier, or FILE.py:function")
+    add("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="a state_dict, .pth or .safetensors; else the model's own")
+    add("--labels", type=Path, default=LABELS, metavar="FILE", help="class names, one a line; else by model")
+    add("--category", type=whole(0), default=CATEGORY, metavar="N", help="explain class N; else the most probable")
+    add("--num-categories", type=whole(1), default=NUM_CATEGORIES, metavar="K", help="explain the K most probable")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default=DEVICE, help="what to run on")
+    add("--batch-size", type=batch_size, default=BATCH_SIZE, metavar="N", help="pictures per forward pass, or auto")
+    add("--precision", choices=("auto", "float32"), default=PRECISION, help="of the search; auto is float32")
+    add("--seed", type=whole(0), default=SEED, metavar="N", help="of the noise in I-GOS")
+    add("--search", choices=("beam", "combinatorial", "exhaustive"), default=SEARCH, help="how to look for explanations")
+    add("--beam-width", type=whole(1), default=BEAM_WIDTH, metavar="N", help="beam: sets kept at each size")
+    add("--num-successors", type=whole(1), default=NUM_SUCCESSORS, metavar="N", help="beam: salient patches a set may add")
+    add("--max-num-roots", type=whole(1), default=MAX_NUM_ROOTS, metavar="N", help="beam: stop at this many explanations")
+    add("--max-root-size", type=whole(1), default=MAX_ROOT_SIZE, metavar="N", help="beam: stop at sets of this size")
+    add("--comb-top", type=whole(1), default=COMB_TOP, metavar="N", help="combinatorial: among the N most salient patches")
+    add("--comb-size", type=whole(1), default=COMB_SIZE, metavar="N", help="combinatorial: all sets of N patches")
+    add("--exhaustive-size", type=whole(1), default=EXHAUSTIVE_SIZE, metavar="N", help="exhaustive: all sets of up to N patches")
+    add("--prob-thresh", type=share, default=PROB_THRESH, metavar="X", help="sufficient: above this share of the confidence")
+    add("--node-prob-thresh", type=share, default=NODE_PROB_THRESH, metavar="X", help="a node above this share is taken apart")
+    add("--overlap-thresh", type=whole(0), default=OVERLAP_THRESH, metavar="N", help="patches that two drawn roots may share")
+    add("--num-roots-sag", type=whole(1), default=NUM_ROOTS_SAG, metavar="N", help="roots drawn")
+    add("--baseline", choices=BASELINES, default=BASELINE, help="what hides a patch")
+    add("--grid", type=whole(1, 28), default=GRID, metavar="N", help="patches along each side")
+    add("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
+    add("--overwrite", action="store_true", help="do images again whose record is there")
     return p
 
 
 def check_options(args: argparse.Namespace, network: Network) -> None:
     """Refuse what only makes sense together with the model or other options. Raises UserError."""
-    patches = args.grid ** 2
+    patches, most = args.grid ** 2, f"this program scores {MOST_SETS:,} at most"
     if args.category is not None and args.category >= network.classes:
         raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
+    if args.category is not None and args.num_categories > 1:
+        raise UserError(f"--num-categories {args.num_categories}: not together with --category {args.category}")
     if args.num_categories > network.classes:
         raise UserError(f"--num-categories {args.num_categories}: the model has {network.classes} classes")
     if args.search == "combinatorial":
@@ -157,11 +159,11 @@ def check_options(args: argparse.Namespace, network: Network) -> None:
         if args.comb_size > top:
             raise UserError(f"--comb-size {args.comb_size}: larger than the {top} patches to choose from")
         if comb(top, args.comb_size) > MOST_SETS:
-            raise UserError(f"--comb-size {args.comb_size}: {comb(top, args.comb_size):,} sets of {top} patches, more than {MOST_SETS:,}")
+            raise UserError(f"--comb-size {args.comb_size}: {comb(top, args.comb_size):,} sets of {top} patches; {most}")
     if args.search == "exhaustive":
         sets = sum(comb(patches, k) for k in range(min(args.exhaustive_size, patches) + 1))
         if sets > MOST_SETS:
-            raise UserError(f"--exhaustive-size {args.exhaustive_size}: {sets:,} sets of {patches} patches, more than {MOST_SETS:,}")
+            raise UserError(f"--exhaustive-size {args.exhaustive_size}: {sets:,} sets of {patches} patches; {most}")
 
 
 def settings_of(args: argparse.Namespace) -> dict:
@@ -204,8 +206,8 @@ def explain(network: Network, image: np.ndarray, category: int, args: argparse.N
         "grid": list(grid), "threshold": args.prob_thresh,
         "saliency": saliency.flatten().tolist(), "gradcam": None if heat is None else heat.tolist(),
         "search": {"method": args.search, "complete": roots.complete, "stopped_by": roots.stopped_by},
-        "roots": [{"patches": list(r.patches), "probability": r.probability, "relative": r.probability / full, "minimal": r.minimal}
-                  for r in roots],
+        "roots": [{"patches": list(r.patches), "probability": r.probability, "relative": r.probability / full,
+                   "minimal": r.minimal} for r in roots],
         "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
         "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
         "sag": {"nodes": [{"patches": list(n), **values} for n, values in sag.nodes(data=True)],
@@ -219,7 +221,8 @@ def explain(network: Network, image: np.ndarray, category: int, args: argparse.N
 def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namespace) -> Roots:
     """The search that the options name."""
     if args.search == "beam":
-        return beam_search(scorer, saliency, args.prob_thresh, args.beam_width, args.num_successors, args.max_num_roots, args.max_root_size)
+        return beam_search(scorer, saliency, args.prob_thresh, args.beam_width, args.num_successors, args.max_num_roots,
+                           args.max_root_size)
     if args.search == "combinatorial":
         return combinatorial_search(scorer, saliency, args.prob_thresh, args.comb_top, args.comb_size)
     return exhaustive_search(scorer, saliency.numel(), args.prob_thresh, args.exhaustive_size)
@@ -274,12 +277,16 @@ def save(record: dict, image: np.ndarray, folder: Path) -> dict:
     return record
 
 
-def process(path: Path, name: str, folder: Path, network: Network, args: argparse.Namespace, progress) -> tuple[list[dict], bool]:
-    """One image, whole. -> its records, and whether they are new. The most probable class comes last, its record completes the folder."""
+def process(path: Path, name: str, folder: Path, network: Network, args, progress) -> tuple[list[dict], bool]:
+    """One image, whole. -> its records, and whether they are new.
+
+    The most probable class comes last: its record completes the folder.
+    """
     image_sha256 = file_sha256(path)
     frame = {"format": 1, "image": name, "image_sha256": image_sha256, "size": list(network.size),
              "model": {"name": network.name, "weights_sha256": network.weights_sha256, "classes": network.classes}}
-    if not args.overwrite and (old := done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)):
+    old = done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)
+    if old and not args.overwrite:
         return old, False
     image = load_image(path, network.size)
     with torch.inference_mode():
@@ -291,7 +298,8 @@ def process(path: Path, name: str, folder: Path, network: Network, args: argpars
         clear(stale.parent)
     records = []
     for place, category in reversed(list(enumerate(categories))):
-        record = {**frame, **explain(network, image, category, args, progress), "settings": settings_of(args), "versions": versions()}
+        record = {**frame, **explain(network, image, category, args, progress), "settings": settings_of(args),
+                  "versions": versions()}
         progress.set_description_str("drawing")
         records.insert(0, save(record, image, folder if place == 0 else folder / f"category_{category}"))
     return records, True
@@ -302,8 +310,8 @@ def process(path: Path, name: str, folder: Path, network: Network, args: argpars
 def summary_rows(records: list[dict], folder: Path, results: Path) -> list[dict]:
     """A row of summary.csv per record."""
     return [{
-        "image": r["image"], "category": r["category"]["index"], "name": r["category"]["name"], "probability": f"{r['probability']:.6f}",
-        "roots": len(r["roots"]), "smallest_root": min((len(x["patches"]) for x in r["roots"]), default=""),
+        "image": r["image"], "category": r["category"]["index"], "name": r["category"]["name"],
+        "probability": f"{r['probability']:.6f}", "roots": len(r["roots"]), "smallest_root": min((len(x["patches"]) for x in r["roots"]), default=""),
         "diverse": len(r["diverse_set"]), "nodes": len(r["sag"]["nodes"]), "stopped_by": r["search"]["stopped_by"],
         "complete": r["search"]["complete"], "asked": r["evaluations"]["asked"], "scored": r["evaluations"]["scored"],
         "seconds": f"{r['seconds']['total']:.2f}", "error": "",
@@ -329,7 +337,8 @@ def told(records: list[dict], fresh: bool) -> str:
     parts = []
     for r in records:
         sizes = sorted(len(x["patches"]) for x in r["roots"])
-        parts.append(f"{r['category']['name']} {r['probability']:.3f}: {len(sizes)} MSEs" + (f" of {sizes[0]} to {sizes[-1]} patches" if sizes else "") +
+        span = f" of {sizes[0]} to {sizes[-1]} patches" if sizes else ""
+        parts.append(f"{r['category']['name']} {r['probability']:.3f}: {len(sizes)} MSEs{span}"
                      f", {len(r['diverse_set'])} diverse ({r['search']['stopped_by']}), {r['evaluations']['asked']} asked, "
                      f"{r['evaluations']['scored']} scored, {r['seconds']['total']:.1f} s")
     return "; ".join(parts) if fresh else "there already"
@@ -347,7 +356,8 @@ def run(args: argparse.Namespace) -> int:
     log(f"{network.name} ({network.classes} classes) on {network.device}, {len(images)} images; " +
         (", ".join(changed) if changed else "all settings at their defaults"))
     rows, failures, interrupted, known = [], [], False, set(images)
-    with tqdm(images, desc="images", unit="image", position=0) as bar, tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress:
+    with (tqdm(images, desc="images", unit="image", position=0) as bar,
+          tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress):
         try:
             for path in bar:
                 name, folder = path.relative_to(root).as_posix(), result_folder(path, root, args.results, known)
@@ -357,8 +367,8 @@ def run(args: argparse.Namespace) -> int:
                     rows += summary_rows(records, folder, args.results)
                     log(f"{name}: {told(records, fresh)}")
                 except Exception as error:          # whatever befell this image, the others go on; it is named at the end
-                    why = " ".join(str(error).split()) or type(error).__name__
-                    failures.append((name, why if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {why}"))
+                    kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+                    failures.append((name, kind + " ".join(str(error).split())))
                     rows.append({**dict.fromkeys(SUMMARY, ""), "image": name, "error": failures[-1][1]})
                     log(f"{name}: failed: {failures[-1][1]}")
         except KeyboardInterrupt:

@@ -249,7 +249,8 @@ def _count_classes(module: torch.nn.Module, name: str, size: int, device: torch.
     try:
         output = module(torch.zeros(1, 3, size, size, device=device))
     except Exception as error:              # the user's module again
-        raise UserError(f"--model {name}: fails on a 1 x 3 x {size} x {size} input: {' '.join(str(error).split())[:200]}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"--model {name}: fails on a 1 x 3 x {size} x {size} input: {reason}") from error
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
         raise UserError(f"--model {name}: its output is not a (batch, classes) tensor")
     return max(2, output.shape[1])

@@ -21,6 +21,7 @@ import numpy as np
 SIZE = 224          # side of a scene, pixels
 FINE = 3            # drawn this many times larger, then averaged down: anti-aliasing
 PARTS = ("beak", "crest", "wing", "tail", "feet")
+BODY = len(PARTS) + 1           # owner of the pixels of body, neck and head; parts own 1, 2, ..
 
 COLOURS = {
     "red": (205, 44, 44), "orange": (240, 138, 30), "yellow": (248, 212, 62), "green": (62, 150, 72),
@@ -96,14 +97,14 @@ def minimal_sufficient_parts(category: int) -> list[tuple[str, ...]]:
 # ---------------------------------------------------------------- the canvas
 
 class _Canvas:
-    """A fine picture and, beside it, which part owns each pixel (0: none, 1..5: PARTS, 6: body)."""
+    """A fine picture and, beside it, which part owns each pixel (0: none, 1..5: PARTS, then BODY)."""
 
     def __init__(self, background: np.ndarray):
         side = SIZE * FINE
         self.rgb = cv2.resize(background, (side, side), interpolation=cv2.INTER_LINEAR)
         self.owner = np.zeros((side, side), np.uint8)
 
-    def fill(self, polygon: np.ndarray, colour, owner: int | None = None, outline: float = 0.0) -> None:
+    def fill(self, polygon: np.ndarray, colour, outline: float = 0.0, owner: int | None = None) -> None:
         """Fill a polygon (N, 2) given in scene pixels; outline is a line width in scene pixels."""
         points = [np.round(polygon * FINE * 16).astype(np.int32)]      # 4 fractional bits
         cv2.fillPoly(self.rgb, points, _rgb(colour), cv2.LINE_AA, 4)
@@ -150,15 +151,15 @@ def _turn(points, degrees: float) -> np.ndarray:
 
 
 # ---------------------------------------------------------------- the parts, each in its own frame
-# A drawing is a list of strokes (kind, points, colour, width). Beak: points along +x; crest: up, -y;
+# A drawing is a list of strokes (how to draw it, points, colour, width). Beak: points along +x; crest: up, -y;
 # wing: centred, towards -x; tail: along -x; feet: down, +y. One unit is one pixel at scale 1.
 
 def _fill(points, colour, outline=1.3):
-    return ("fill", np.asarray(points, float), colour, outline)
+    return (_Canvas.fill, np.asarray(points, float), colour, outline)
 
 
 def _line(points, colour, width):
-    return ("line", np.asarray(points, float), colour, width)
+    return (_Canvas.line, np.asarray(points, float), colour, width)
 
 
 def _beak(shape, main, second):
@@ -268,17 +269,19 @@ def _bird_strokes(variants, parts, rng) -> list[tuple[int, tuple]]:
             return []
         owner, variant = PARTS.index(part) + 1, VARIANTS[part][variants[PARTS.index(part)]]
         whole = turn[part] + (turn["head"] if part in ("beak", "crest") else 0)
-        return [(owner, (kind, _turn(points, whole) + place[part], colour, width))
-                for kind, points, colour, width in _DRAW[part](*variant)]
+        return [(owner, (draw, _turn(points, whole) + place[part], colour, width))
+                for draw, points, colour, width in _DRAW[part](*variant)]
 
     torso = _smooth([(-50, 0), (-34, -26), (0, -33), (30, -28), (50, -6), (40, 22), (8, 34), (-28, 26)], 3)
     throat = np.array([neck + (-16, 2), head + (-17, 4), head + (16, 8), neck + (18, 10)])
     eye = head + _turn([(6, -4)], turn["head"])[0]
-    bulk = [(6, _fill(torso, body)), (6, _fill(_smooth(throat, 1), body, 0)), (6, _fill(_ellipse(*head, 22, 21), body)),
-            (6, _fill(_smooth(throat + (0, 3), 1), body, 0)), (6, _fill(_smooth([(-24, 14), (12, 8), (40, 6), (34, 20), (6, 30)], 2), belly, 0))]
-    face = [(6, _fill(_ellipse(*eye, 5.6, 5.6), (250, 250, 246))), (6, _fill(_ellipse(*(eye + (1, 0)), 3.2, 3.2), (18, 18, 22), 0)),
-            (6, _fill(_ellipse(*(eye + (2, -1.4)), 1.1, 1.1), (255, 255, 255), 0))]
-    return drawn("tail") + drawn("feet") + drawn("crest") + bulk + drawn("wing") + drawn("beak") + face
+    chest = _smooth([(-24, 14), (12, 8), (40, 6), (34, 20), (6, 30)], 2)
+    bulk = [_fill(torso, body), _fill(_smooth(throat, 1), body, 0), _fill(_ellipse(*head, 22, 21), body),
+            _fill(_smooth(throat + (0, 3), 1), body, 0), _fill(chest, belly, 0)]
+    face = [_fill(_ellipse(*eye, 5.6, 5.6), (250, 250, 246)), _fill(_ellipse(*(eye + (1, 0)), 3.2, 3.2), (18, 18, 22), 0),
+            _fill(_ellipse(*(eye + (2, -1.4)), 1.1, 1.1), (255, 255, 255), 0)]
+    return (drawn("tail") + drawn("feet") + drawn("crest") + [(BODY, stroke) for stroke in bulk] +
+            drawn("wing") + drawn("beak") + [(BODY, stroke) for stroke in face])
 
 
 def _placed(strokes, rng):
@@ -289,8 +292,8 @@ def _placed(strokes, rng):
     scale = min(rng.uniform(0.74, 0.97), *((SIZE - 14) / (high - low)))
     room = SIZE - 14 - (high - low) * scale
     shift = 7 + rng.uniform(0, 1, 2) * room - low * scale
-    return [(owner, (kind, points * scale + shift, colour, width * scale))
-            for (owner, (kind, _, colour, width)), points in zip(strokes, moved)]
+    return [(owner, (draw, points * scale + shift, colour, width * scale))
+            for (owner, (draw, _, colour, width)), points in zip(strokes, moved)]
 
 
 def _background(kind: str, rng) -> np.ndarray:
@@ -315,27 +318,29 @@ def _distractors(canvas: _Canvas, rng) -> None:
         colour = np.clip(np.array(COLOURS[rng.choice(list(COLOURS))]) * rng.uniform(0.5, 0.9) + 24, 0, 255)
         if kind == "leaf":
             leaf = _smooth([(-1.7, 0), (-.4, -.7), (1.8, 0), (-.4, .7)], 2) * size
-            canvas.fill(_turn(leaf, angle) + centre, colour, None, 0.8)
+            canvas.fill(_turn(leaf, angle) + centre, colour, 0.8)
             canvas.line(_turn(np.array([(-1.4, 0), (1.4, 0)]) * size, angle) + centre, colour * 0.6, 1.1)
         elif kind == "berry":
-            canvas.fill(_ellipse(*centre, size * .6, size * .6), colour, None, 0.8)
+            canvas.fill(_ellipse(*centre, size * .6, size * .6), colour, 0.8)
             canvas.fill(_ellipse(*(centre - size * .2), size * .15, size * .15), (255, 255, 255))
         elif kind == "twig":
-            canvas.line(_turn(np.array([(-4, 0), (-1, .4), (1, -.3), (4, .5)]) * size, angle) + centre, (84, 66, 50), rng.uniform(2, 4.5))
+            twig = np.array([(-4, 0), (-1, .4), (1, -.3), (4, .5)]) * size
+            canvas.line(_turn(twig, angle) + centre, (84, 66, 50), rng.uniform(2, 4.5))
         else:
-            for petal in range(5):
-                canvas.fill(_ellipse(*(centre + _turn([(size * .55, 0)], angle + 72 * petal)[0]), size * .45, size * .3, angle + 72 * petal), colour)
+            for turn in np.arange(5) * 72 + angle:
+                petal = centre + _turn([(size * .55, 0)], turn)[0]
+                canvas.fill(_ellipse(*petal, size * .45, size * .3, turn), colour)
             canvas.fill(_ellipse(*centre, size * .25, size * .25), (240, 214, 90))
 
 
-def _lit(rgb: np.ndarray, owner: np.ndarray, behind: np.ndarray, rng) -> np.ndarray:
+def _lit(rgb: np.ndarray, owner: np.ndarray, rng) -> np.ndarray:
     """A soft shadow on the background, light from above on the bird, and a little sensor noise."""
     bird = (owner > 0).astype(np.float32)
     height = cv2.GaussianBlur(bird, (0, 0), 9)
     light = 0.9 * bird * (np.roll(height, -6, 0) - np.roll(height, 6, 0))          # brighter at the upper edge
     shadow = 0.34 * (1 - bird) * cv2.GaussianBlur(np.roll(bird, (7, 4), (0, 1)), (0, 0), 5)
     out = rgb.astype(np.float32) * (1 + 0.45 * light - shadow)[..., None]
-    return np.clip(out + rng.normal(0, 2.0, rgb.shape) * behind, 0, 255).astype(np.uint8)
+    return np.clip(out + rng.normal(0, 2.0, rgb.shape), 0, 255).astype(np.uint8)
 
 
 @dataclass
@@ -358,15 +363,15 @@ def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Sc
     background = background or str(rng.choice(list(BACKGROUNDS)))
     canvas = _Canvas(_background(background, rng))
     _distractors(canvas, rng)
-    for owner, (kind, points, colour, width) in _placed(_bird_strokes(variants, parts, rng), rng):
-        (canvas.fill if kind == "fill" else canvas.line)(points, colour, *((owner, width) if kind == "fill" else (width, owner)))
+    for owner, (draw, points, colour, width) in _placed(_bird_strokes(variants, parts, rng), rng):
+        draw(canvas, points, colour, width, owner)
     rgb, owner = canvas.finish()
     masks = {part: owner == PARTS.index(part) + 1 for part in PARTS if part in parts}
     boxes = {}
     for part, mask in masks.items():
         ys, xs = np.nonzero(mask)
         boxes[part] = (int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max()))
-    return Scene(_lit(rgb, owner, 1.0, rng), tuple(variants), masks, boxes, background)
+    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, boxes, background)
 
 
 def main() -> None:

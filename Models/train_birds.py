@@ -162,8 +162,8 @@ def measure(model, log, scenes: int = 2000) -> None:
                 pictures = np.stack([draw_scene(variants, [FRESH + i, 6], parts).image for i in range(10)])
                 p = probabilities(model, pictures)[:, category]
                 (enough if any(m <= set(parts) for m in minimal) else short).append(p)
-    log(f"bird drawn with a sufficient set of its parts only: confidence above 0.9 in {(torch.cat(enough) > 0.9).float().mean():.4f} "
-        f"of {len(torch.cat(enough))} scenes; with an insufficient one: {(torch.cat(short) > 0.9).float().mean():.4f} of {len(torch.cat(short))}")
+    for words, p in (("a sufficient", torch.cat(enough)), ("an insufficient", torch.cat(short))):
+        log(f"drawn with {words} set of its parts only: confidence above 0.9 in {(p > 0.9).float().mean():.4f} of {len(p)} scenes")
 
 
 def main() -> None:
