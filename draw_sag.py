@@ -22,9 +22,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from get_perturbation_mask import make_baseline
 from mask_scorer import tents
+from utils import write_atomically
 
 MAX_DRAWN = 120                 # nodes in a picture; what is left out is said in it
-MAX_WIDTH = 14000               # pixels; wider graphs are drawn at a lower resolution
+MAX_SIDE = 12000                # pixels; larger graphs are drawn at a lower resolution
+MAX_PANELS = 12                 # roots in the comparison
 FONT = "DejaVu Sans"            # ships with matplotlib
 RED = (230, 40, 40)
 WHY = {                         # search.stopped_by, for an image without an MSE
@@ -128,7 +130,7 @@ def draw_comparison(record: dict, image: np.ndarray, basis: np.ndarray, shown, p
         heat = cv2.resize(np.array(record["gradcam"], np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         panels.append(("Grad-CAM\n", overlaid(image, heat)))
     panels.append(("I-GOS\n", overlaid(image, saliency_heat(record, basis, image.shape[:2]))))
-    for i in record["diverse_roots"]:
+    for i in record["diverse_roots"][:MAX_PANELS]:
         root = record["roots"][i]
         names = conjunction(root["patches"])
         panels.append((f"{names if len(names) < 26 else str(len(root['patches'])) + ' patches'}\n{percent(root['relative'])}",
@@ -182,20 +184,21 @@ def draw_graph(record: dict, image: np.ndarray, shown, folder: Path) -> None:
                               fontcolor="white")
     graph.node_attr.update(shape="plain", fontname=FONT, fontcolor="white")
     graph.edge_attr.update(color="white", fontname=FONT, fontsize="11", fontcolor="#ff6666", arrowsize="0.7")
+    names = {i: Path("nodes") / f"{_joined(nodes[i]['patches'])}.png" for i in drawn}
     for i in drawn:
-        name = f"nodes/{_joined(nodes[i]['patches'])}.png"
-        _save(outlined(shown(nodes[i]["patches"]), outlines[i], record["grid"]), folder / name)
-        graph.add_node(i, label=_node_label(nodes[i], name, is_root=i in roots))
+        _save(outlined(shown(nodes[i]["patches"]), outlines[i], record["grid"]), folder / names[i])
+        graph.add_node(i, label=_node_label(nodes[i], names[i], is_root=i in roots))
     for parent, child, patch in edges:
         drop = nodes[parent]["relative"] - nodes[child]["relative"]
         graph.add_edge(parent, child, label=f" −P{patch}", penwidth=f"{1 + 4 * min(max(drop, 0), 1):.2f}")
     _say_in_graph(record, drawn, graph)
     graph.write(str(folder / f"SAG_{n}roots.dot"))
     picture = folder / f"SAG_dag_{n}roots.png"
-    graph.graph_attr["imagepath"] = str(folder.resolve())
+    for i in drawn:             # whole paths for the layout here: the search path of Graphviz cannot hold a ":"
+        graph.get_node(i).attr["label"] = _node_label(nodes[i], folder.resolve() / names[i], is_root=i in roots)
     graph.layout(prog="dot")
-    width = float(graph.graph_attr["bb"].split(",")[2])     # points
-    graph.graph_attr["dpi"] = f"{min(144, 72 * MAX_WIDTH / max(width, 1)):.0f}"
+    width, height = (float(v) for v in graph.graph_attr["bb"].split(",")[2:])       # points
+    graph.graph_attr["dpi"] = f"{min(144, 72 * MAX_SIDE / max(width, height, 1)):.0f}"
     graph.draw(str(picture), format="png")
     _draw_final(record, image, picture, folder / f"SAG_final_{n}roots.png")
 
@@ -235,11 +238,11 @@ def outlined(picture: np.ndarray, removed: list[tuple[int, float]], grid) -> np.
     return out
 
 
-def _node_label(node: dict, picture: str, is_root: bool) -> str:
+def _node_label(node: dict, picture: Path, is_root: bool) -> str:
     frame = 'BORDER="2" COLOR="white"' if is_root else 'BORDER="1" COLOR="#666666"'
     patches = conjunction(node["patches"]) if len(node["patches"]) <= 4 else f"{len(node['patches'])} patches"
     return (f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="0">'
-            f'<TR><TD {frame} FIXEDSIZE="TRUE" WIDTH="116" HEIGHT="116"><IMG SRC="{picture}" SCALE="TRUE"/></TD></TR>'
+            f'<TR><TD {frame} FIXEDSIZE="TRUE" WIDTH="116" HEIGHT="116"><IMG SRC="{html.escape(picture.as_posix())}" SCALE="TRUE"/></TD></TR>'
             f'<TR><TD><FONT POINT-SIZE="15">{percent(node["relative"])}</FONT></TD></TR>'
             f'<TR><TD><FONT POINT-SIZE="8.5" COLOR="#bbbbbb">{html.escape(patches)}</FONT></TD></TR></TABLE>>')
 
@@ -276,7 +279,7 @@ def _draw_final(record: dict, image: np.ndarray, graph_file: Path, path: Path) -
     draw, y = ImageDraw.Draw(canvas), top + side + 16
     for line, line_size in lines:
         font = _font(line_size)
-        font = _font(line_size * min(1, side / font.getlength(line)))       # a long name shrinks to fit
+        font = _font(line_size * min(1, side / max(1, font.getlength(line))))       # a long name shrinks to fit
         draw.text((30, y), line, fill="white", font=font)
         y += int(line_size * 1.5)
     canvas.save(path)
@@ -308,6 +311,6 @@ def _give_graphviz_a_font() -> None:
     folders = [Path(matplotlib.get_data_path()) / "fonts/ttf", "/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts",
                "/System/Library/Fonts", Path.home() / ".fonts", Path.home() / ".local/share/fonts"]
     file = Path(matplotlib.get_cachedir()) / "sag-fonts.conf"
-    file.write_text("<?xml version='1.0'?><fontconfig>" + "".join(f"<dir>{html.escape(str(f))}</dir>" for f in folders) +
-                    "<cachedir prefix='xdg'>fontconfig</cachedir></fontconfig>")
+    write_atomically(file, "<?xml version='1.0'?><fontconfig>" + "".join(f"<dir>{html.escape(str(f))}</dir>" for f in folders) +
+                     "<cachedir prefix='xdg'>fontconfig</cachedir></fontconfig>")
     os.environ.setdefault("FONTCONFIG_FILE", str(file))

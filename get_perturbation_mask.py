@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from captum.attr import LayerGradCam
 
-from mask_scorer import auto_batch_size, compose, is_out_of_memory, tents
+from mask_scorer import compose, is_out_of_memory, tents
 from utils import class_probabilities
 
 BASELINES = ("black", "blur", "mean", "median", "mixed")
@@ -53,8 +53,7 @@ def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
 
 def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
               grid: tuple[int, int] = (7, 7), iterations: int = 2, seed: int = 0, l1: float = 1.0, tv: float = 20.0,
-              points: int = 20, noise: float = 0.2, deadline: float | None = None,
-              on_iteration: Callable[[], None] | None = None) -> torch.Tensor:
+              points: int = 20, noise: float = 0.2, deadline: float | None = None) -> torch.Tensor:
     """The I-GOS mask, (rows, columns) float32 in [0, 1] on the CPU; 1 = keep, low = salient.
 
     image, baseline: (3, H, W), normalised. noise: standard deviation of the Gaussian noise on each
@@ -65,18 +64,16 @@ def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tenso
     generator = torch.Generator().manual_seed(seed)
     mask = torch.ones(grid[0] * grid[1], device=image.device)
 
-    def confidence(masks: torch.Tensor, noisy: bool = False) -> torch.Tensor:          # (B, patches) -> (B,)
-        pictures = compose(masks, basis, image, baseline)
-        if noisy:
-            pictures = pictures + noise * torch.randn(pictures.shape, generator=generator).to(image.device)
-        return class_probabilities(model(pictures))[:, category]
+    def confidence(masks: torch.Tensor, noises: torch.Tensor | float = 0.0) -> torch.Tensor:    # (B, patches) -> (B,)
+        return class_probabilities(model(compose(masks, basis, image, baseline) + noises))[:, category]
 
     first = None
     for iteration in range(iterations):
         if deadline is not None and time.monotonic() > deadline:
             break
-        direction = _penalty_gradient(mask, grid, l1, tv)
-        direction += _integrated_gradient(confidence, mask, points, auto_batch_size(image))
+        noises = noise * torch.randn((points, *image.shape), generator=generator).to(image.device)
+        direction = _penalty_gradient(mask, grid, l1, tv) + _integrated_gradient(confidence, mask, noises)
+        direction = direction.nan_to_num()
         with torch.inference_mode():
             mask, value = _line_search(confidence, mask, direction, lambda m: penalty(m, grid, l1, tv))
         first = value if first is None else first
@@ -84,8 +81,6 @@ def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tenso
             l1 /= 10                        # the mask shrinks nothing: let it hide more
         if iterations > 3 and iteration == int(0.8 * iterations) and abs(first - value) < 0.01:
             l1 /= 5
-        if on_iteration:
-            on_iteration()
     return mask.reshape(grid).cpu().clone()
 
 
@@ -102,22 +97,26 @@ def _penalty_gradient(mask: torch.Tensor, grid, l1: float, tv: float) -> torch.T
     return torch.autograd.grad(penalty(leaf[None], grid, l1, tv).sum(), leaf)[0]
 
 
-def _integrated_gradient(confidence, mask: torch.Tensor, points: int, batch_size: int) -> torch.Tensor:
-    """Mean gradient of the confidence at k/points of the mask, k = 1..points, all points one batch if it fits."""
+def _integrated_gradient(confidence, mask: torch.Tensor, noises: torch.Tensor) -> torch.Tensor:
+    """Mean gradient of the confidence at k/points of the mask, k = 1..points; noises (points, 3, H, W) are added."""
+    points = len(noises)
     path = torch.arange(1, points + 1, device=mask.device)[:, None] / points * mask         # (points, patches)
-    total, done = torch.zeros_like(mask), 0
-    batch_size = max(batch_size, points)
-    while done < points:
-        leaf = path[done:done + batch_size].clone().requires_grad_()
-        try:
-            total += torch.autograd.grad(confidence(leaf, noisy=True).sum(), leaf)[0].sum(0)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or len(leaf) == 1:
-                raise
-            batch_size = len(leaf) // 2
-            continue
-        done += len(leaf)
-    return total / points
+
+    def gradients(rows: slice) -> torch.Tensor:
+        leaf = path[rows].clone().requires_grad_()
+        return torch.autograd.grad(confidence(leaf, noises[rows]).sum(), leaf)[0]
+    return _in_halves(gradients, 0, points).mean(0)
+
+
+def _in_halves(function: Callable[[slice], torch.Tensor], start: int, stop: int) -> torch.Tensor:
+    """function(rows start to stop) as one batch; where memory runs out, as two halves, and so on."""
+    try:
+        return function(slice(start, stop))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or stop - start == 1:
+            raise
+    middle = (start + stop) // 2
+    return torch.cat([_in_halves(function, start, middle), _in_halves(function, middle, stop)])
 
 
 def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalties) -> tuple[torch.Tensor, float]:
@@ -131,7 +130,7 @@ def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalt
         steps.append(steps[-1] * SHRINK if steps else FIRST_STEP)
     lengths = torch.tensor([0.0, *steps], device=mask.device)[:, None]                      # (1 + steps, 1)
     candidates = (mask - lengths * direction).clamp(0, 1)
-    confidences = confidence(candidates)
+    confidences = _in_halves(lambda rows: confidence(candidates[rows]), 0, len(candidates))
     objective = confidences + penalties(candidates)
     enough = objective <= objective[0] - ARMIJO * lengths[:, 0] * direction.square().sum()
     chosen = next((i for i in range(1, len(candidates)) if enough[i]), len(candidates) - 1)
@@ -155,7 +154,7 @@ def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.n
         return logits[:, category] if logits.shape[1] > 1 else logits[:, 0] * (1 if category else -1)
 
     coarse = LayerGradCam(score, layer).attribute(image[None].clone().requires_grad_(), relu_attributions=True)
-    heat = coarse[0, 0].detach()
+    heat = coarse[0, 0].detach().nan_to_num()
     return (heat / heat.max().clamp(min=1e-12)).cpu().numpy()
 
 

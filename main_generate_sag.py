@@ -29,8 +29,8 @@ from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from mask_scorer import MaskScorer
 from patch_deletion_tree import build_sag
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search
-from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images,
-                   load_image, load_network, read_record, versions, write_atomically)
+from utils import (BUNDLED, IMAGE_ENDINGS, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256,
+                   find_images, load_image, load_network, one_line, read_record, versions, write_atomically)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders
@@ -125,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default=DEVICE, help="what to run on")
     add("--batch-size", type=batch_size, default=BATCH_SIZE, metavar="N", help="pictures per forward pass, or auto")
     add("--precision", choices=("auto", "float32"), default=PRECISION, help="of the search; auto is float32")
-    add("--seed", type=whole(0), default=SEED, metavar="N", help="of the noise in I-GOS")
+    add("--seed", type=whole(0, 2 ** 63 - 1), default=SEED, metavar="N", help="of the noise in I-GOS")
     add("--search", choices=("beam", "combinatorial", "exhaustive"), default=SEARCH, help="how to look for explanations")
     add("--beam-width", type=whole(1), default=BEAM_WIDTH, metavar="N", help="beam: sets kept at each size")
     add("--num-successors", type=whole(1), default=NUM_SUCCESSORS, metavar="N", help="beam: salient patches a set may add")
@@ -142,6 +142,10 @@ def parser() -> argparse.ArgumentParser:
     add("--grid", type=whole(1, 28), default=GRID, metavar="N", help="patches along each side")
     add("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
     add("--overwrite", action="store_true", help="do images again whose record is there")
+    for action in p._actions:               # argparse takes defaults as they are: an edited constant is checked like an option
+        if action.default not in (None, False, argparse.SUPPRESS):
+            action.default = p._get_value(action, str(action.default))
+            p._check_value(action, action.default)
     return p
 
 
@@ -168,35 +172,38 @@ def check_options(args: argparse.Namespace, network: Network) -> None:
 
 def settings_of(args: argparse.Namespace) -> dict:
     """Every option, as it goes into the record."""
-    return {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    return {k: printable(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
 
 
 # ---------------------------------------------------------------- one image, one class
 
-def explain(network: Network, image: np.ndarray, category: int, args: argparse.Namespace, progress) -> dict:
-    """The part of the record that is found out: image -> baseline and saliency -> search -> diverse subset -> graph."""
+def explain(network: Network, image: np.ndarray, category: int, args: argparse.Namespace, limit: float, progress) -> dict:
+    """The part of the record that is found out: image -> baseline and saliency -> search -> diverse subset -> graph.
+
+    limit: seconds that this may take. The search has most of them, checking and the graph the rest.
+    """
     start = time.monotonic()
+    search_end, end = start + SEARCH_SHARE * limit, start + limit
     baseline = make_baseline(image, args.baseline)
     x, b, grid = network.prepare(image), network.prepare(baseline), (args.grid, args.grid)
-    limit = args.time_limit or float("inf")
     with torch.inference_mode():
         full, hidden = class_probabilities(network.module(torch.stack([x, b])))[:, category].tolist()
 
     progress.set_description_str("saliency")
-    saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=start + SEARCH_SHARE * limit)
+    saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=search_end)
     heat = grad_cam(network.module, x, category)
     masked = time.monotonic()
 
     progress.set_description_str("search")
-    scorer = MaskScorer(network.module, x, b, category, grid, args.batch_size, start + SEARCH_SHARE * limit, progress.update)
+    scorer = MaskScorer(network.module, x, b, category, grid, args.batch_size, search_end, progress.update)
     found = run_search(scorer, saliency, args)
     searched = time.monotonic()
 
     progress.set_description_str("check and graph")
     again = MaskScorer(network.module, x, b, category, grid, args.batch_size, None, progress.update)
     roots = certified(found, again, args.prob_thresh * full)
-    again.deadline = start + limit
-    diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh)
+    again.deadline, left = end, min(20.0, max(1.0, end - time.monotonic()))
+    diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
     sag = build_sag(again, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
     number = {patches: i for i, patches in enumerate(sag)}
     done = time.monotonic()
@@ -212,7 +219,7 @@ def explain(network: Network, image: np.ndarray, category: int, args: argparse.N
         "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
         "sag": {"nodes": [{"patches": list(n), **values} for n, values in sag.nodes(data=True)],
                 "edges": [[number[a], number[c], gone] for a, c, gone in sag.edges(data="removed")],
-                "complete": sag.graph["complete"]},
+                "complete": sag.graph["stopped_by"] is None, "stopped_by": sag.graph["stopped_by"]},
         "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored},
         "seconds": {"mask": masked - start, "search": searched - masked, "tree": done - searched},
     }
@@ -225,6 +232,7 @@ def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namesp
                            args.max_root_size)
     if args.search == "combinatorial":
         return combinatorial_search(scorer, saliency, args.prob_thresh, args.comb_top, args.comb_size)
+    assert args.search == "exhaustive", args.search
     return exhaustive_search(scorer, saliency.numel(), args.prob_thresh, args.exhaustive_size)
 
 
@@ -236,38 +244,52 @@ def certified(found: Roots, scorer: MaskScorer, threshold: float) -> Roots:
 
 # ---------------------------------------------------------------- files of one image
 
-def result_folder(image: Path, root: Path, results: Path, all_images: set[Path]) -> Path:
-    """Results/<path below --images, without its ending>; with it where two images differ in nothing else."""
-    relative = image.relative_to(root)
-    twins = sorted(other for other in all_images if other.with_suffix("") == image.with_suffix(""))
-    return results / (relative if len(twins) > 1 and image != twins[0] else relative.with_suffix(""))
+def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, Path]:
+    """Results/<path below --images, without its ending> for each image; with it where two differ in nothing else.
+
+    Siblings that are not asked for now count too, so that an image's folder does not depend on the run.
+    """
+    taken: dict[str, Path] = {}             # names in lower case: some disks do not tell them apart
+    for folder in sorted({image.parent for image in images}):
+        for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS or p in images):
+            taken.setdefault(str(image.with_suffix("")).lower(), image)
+    own = {image: taken.get(str(image.with_suffix("")).lower()) == image for image in images}
+    return {i: results / printable((i.with_suffix("") if own[i] else i).relative_to(root)) for i in images}
+
+
+def category_folder(folder: Path, place: int, category: int) -> Path:
+    """The image's folder for the most probable class (place 0), one inside it for each further class."""
+    return folder if place == 0 else folder / f"category_{category}"
 
 
 def done_before(folder: Path, fingerprint: dict, categories: int) -> list[dict]:
-    """The records of an earlier run with the same image, model and settings, all of them complete; else []."""
+    """The records of an earlier run with the same image, model and settings, none cut short by time; else []."""
     records = [read_record(path) for path in (folder / "sag.json", *sorted(folder.glob("category_*/sag.json")))]
-    same = [r for r in records if r and fingerprint_of(r) == fingerprint and r["search"]["complete"]]
+    same = [r for r in records if r and fingerprint_of(r) == fingerprint
+            and r["search"]["complete"] and r["sag"].get("stopped_by") != "time_limit"]
     return same if records[0] in same and len(same) >= categories else []
 
 
 def fingerprint_of(record: dict) -> dict:
-    """What must agree for a record to stand: the image, the model's weights, and every setting that changes a result."""
-    settings = {k: v for k, v in record.get("settings", {}).items() if k not in NOT_SETTINGS}
-    return {"image": record.get("image_sha256"), "weights": record.get("model", {}).get("weights_sha256"), **settings}
+    """What must agree for a record to stand: the image, the model, and every setting that changes a result."""
+    settings = {k: v for k, v in record["settings"].items() if k not in NOT_SETTINGS}
+    return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], **settings}
 
 
 def clear(folder: Path) -> None:
     """Remove an earlier run's files, the record first, and nothing that this program did not write."""
     (folder / "sag.json").unlink(missing_ok=True)
-    for pattern in ("SAG_*roots.*", "SAG_dag_*roots.png", "SAG_final_*roots.png", "roots/*.png", "nodes/*.png"):
+    for pattern in ("SAG_*roots.*", "roots/*.png", "nodes/*.png", "perturbation_*.png", "gridimage.png", "comparison.png",
+                    "dnf.txt", "dnf_gif.gif", ".sag.json.*"):
         for file in folder.glob(pattern):
             file.unlink()
 
 
 def save(record: dict, image: np.ndarray, folder: Path) -> dict:
     """Draw everything, then write sag.json, last and atomically. -> the record with its times."""
+    if (folder / "sag.json").exists() or (folder / "perturbation_original.png").exists():       # whole, or begun
+        clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    clear(folder)
     start = time.monotonic()
     draw_sag.draw_all(record, image, folder)
     times = record["seconds"]
@@ -282,9 +304,8 @@ def process(path: Path, name: str, folder: Path, network: Network, args, progres
 
     The most probable class comes last: its record completes the folder.
     """
-    image_sha256 = file_sha256(path)
-    frame = {"format": 1, "image": name, "image_sha256": image_sha256, "size": list(network.size),
-             "model": {"name": network.name, "weights_sha256": network.weights_sha256, "classes": network.classes}}
+    frame = {"format": 1, "image": name, "image_sha256": file_sha256(path), "size": list(network.size),
+             "model": network.description()}
     old = done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)
     if old and not args.overwrite:
         return old, False
@@ -296,12 +317,12 @@ def process(path: Path, name: str, folder: Path, network: Network, args, progres
     categories = [args.category] if args.category is not None else probabilities.topk(args.num_categories).indices.tolist()
     for stale in folder.glob("category_*/sag.json"):
         clear(stale.parent)
-    records = []
+    limit, records = (args.time_limit or float("inf")) / len(categories), []
     for place, category in reversed(list(enumerate(categories))):
-        record = {**frame, **explain(network, image, category, args, progress), "settings": settings_of(args),
+        record = {**frame, **explain(network, image, category, args, limit, progress), "settings": settings_of(args),
                   "versions": versions()}
         progress.set_description_str("drawing")
-        records.insert(0, save(record, image, folder if place == 0 else folder / f"category_{category}"))
+        records.insert(0, save(record, image, category_folder(folder, place, category)))
     return records, True
 
 
@@ -315,7 +336,7 @@ def summary_rows(records: list[dict], folder: Path, results: Path) -> list[dict]
         "diverse": len(r["diverse_set"]), "nodes": len(r["sag"]["nodes"]), "stopped_by": r["search"]["stopped_by"],
         "complete": r["search"]["complete"], "asked": r["evaluations"]["asked"], "scored": r["evaluations"]["scored"],
         "seconds": f"{r['seconds']['total']:.2f}", "error": "",
-        "folder": (folder if i == 0 else folder / f"category_{r['category']['index']}").relative_to(results).as_posix(),
+        "folder": category_folder(folder, i, r["category"]["index"]).relative_to(results).as_posix(),
     } for i, r in enumerate(records)]
 
 
@@ -348,19 +369,22 @@ def run(args: argparse.Namespace) -> int:
     """All images. -> the exit status."""
     elsewhere = args.images == Path(IMAGES) and not args.images.exists()       # started from another folder, no --images
     root, images = find_images(PROJECT / IMAGES if elsewhere else args.images, leave_out=args.results)
+    if args.images.is_dir() and args.results.resolve() == root.resolve():
+        raise UserError(f"--results {args.results}: the folder of the images themselves")
     make_writable(args.results)
     network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
     check_options(args, network)
     torch.manual_seed(args.seed)                    # for a user's module that draws random numbers
-    changed = [f"{k} {v}" for k, v in settings_of(args).items() if v != settings_of(parser().parse_args([]))[k]]
+    defaults = settings_of(parser().parse_args([]))
+    changed = [f"{k} {v}" for k, v in settings_of(args).items() if v != defaults[k]]
     log(f"{network.name} ({network.classes} classes) on {network.device}, {len(images)} images; " +
         (", ".join(changed) if changed else "all settings at their defaults"))
-    rows, failures, interrupted, known = [], [], False, set(images)
+    rows, failures, interrupted, folders = [], [], False, result_folders(images, root, args.results)
     with (tqdm(images, desc="images", unit="image", position=0) as bar,
           tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress):
         try:
             for path in bar:
-                name, folder = path.relative_to(root).as_posix(), result_folder(path, root, args.results, known)
+                name, folder = printable(path.relative_to(root)), folders[path]
                 progress.reset()
                 try:
                     records, fresh = process(path, name, folder, network, args, progress)
@@ -368,15 +392,19 @@ def run(args: argparse.Namespace) -> int:
                     log(f"{name}: {told(records, fresh)}")
                 except Exception as error:          # whatever befell this image, the others go on; it is named at the end
                     kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-                    failures.append((name, kind + " ".join(str(error).split())))
+                    failures.append((name, kind + one_line(error)))
                     rows.append({**dict.fromkeys(SUMMARY, ""), "image": name, "error": failures[-1][1]})
                     log(f"{name}: failed: {failures[-1][1]}")
         except KeyboardInterrupt:
             interrupted = True
-    write_summary(args.results, rows)
     for name, why in failures:
         log(f"failed: {name}: {why}")
-    log(f"{len(rows) - len(failures)} records in {args.results}, {len(failures)} images failed" if not interrupted else
+    try:
+        write_summary(args.results, rows)
+    except (OSError, ValueError, csv.Error) as error:
+        failures.append(("summary.csv", one_line(error)))
+        log(f"failed: {args.results / 'summary.csv'}: {one_line(error)}")
+    log(f"{sum(not row['error'] for row in rows)} records in {args.results}, {len(failures)} failed" if not interrupted else
         f"interrupted; what is finished is in {args.results}, the same command goes on from there")
     return 130 if interrupted else 1 if failures else 0
 
@@ -391,6 +419,11 @@ def make_writable(folder: Path) -> None:
         raise UserError(f"--results {folder}: {error.strerror}") from error
 
 
+def printable(path: Path) -> str:
+    """A path as text that can be written, with forward slashes; bytes in it that are no UTF-8 become question marks."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def log(line: str) -> None:
     """A line on stderr that does not tear the progress bars."""
     tqdm.write(line, file=sys.stderr)
@@ -398,14 +431,13 @@ def log(line: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 all images done; 1 some image failed; 2 unusable arguments; 130 interrupted."""
-    args = parser().parse_args(argv)
     try:
-        return run(args)
-    except UserError as error:
-        print(f"main_generate_sag.py: error: {error}", file=sys.stderr)
+        return run(parser().parse_args(argv))
+    except (UserError, OSError, argparse.ArgumentError) as error:
+        print(f"main_generate_sag.py: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted before the first image", file=sys.stderr)
+        print("main_generate_sag.py: interrupted", file=sys.stderr)
         return 130
 
 

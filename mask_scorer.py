@@ -72,7 +72,7 @@ class MaskScorer:
         assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
         self.model, self.image, self.baseline, self.category = model, image, baseline, category
         self.basis = tents(grid, tuple(image.shape[1:])).to(image.device)       # (patches, H*W)
-        self.batch_size = auto_batch_size(image) if batch_size == "auto" else int(batch_size)
+        self.batch_size = auto_batch_size(image) if batch_size == "auto" else max(1, int(batch_size))
         self.deadline, self.on_scored = deadline, on_scored
         self.table: dict[PatchSet, float] = {}
         self.asked = self.scored = 0
@@ -116,12 +116,12 @@ class MaskScorer:
 
 
 def auto_batch_size(image: torch.Tensor) -> int:
-    """Pictures per forward pass: enough to keep the device busy, few enough to stay in cache or memory."""
-    at_224 = {"cuda": 256, "mps": 64}.get(image.device.type, 32)
+    """Pictures per forward pass: enough to keep the device busy, few enough for its memory (a CPU's: its cache)."""
+    at_224 = {"cuda": 256, "mps": 64}.get(image.device.type, 8)
     return max(1, at_224 * 224 * 224 // (image.shape[1] * image.shape[2]))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether PyTorch ran out of memory; on the CPU it says so only in the text of a RuntimeError."""
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "not enough memory"))
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed"))

@@ -24,10 +24,10 @@ def build_sag(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], roots: Se
               node_prob_thresh: float = 0.4, max_nodes: int = MAX_NODES) -> nx.DiGraph:
     """The SAG of these roots, a level at a time, each level's new sets scored in one call.
 
-    Nodes carry probability and relative; edges carry removed, the patch that went. graph.graph["complete"]
-    is False where max_nodes or a scorer's TimeoutError ended the expansion early.
+    Nodes carry probability and relative; edges carry removed, the patch that went. graph.graph["stopped_by"]
+    is None, or "max_nodes" or "time_limit" (a scorer's TimeoutError) where that ended the expansion early.
     """
-    graph = nx.DiGraph(complete=True)
+    graph = nx.DiGraph(stopped_by=None)
 
     def add(patch_sets: Sequence[PatchSet]) -> None:
         for patches, score in zip(patch_sets, scorer(patch_sets) if patch_sets else ()):
@@ -41,10 +41,10 @@ def build_sag(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], roots: Se
             children = {(n, p): tuple(q for q in n if q != p) for n in parents for p in n}
             level = [c for c in dict.fromkeys(children.values()) if c not in graph]
             if len(graph) + len(level) > max_nodes:
-                graph.graph["complete"] = False
+                graph.graph["stopped_by"] = "max_nodes"
                 break
             add(level)
             graph.add_edges_from((n, child, {"removed": p}) for (n, p), child in children.items())
     except TimeoutError:
-        graph.graph["complete"] = False
+        graph.graph["stopped_by"] = "time_limit"
     return graph

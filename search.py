@@ -17,7 +17,7 @@ Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 
 import numpy as np
 
@@ -38,13 +38,17 @@ class Root:
 class Roots(list):
     """A list of Root, smallest sets first, that knows how its search ended.
 
+    A "single" root that contains another root is not minimal after all, and is left out.
+
     complete: the search ran to its own end. stopped_by: "max_num_roots", "max_root_size", "exhausted"
     (nothing left to try), "time_limit", "baseline_sufficient" (the class is kept with every patch
     hidden: nothing to explain) or "zero_probability" (the class has none to keep).
     """
 
     def __init__(self, roots: Iterable[Root] = (), stopped_by: str = "exhausted"):
-        super().__init__(sorted(roots, key=lambda r: (len(r.patches), -r.probability, r.patches)))
+        roots = sorted(roots, key=lambda r: (len(r.patches), -r.probability, r.patches))
+        refuted = {r for r in roots if r.minimal == "single" and any(set(o.patches) < set(r.patches) for o in roots)}
+        super().__init__(r for r in roots if r not in refuted)
         self.stopped_by = stopped_by
 
     @property
@@ -101,7 +105,7 @@ def combinatorial_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, com
         return Roots(stopped_by=stopped_by)
     found: dict[PatchSet, Root] = {}
     try:
-        for sets in _chunks(list(combinations(sorted(order[:comb_top]), comb_size))):
+        for sets in _chunks(combinations(sorted(order[:comb_top]), comb_size)):
             sufficient = [s for s, p in zip(sets, _floats(scorer(sets))) if p > threshold]
             for root in minimise(scorer, sufficient, threshold, known=found):
                 found[root.patches] = root
@@ -118,7 +122,7 @@ def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9
     found: dict[PatchSet, Root] = {}
     try:
         for size in range(1, min(max_size, num_patches) + 1):
-            for sets in _chunks([s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)]):
+            for sets in _chunks(s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)):
                 found |= {s: Root(s, p, "subset") for s, p in zip(sets, _floats(scorer(sets))) if p > threshold}
     except TimeoutError:
         return Roots(found.values(), "time_limit")
@@ -133,11 +137,11 @@ def minimise(scorer: Scorer, sufficient: Sequence[PatchSet], threshold: float, l
 
     All sets advance in lock-step, so that every round is one call. First each loses, one at a time, the
     patch it misses least, until no single one can go. Then the sets of up to 10 patches that remain are
-    proven, as few at a time as the limit still has room for. If the scorer raises TimeoutError, so does this,
+    proven, small ones first, as few at a time as the limit still has room for. If the scorer raises TimeoutError, so does this,
     after having yielded what was proven.
     """
     seen, left = set(known), float("inf") if limit is None else limit
-    candidates = [s for s in dict.fromkeys(_drop_singles(scorer, sufficient, threshold)) if s not in seen]
+    candidates = sorted((s for s in dict.fromkeys(_drop_singles(scorer, sufficient, threshold)) if s not in seen), key=len)
     while candidates and left > 0:
         now = candidates[:int(min(left, len(candidates)))]
         candidates = candidates[len(now):]
@@ -202,8 +206,10 @@ def _missing(state: PatchSet, order: list[int]) -> list[int]:
     return [p for p in order if p not in state]
 
 
-def _chunks(sets: list[PatchSet]) -> Iterator[list[PatchSet]]:
-    return (sets[i:i + CHUNK] for i in range(0, len(sets), CHUNK))
+def _chunks(sets: Iterable[PatchSet]) -> Iterator[list[PatchSet]]:
+    sets = iter(sets)
+    while chunk := list(islice(sets, CHUNK)):
+        yield chunk
 
 
 def _contains_one_of(patches: PatchSet, found: Collection[PatchSet]) -> bool:

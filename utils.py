@@ -9,8 +9,9 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
-import urllib.error
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +39,8 @@ class UserError(Exception):
 def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[Path]]:
     """The folder that result names are relative to, and the images at or below path, sorted.
 
-    leave_out: a folder not to look into (the results, where they lie among the images).
-    Raises UserError where there is no such path, or no image in it.
+    leave_out: a folder not to look into (the results, where they lie among the images); nor is any looked
+    into that holds a sag.json. Raises UserError where there is no such path, or no image in it.
     """
     if path.is_file():
         return path.parent, [path]
@@ -48,6 +49,9 @@ def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[P
     skip = leave_out.resolve() if leave_out else None
     found = []
     for folder, subfolders, files in os.walk(path):
+        if "sag.json" in files:
+            subfolders.clear()
+            continue
         subfolders[:] = [s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip]
         found += [Path(folder) / f for f in files if f.lower().endswith(IMAGE_ENDINGS) and not f.startswith(".")]
     if not found:
@@ -66,16 +70,21 @@ def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
             file.load()
             picture = ImageOps.exif_transpose(file)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:   # Pillow's ways to say no
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error).splitlines()[0]
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
         raise ValueError(f"cannot read it: {reason}") from None
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, dtype=np.float64)
-        top = 65535 if values.max(initial=0) > 255 else 255
+        top = 65535 if picture.mode.startswith("I;16") or values.max(initial=0) > 255 else 255
         picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.asarray(picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def file_sha256(path: Path) -> str:
@@ -117,6 +126,13 @@ class Network:
     def classes(self) -> int:
         return len(self.labels)
 
+    def description(self) -> dict:
+        """What makes this network give other results than another, for the record."""
+        code, _, _ = self.name.rpartition(":")
+        return {"name": self.name, "weights_sha256": self.weights_sha256, "classes": self.classes,
+                "code_sha256": file_sha256(Path(code)) if code else None, "mean": list(self.mean), "std": list(self.std),
+                "labels_sha256": hashlib.sha256("\n".join(self.labels).encode()).hexdigest()}
+
     def prepare(self, image: np.ndarray) -> torch.Tensor:
         """(H, W, 3) uint8 RGB -> (3, H, W) float32, normalised, on the device."""
         x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
@@ -126,8 +142,7 @@ class Network:
 def class_probabilities(output: torch.Tensor) -> torch.Tensor:
     """Logits (B, C) -> probabilities (B, C), float32; a single logit (B, 1) is a sigmoid of two classes."""
     if output.shape[1] == 1:
-        positive = output.float().sigmoid()
-        return torch.cat([1 - positive, positive], dim=1)
+        return torch.cat([-output, output], dim=1).float().sigmoid()        # 1 - sigmoid would round small ones to 0
     return output.float().softmax(dim=1)
 
 
@@ -151,10 +166,12 @@ def load_network(name: str, weights: Path | None, labels: Path | None, device: t
         pretrained = _torchvision_weights(architecture)
         preset = pretrained.transforms()
         size, mean, std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
-        module = _torchvision_module(architecture, state) if state else _download(architecture, pretrained)
+        module = _torchvision_module(architecture, size, state) if state else _download(architecture, pretrained)
     if state:
         _load_strictly(module, state, weights)
     module = module.eval().requires_grad_(False).to(device)
+    if pretrained:              # a quarter faster; a user's module may view() its maps, which this layout forbids
+        module = module.to(memory_format=torch.channels_last)
     source = weights or (Path(torch.hub.get_dir()) / "checkpoints" / Path(pretrained.url).name if pretrained else None)
     sha256 = file_sha256(source) if source else _state_sha256(module)
     classes = _count_classes(module, name, size, device)
@@ -166,12 +183,13 @@ def _user_module(reference: str) -> torch.nn.Module:
     if not Path(path).is_file():
         raise UserError(f"--model {reference}: no such file: {path}")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    sys.path.append(str(Path(path).resolve().parent))       # for what it imports from beside it
     try:
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
         module = getattr(loaded, function)()
     except Exception as error:              # the user's code may fail in any way; it is named, not traced
-        raise UserError(f"--model {reference}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise UserError(f"--model {reference}: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise UserError(f"--model {reference}: {function}() returned a {type(module).__name__}, not a torch.nn.Module")
     return module
@@ -190,12 +208,14 @@ def _torchvision_weights(name: str):
     return getattr(entries, "IMAGENET1K_V1", entries.DEFAULT)
 
 
-def _torchvision_module(name: str, state: dict | None = None) -> torch.nn.Module:
+def _torchvision_module(name: str, size: int, state: dict) -> torch.nn.Module:
     """An untrained torchvision network; with as many classes as the state_dict's last layer, if that tells."""
-    options = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    options = {"image_size": size} if name.startswith("vit_") else {}
+    if name in ("inception_v3", "googlenet"):               # as torchvision builds them for its own weights
+        options = {"init_weights": False, "transform_input": True}
     module = torchvision.models.get_model(name, weights=None, **options)
     last, value = list(module.state_dict().items())[-1]
-    if state and last in state and state[last].dim() == value.dim() and len(state[last]) != len(value):
+    if last in state and state[last].dim() == value.dim() and len(state[last]) != len(value):
         module = torchvision.models.get_model(name, weights=None, num_classes=len(state[last]), **options)
     return module
 
@@ -203,11 +223,11 @@ def _torchvision_module(name: str, state: dict | None = None) -> torch.nn.Module
 def _download(name: str, entry) -> torch.nn.Module:
     try:
         return torchvision.models.get_model(name, weights=entry)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except Exception as error:              # no network, a full disk, or a damaged file in the cache: each is named
         folder, file = Path(torch.hub.get_dir()) / "checkpoints", Path(entry.url).name
-        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
-        raise UserError(f"--model {name}: cannot download {file} ({reason}); put that file into {folder}, "
-                        f"or pass a state_dict with --weights FILE") from error
+        problem = "cannot load" if (folder / file).exists() else "cannot download"
+        raise UserError(f"--model {name}: {problem} {file} ({one_line(getattr(error, 'reason', error))}); put that file into "
+                        f"{folder}, or pass a state_dict with --weights FILE") from error
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -223,7 +243,11 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _load_strictly(module: torch.nn.Module, state: dict, path: Path) -> None:
+    # Two dialects of old files that PyTorch and torchvision read as well: DenseNet's "norm.1", no batch counts.
+    for key in [k for k in state if ".denselayer" in k]:
+        state[re.sub(r"(norm|relu|conv)\.([12])", r"\1\2", key)] = state.pop(key)
     wanted = module.state_dict()
+    state |= {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked") and k not in state}
     for key, value in wanted.items():
         if key not in state:
             raise UserError(f"--weights {path}: of another architecture: {key} is missing")
@@ -244,13 +268,12 @@ def _state_sha256(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-@torch.inference_mode()
+@torch.no_grad()                            # not inference_mode: a module may keep tensors of its first call
 def _count_classes(module: torch.nn.Module, name: str, size: int, device: torch.device) -> int:
     try:
         output = module(torch.zeros(1, 3, size, size, device=device))
     except Exception as error:              # the user's module again
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"--model {name}: fails on a 1 x 3 x {size} x {size} input: {reason}") from error
+        raise UserError(f"--model {name}: fails on a 1 x 3 x {size} x {size} input: {one_line(error)[:200]}") from error
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
         raise UserError(f"--model {name}: its output is not a (batch, classes) tensor")
     return max(2, output.shape[1])
@@ -290,7 +313,9 @@ def read_record(path: Path) -> dict | None:
     """A sag.json, or None where it is absent, damaged or of another format."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return record if record["format"] == 1 else None
+        parts = [record["settings"], record["model"], record["search"], record["sag"], record["evaluations"], record["seconds"]]
+        whole = record["format"] == 1 and all(isinstance(p, dict) for p in parts) and isinstance(record["diverse_set"], list)
+        return record if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

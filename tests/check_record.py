@@ -34,6 +34,16 @@ def hidden(image, name):
             "mixed": ((blur.astype(int) + median + 1) // 2).astype(np.uint8)}[name]
 
 
+def tent(patch, grid, size):
+    """One patch's weight at each pixel, (H, W)."""
+    def ramp(index, cells, pixels):
+        if cells == 1:
+            return np.ones(pixels)
+        step = (pixels - 1) / (cells - 1)
+        return np.maximum(0, 1 - np.abs(np.arange(pixels) - index * step) / step)
+    return np.outer(ramp(patch // grid[1], grid[0], size[0]), ramp(patch % grid[1], grid[1], size[1]))
+
+
 @torch.no_grad()
 def confidences(network, x, b, category, grid, sets):
     """Softmax probability of the category for each patch set, eight pictures at a time."""
@@ -84,7 +94,8 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
         claim(list(patches) == sorted(set(patches)) and set(patches) <= set(everything), f"{patches} is no patch set")
         claim(close(f[patches], r["probability"]) and close(r["relative"] * full, r["probability"]), f"{patches}: {r['probability']} is {f[patches]}")
         claim(f[patches] > enough - TOLERANCE and r["probability"] > enough, f"{patches} is not sufficient")
-        claim(r["minimal"] == ("subset" if len(patches) <= 10 else "single"), f"{patches}: minimal {r['minimal']}")
+        claim(r["minimal"] == "subset" or r["minimal"] == "single" and len(patches) > 10, f"{patches}: minimal {r['minimal']}")
+        claim(not any(set(other) < set(patches) for other in roots), f"{patches} contains another root")
         smaller = range(len(patches)) if r["minimal"] == "subset" else [len(patches) - 1]
         for s in (s for k in smaller for s in combinations(patches, k)):
             claim(f[s] <= enough + TOLERANCE, f"{patches} is not minimal: {s} has {f[s]}")
@@ -104,10 +115,24 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     claim(edges == expected if record["sag"]["complete"] else edges <= expected, "edges are not all single deletions of the nodes above the threshold")
     claim(set(nodes) == set(drawn) | {c for _, c, _ in edges}, "nodes are not what the roots expand to")
     claim(all(0 <= m <= 1 for m in record["saliency"]) and len(record["saliency"]) == len(everything), "saliency")
-    claim(bool(roots) or record["search"]["stopped_by"] != "max_num_roots", "no root, no reason")
+    claim(all(record["evaluations"][k] >= 0 for k in ("asked", "scored")), "evaluations")
+    stopped_by, cap = record["search"]["stopped_by"], record["settings"]["max_num_roots"]
+    claim(stopped_by in ("max_num_roots", "max_root_size", "exhausted", "time_limit", "baseline_sufficient", "zero_probability"), stopped_by)
+    claim(record["search"]["complete"] == (stopped_by != "time_limit"), "complete")
+    claim((f[()] > enough + TOLERANCE) <= (stopped_by in ("baseline_sufficient", "time_limit")), "the baseline is sufficient")
+    claim(stopped_by != "baseline_sufficient" or not roots and f[()] > enough - TOLERANCE, "the baseline is not sufficient")
+    claim(record["search"]["method"] != "beam" or len(roots) <= cap, "more roots than asked for")
     for name in FILES:
-        claim((folder / name.format(n=len(drawn))).stat().st_size > 0, f"{name} is empty")
+        file = folder / name.format(n=len(drawn))
+        claim(file.exists() and file.stat().st_size > 0, f"{name} is missing")
+    for rank, patches in enumerate(roots, 1):
+        files = list((folder / "roots").glob(f"{rank}_*.png"))
+        up = sum((tent(p, grid, size) for p in patches), np.zeros(size))[..., None]
+        shown = hidden(image, record["baseline"]["name"]) * (1 - up) + image * up
+        claim(len(files) == 1 and np.abs(cv2.imread(str(files[0]))[..., ::-1] - shown).max() < 1, f"picture of root {rank}")
     claim(len(list((folder / "roots").glob("*.png"))) == len(roots), "pictures of the roots")
+    dnf = (folder / "dnf.txt").read_text(encoding="utf-8")
+    claim(record["dnf"] in dnf and record["category"]["name"] in dnf, "dnf.txt")
     return wrong, checked
 
 
@@ -118,9 +143,10 @@ def main() -> int:
     parser.add_argument("--images", type=Path, default=Path("Images"))
     parser.add_argument("--model", default="birds")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--labels", type=Path)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    network = load_network(args.model, args.weights, None, choose_device(args.device))
+    network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
     records, total, bad = sorted(args.results.rglob("sag.json")), 0, 0
     for path in tqdm(records):
         image = args.images if args.images.is_file() else args.images / json.loads(path.read_text(encoding="utf-8"))["image"]

@@ -124,6 +124,21 @@ def test_class_names_with_quotes_markup_and_foreign_letters(images, out, tmp_pat
     assert record(out / "a")["category"]["name"] == names[1] and names[1] in (out / "a/dnf.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["plain", "12:30 <&> é", b"latin-\xe9".decode("utf-8", "surrogateescape")])
+def test_odd_file_names_still_get_pictures_in_their_graph(images, out, name):
+    try:
+        (images / "a.png").rename(images / f"{name}.png")
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    assert planted(images, out, "--search", "exhaustive") == 0
+    checked_names = [r["image"] for r in csv.DictReader(open(out / "summary.csv", encoding="utf-8"))]
+    folder = out / name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    assert len(checked_names) == 3 and (folder / "sag.json").exists()
+    graph = np.asarray(Image.open(folder / "SAG_dag_3roots.png").convert("RGB")).astype(int)
+    soft_white = (graph.max(2) - graph.min(2) < 12) & (graph.max(2) > 60) & (graph.max(2) < 250)
+    assert soft_white.sum() > 20000                                         # the tents of a white image, shown
+
+
 # ---------------------------------------------------------------- options
 
 CASES = {      # option -> (value, where its value must arrive, what must arrive)
@@ -139,7 +154,7 @@ CASES = {      # option -> (value, where its value must arrive, what must arrive
     "--exhaustive-size": (1, "exhaustive_search", lambda a, k: a[3] == 1), "--device": ("cpu", "choose_device", lambda a, k: a[0] == "cpu"),
     "--weights": ("w.pth", "load_network", lambda a, k: str(a[1]).endswith("w.pth")), "--model": (None, "load_network", lambda a, k: a[0].endswith(":network")),
     "--labels": ("l.txt", "load_network", lambda a, k: str(a[2]).endswith("l.txt")), "--precision": ("float32", "explain", lambda a, k: a[3].precision == "float32"),
-    "--search": ("combinatorial", "combinatorial_search", lambda a, k: True),
+    "--search": ("combinatorial", "combinatorial_search", lambda a, k: len(a) == 5),
     "--images": (None, "find_images", lambda a, k: a[0].name == "a.png"), "--results": (None, "make_writable", lambda a, k: a[0].name == "out"),
     "--overwrite": ("", "explain", lambda a, k: a[3].overwrite),
 }

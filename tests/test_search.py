@@ -10,7 +10,7 @@ import torch
 from diverse_subset_selection import diverse_subset
 from patch_deletion_tree import build_sag
 from planted import dnf_scorer, table_scorer
-from search import beam_search, combinatorial_search, exhaustive_search, minimise, prove, salient_order
+from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise, prove, salient_order
 
 NINE = list(range(9))
 
@@ -77,6 +77,11 @@ def test_sets_of_more_than_ten_patches_are_marked_as_one_minimal():
     everything = tuple(range(20))
     assert [(r.patches, r.minimal) for r in minimise(dnf_scorer([ten]), [everything], 0.5)] == [(ten, "subset")]
     assert [(r.patches, r.minimal) for r in minimise(dnf_scorer([eleven]), [everything], 0.5)] == [(eleven, "single")]
+
+
+def test_a_large_set_that_contains_another_root_is_no_root():
+    eleven, inner = Root(tuple(range(11)), 0.95, "single"), Root((0, 1), 0.95, "subset")
+    assert Roots([eleven, inner]) == [inner] and Roots([eleven]) == [eleven]
 
 
 def test_a_level_of_the_beam_is_one_call_and_no_more_states_than_the_width():
@@ -228,12 +233,12 @@ def test_the_graph_equals_brute_force_enumeration(seed):
     graph = build_sag(scorer, roots, 0.8, 0.4)
     nodes, edges = brute_force_sag(scores, roots, 0.8, 0.4)
     assert set(graph) == nodes and set(graph.edges(data="removed")) == edges
-    assert nx.is_directed_acyclic_graph(graph) and graph.graph["complete"]
+    assert nx.is_directed_acyclic_graph(graph) and graph.graph["stopped_by"] is None
     assert sum(map(len, calls)) == len(nodes)                               # each set asked about once
     assert all(graph.nodes[n] == {"probability": scores[n], "relative": scores[n] / 0.8} for n in nodes)
 
 
 def test_the_graph_of_a_huge_root_is_bounded():
     graph = build_sag(lambda sets: torch.ones(len(sets)), [tuple(range(30))], 1.0, max_nodes=500)
-    assert 1 < len(graph) <= 500 and not graph.graph["complete"]
+    assert 1 < len(graph) <= 500 and graph.graph["stopped_by"] == "max_nodes"
     assert len(build_sag(lambda sets: torch.ones(len(sets)), [], 1.0)) == 0
