@@ -16,10 +16,13 @@ problems are NP-hard, so time is bounded, and the answer says whether its size i
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import csr_array
+
+MOST_SHARED_SETS = 200_000
 
 
 def diverse_subset(roots: Sequence[tuple[int, ...]], confidences: Sequence[float], overlap: int = 1,
@@ -47,12 +50,19 @@ def diverse_subset(roots: Sequence[tuple[int, ...]], confidences: Sequence[float
 
 
 def _packing(roots: Sequence[tuple[int, ...]], overlap: int) -> csr_array:
-    """(sets of overlap + 1 patches, roots) 0/1: which roots contain which set; only sets within two roots or more."""
-    members: dict[tuple[int, ...], list[int]] = {}
-    for i, root in enumerate(roots):
-        for shared in combinations(sorted(root), overlap + 1):
-            members.setdefault(shared, []).append(i)
-    groups = sorted({tuple(m) for m in members.values() if len(m) > 1})
+    """(groups, roots) 0/1: groups of roots of which at most one may be chosen.
+
+    A group is all roots that contain the same overlap + 1 patches; or, where large roots have too many such
+    sets to list, two roots that share that many: the same choices, but looser for the solver.
+    """
+    if sum(comb(len(root), overlap + 1) for root in roots) > MOST_SHARED_SETS:
+        groups = [(i, j) for i, j in combinations(range(len(roots)), 2) if len(set(roots[i]) & set(roots[j])) > overlap]
+    else:
+        members: dict[tuple[int, ...], list[int]] = {}
+        for i, root in enumerate(roots):
+            for shared in combinations(sorted(root), overlap + 1):
+                members.setdefault(shared, []).append(i)
+        groups = sorted({tuple(m) for m in members.values() if len(m) > 1})
     entries = [(row, i) for row, group in enumerate(groups) for i in group]
     row, column = np.array(entries, dtype=int).reshape(-1, 2).T
     return csr_array((np.ones(len(entries)), (row, column)), shape=(max(1, len(groups)), len(roots)))

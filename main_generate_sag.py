@@ -273,7 +273,7 @@ def done_before(folder: Path, fingerprint: dict, categories: int) -> list[dict]:
 def fingerprint_of(record: dict) -> dict:
     """What must agree for a record to stand: the image, the model, and every setting that changes a result."""
     settings = {k: v for k, v in record["settings"].items() if k not in NOT_SETTINGS}
-    return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], **settings}
+    return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], "settings": settings}
 
 
 def clear(folder: Path) -> None:

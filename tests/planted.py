@@ -97,4 +97,4 @@ def slow():
             import time
             time.sleep(0.02 * len(x))
             return super().forward(x)
-    return Slow([(5,), (10, 11, 13, 14)], **SMALL)
+    return Slow([(5,), (10, 11, 13)], **SMALL)

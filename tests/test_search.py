@@ -193,6 +193,12 @@ def test_diverse_subset_of_nothing_and_of_disjoint_roots():
     assert diverse_subset([(1,), (2,), (3,)], [0.9, 1.0, 0.9], 0) == ([1, 0, 2], True)
 
 
+def test_diverse_subset_of_huge_roots():
+    huge = [tuple(range(i, i + 40)) for i in range(0, 9)]
+    assert diverse_subset(huge, [0.95] * 9, 33) == ([0, 7], True)           # any two seven apart share 33; the first such
+    assert diverse_subset(huge, [0.95] * 9, 5)[0] == [0]
+
+
 def test_diverse_subset_of_five_hundred_roots_ends():
     rng = np.random.default_rng(0)
     roots = sorted({tuple(sorted(rng.choice(49, 3, replace=False).tolist())) for _ in range(520)})[:500]
