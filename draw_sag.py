@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
+import pygraphviz
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image, ImageDraw, ImageFont
@@ -24,7 +25,7 @@ from get_perturbation_mask import make_baseline
 from mask_scorer import tents
 from utils import write_atomically
 
-MAX_DRAWN = 120                 # nodes in a picture; what is left out is said in it
+MAX_DRAWN = 60                  # nodes in a picture; what is left out is said in it
 MAX_SIDE = 12000                # pixels; larger graphs are drawn at a lower resolution
 MAX_PANELS = 12                 # roots in the comparison
 FONT = "DejaVu Sans"            # ships with matplotlib
@@ -171,7 +172,6 @@ def _captioned(picture: np.ndarray, lines: list[str]) -> Image.Image:
 def draw_graph(record: dict, image: np.ndarray, shown, folder: Path) -> None:
     """SAG_<n>roots.dot, SAG_dag_<n>roots.png (the graph), SAG_final_<n>roots.png (the original beside it), nodes/."""
     _give_graphviz_a_font()
-    import pygraphviz                                       # here, since it must come after the fonts
     n = len(record["diverse_roots"])
     drawn, roots = nodes_to_draw(record, MAX_DRAWN), root_nodes(record)
     outlines = {i: [] for i in drawn}                       # node -> (patch that went, relative drop) of each drawn edge

@@ -19,6 +19,7 @@ import time
 from math import comb
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -205,7 +206,6 @@ def explain(network: Network, image: np.ndarray, category: int, args: argparse.N
     again.deadline, left = end, min(20.0, max(1.0, end - time.monotonic()))
     diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
     sag = build_sag(again, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
-    number = {patches: i for i, patches in enumerate(sag)}
     done = time.monotonic()
     return {
         "category": {"index": category, "name": network.labels[category]}, "probability": full,
@@ -217,12 +217,18 @@ def explain(network: Network, image: np.ndarray, category: int, args: argparse.N
                    "minimal": r.minimal} for r in roots],
         "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
         "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
-        "sag": {"nodes": [{"patches": list(n), **values} for n, values in sag.nodes(data=True)],
-                "edges": [[number[a], number[c], gone] for a, c, gone in sag.edges(data="removed")],
-                "complete": sag.graph["stopped_by"] is None, "stopped_by": sag.graph["stopped_by"]},
+        "sag": listed(sag),
         "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored},
         "seconds": {"mask": masked - start, "search": searched - masked, "tree": done - searched},
     }
+
+
+def listed(sag: nx.DiGraph) -> dict:
+    """The graph as the record has it: nodes, and edges as [parent, child, patch removed] by node number."""
+    number = {patches: i for i, patches in enumerate(sag)}
+    return {"nodes": [{"patches": list(patches), **values} for patches, values in sag.nodes(data=True)],
+            "edges": [[number[parent], number[child], gone] for parent, child, gone in sag.edges(data="removed")],
+            "complete": sag.graph["stopped_by"] is None, "stopped_by": sag.graph["stopped_by"]}
 
 
 def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namespace) -> Roots:
@@ -249,9 +255,9 @@ def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, 
 
     Siblings that are not asked for now count too, so that an image's folder does not depend on the run.
     """
-    taken: dict[str, Path] = {}             # names in lower case: some disks do not tell them apart
+    taken, asked = {}, set(images)          # by name in lower case: some disks do not tell them apart
     for folder in sorted({image.parent for image in images}):
-        for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS or p in images):
+        for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS or p in asked):
             taken.setdefault(str(image.with_suffix("")).lower(), image)
     own = {image: taken.get(str(image.with_suffix("")).lower()) == image for image in images}
     return {i: results / printable((i.with_suffix("") if own[i] else i).relative_to(root)) for i in images}

@@ -400,7 +400,7 @@ def test_outlines_follow_the_drop_and_stay_inside():
 def test_a_wide_graph_says_what_it_leaves_out():
     nodes = [{"patches": [i], "relative": 1 - i / 500} for i in range(300)]
     wide = {"sag": {"nodes": nodes, "edges": [[0, i, i] for i in range(1, 300)]}}
-    assert draw_sag.nodes_to_draw(wide, 120) == list(range(120))             # the root, then the surest
+    assert draw_sag.nodes_to_draw(wide, 60) == list(range(60))             # the root, then the surest
 
 
 def test_percentages_are_rounded():
