@@ -64,5 +64,5 @@ def _packing(roots: Sequence[tuple[int, ...]], overlap: int) -> csr_array:
                 members.setdefault(shared, []).append(i)
         groups = sorted({tuple(m) for m in members.values() if len(m) > 1})
     entries = [(row, i) for row, group in enumerate(groups) for i in group]
-    row, column = np.array(entries, dtype=int).reshape(-1, 2).T
+    row, column = np.array(entries, dtype=np.int32).reshape(-1, 2).T         # older SciPy solves no int64 indices
     return csr_array((np.ones(len(entries)), (row, column)), shape=(max(1, len(groups)), len(roots)))

@@ -171,6 +171,7 @@ def test_edited_constants_are_checked_like_options(images, out, monkeypatch, cap
     assert planted(images / "a.png", out) == 0 and len(record(out / "a")["diverse_roots"]) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")                                 # no CJK in matplotlib's font
 def test_class_names_with_quotes_markup_and_foreign_letters(images, out, tmp_path):
     names = ["zero", 'Oren\'s "tern" <b>&amp; ñ 鳥 $x_1$ \\N', "two"]
     (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
@@ -419,11 +420,13 @@ def test_the_bundled_model_on_a_bundled_scene(out):
 
 def test_real_resnet18_on_three_photos(out):
     shared = Path(os.environ.get("SAG_SHARED", HERE.parent.parent / "shared"))
-    weights, photos = shared / "weights/resnet18.pth", sorted((shared / "photos").glob("*.png"))[::15]
+    weights = shared / "weights/resnet18.pth"
+    photos = [photo for name in ("daisy", "peacock", "zebra") for photo in (shared / "photos").glob(f"{name}_*.png")]
     if not weights.is_file() or len(photos) < 3:
         pytest.skip(f"no weights/resnet18.pth and photos/ in {shared.name}/ beside the project (or in $SAG_SHARED)")
     network = load_network("resnet18", weights, None, choose_device("cpu"))
-    for photo in photos[:3]:
-        assert run("--images", photo, "--results", out, "--model", "resnet18", "--weights", weights, "--device", "cpu", "--time-limit", 60) == 0
+    for photo in photos:
+        assert run("--images", photo, "--results", out, "--model", "resnet18", "--weights", weights, "--device", "cpu",
+                   "--max-num-roots", 4, "--time-limit", 60) == 0
         wrong, claims = problems(out / photo.stem / "sag.json", photo, network)
-        assert wrong == [] and claims > 20
+        assert wrong == [] and claims > 20 and record(out / photo.stem)["roots"]
