@@ -238,7 +238,6 @@ def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namesp
                            args.max_root_size)
     if args.search == "combinatorial":
         return combinatorial_search(scorer, saliency, args.prob_thresh, args.comb_top, args.comb_size)
-    assert args.search == "exhaustive", args.search
     return exhaustive_search(scorer, saliency.numel(), args.prob_thresh, args.exhaustive_size)
 
 

@@ -59,81 +59,116 @@ def confidences(network, x, b, category, grid, sets):
     return dict(zip(sets, out))
 
 
+class Claims:
+    """What was claimed, and which of it is wrong."""
+
+    def __init__(self):
+        self.wrong, self.checked = [], 0
+
+    def __call__(self, true, what):
+        self.checked += 1
+        if not true:
+            self.wrong.append(what)
+
+
+def refuse(constant):
+    """For NaN and Infinity, which are not JSON."""
+    raise ValueError(f"{constant} in a record")
+
+
+def close(a, b):
+    """Equal up to float32's rounding in another batch."""
+    return abs(a - b) <= TOLERANCE
+
+
 def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     """What is wrong with the record at path, and how many claims were checked."""
-    text, folder = path.read_text(encoding="utf-8"), path.parent
-    record = json.loads(text, parse_constant=lambda name: (_ for _ in ()).throw(ValueError(f"{name} in {path}")))
-    wrong, checked = [], 0
-
-    def claim(true, what):
-        nonlocal checked
-        checked += 1
-        if not true:
-            wrong.append(what)
-
+    record = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
     size, grid, category = tuple(record["size"]), tuple(record["grid"]), record["category"]["index"]
+    image, claim = load_image(image_file, size), Claims()
+    baseline = hidden(image, record["baseline"]["name"])
+    everything, roots = tuple(range(grid[0] * grid[1])), [tuple(r["patches"]) for r in record["roots"]]
+    nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
+    parts = {s for r in record["roots"] for s in proper_subsets(r)}
+    f = confidences(network, network.prepare(image), network.prepare(baseline), category, grid,
+                    list({everything, (), *roots, *nodes, *parts}))
     claim(record["format"] == 1 and record["image_sha256"] == file_sha256(image_file), "another image")
     claim(record["model"]["classes"] == len(network.labels) and record["category"]["name"] == network.labels[category], "labels")
-    image = load_image(image_file, size)
-    x, b = network.prepare(image), network.prepare(hidden(image, record["baseline"]["name"]))
-    roots = [tuple(r["patches"]) for r in record["roots"]]
-    nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
-    subsets = {s for r in record["roots"] if r["minimal"] == "subset" for k in range(len(r["patches"])) for s in combinations(r["patches"], k)}
-    singles = {s for r in record["roots"] if r["minimal"] == "single" for s in combinations(r["patches"], len(r["patches"]) - 1)}
-    everything = tuple(range(grid[0] * grid[1]))
-    sets = list({everything, (), *roots, *nodes, *subsets, *singles})
-    f = confidences(network, x, b, category, grid, sets)
-    full = record["probability"]
-    enough = record["threshold"] * full
-    close = lambda a, c: abs(a - c) <= TOLERANCE  # noqa: E731
-    claim(close(f[everything], full), f"full probability {full} is {f[everything]}")
+    claim(close(f[everything], record["probability"]), f"full probability is {f[everything]}")
     claim(close(f[()], record["baseline"]["probability"]), f"baseline probability is {f[()]}")
+    claim(len(record["saliency"]) == len(everything) and all(0 <= m <= 1 for m in record["saliency"]), "saliency")
+    check_roots(claim, record, roots, f, everything)
+    check_search(claim, record, roots, f)
+    check_graph(claim, record, nodes, [roots[i] for i in record["diverse_roots"]], f)
+    check_files(claim, record, path.parent, image, baseline, roots)
+    return claim.wrong, claim.checked
+
+
+def proper_subsets(root):
+    """The sets that must be insufficient: all proper subsets, or only those with one patch less."""
+    patches = root["patches"]
+    sizes = range(len(patches)) if root["minimal"] == "subset" else [len(patches) - 1]
+    return [s for k in sizes for s in combinations(patches, k)]
+
+
+def check_roots(claim, record, roots, f, everything):
+    """Each root: a patch set, with this probability, sufficient, minimal; the diverse ones overlap little."""
+    full, enough = record["probability"], record["threshold"] * record["probability"]
     claim(len(set(roots)) == len(roots), "a root twice")
-    for r in record["roots"]:
-        patches = tuple(r["patches"])
+    for r, patches in zip(record["roots"], roots):
         claim(list(patches) == sorted(set(patches)) and set(patches) <= set(everything), f"{patches} is no patch set")
-        claim(close(f[patches], r["probability"]) and close(r["relative"] * full, r["probability"]), f"{patches}: {r['probability']} is {f[patches]}")
+        claim(close(f[patches], r["probability"]) and close(r["relative"] * full, r["probability"]), f"{patches} has {f[patches]}")
         claim(f[patches] > enough - TOLERANCE and r["probability"] > enough, f"{patches} is not sufficient")
         claim(r["minimal"] == "subset" or r["minimal"] == "single" and len(patches) > 10, f"{patches}: minimal {r['minimal']}")
         claim(not any(set(other) < set(patches) for other in roots), f"{patches} contains another root")
-        smaller = range(len(patches)) if r["minimal"] == "subset" else [len(patches) - 1]
-        for s in (s for k in smaller for s in combinations(patches, k)):
+        for s in proper_subsets(r):
             claim(f[s] <= enough + TOLERANCE, f"{patches} is not minimal: {s} has {f[s]}")
-    drawn = [roots[i] for i in record["diverse_roots"]]
-    overlap = record["settings"]["overlap_thresh"]
-    claim(all(len(set(a) & set(c)) <= overlap for a, c in combinations(drawn, 2)), "drawn roots overlap")
-    claim(all(len(set(roots[i]) & set(roots[j])) <= overlap for i, j in combinations(record["diverse_set"], 2)), "diverse roots overlap")
-    claim(len(drawn) == min(len(record["diverse_set"]), record["settings"]["num_roots_sag"]) and bool(drawn) == bool(roots), "number drawn")
+    diverse, overlap = [roots[i] for i in record["diverse_set"]], record["settings"]["overlap_thresh"]
+    claim(all(len(set(a) & set(c)) <= overlap for a, c in combinations(diverse, 2)), "diverse roots overlap")
+    claim(record["diverse_roots"] == record["diverse_set"][:record["settings"]["num_roots_sag"]], "roots drawn")
+    claim(bool(diverse) == bool(roots), "no diverse root")
     claim(record["dnf"] == " | ".join(" & ".join(f"P{p}" for p in r) for r in roots), "formula")
-    claim(len(set(nodes)) == len(nodes), "a node twice")
-    for n in record["sag"]["nodes"]:
-        claim(close(f[tuple(n["patches"])], n["probability"]) and close(n["relative"] * full, n["probability"]), f"node {n['patches']}")
-    expected = {(node, tuple(q for q in node if q != p), p) for node, n in zip(nodes, record["sag"]["nodes"])
-                if n["relative"] > record["settings"]["node_prob_thresh"] for p in node}
-    edges = {(nodes[a], nodes[c], p) for a, c, p in record["sag"]["edges"]}
-    claim(len(edges) == len(record["sag"]["edges"]), "an edge twice")
-    claim(edges == expected if record["sag"]["complete"] else edges <= expected, "edges are not all single deletions of the nodes above the threshold")
-    claim(set(nodes) == set(drawn) | {c for _, c, _ in edges}, "nodes are not what the roots expand to")
-    claim(all(0 <= m <= 1 for m in record["saliency"]) and len(record["saliency"]) == len(everything), "saliency")
-    claim(all(record["evaluations"][k] >= 0 for k in ("asked", "scored")), "evaluations")
-    stopped_by, cap = record["search"]["stopped_by"], record["settings"]["max_num_roots"]
-    claim(stopped_by in ("max_num_roots", "max_root_size", "exhausted", "time_limit", "baseline_sufficient", "zero_probability"), stopped_by)
+
+
+def check_search(claim, record, roots, f):
+    """Why the search says it stopped, against the facts."""
+    reasons = ("max_num_roots", "max_root_size", "exhausted", "time_limit", "baseline_sufficient", "zero_probability")
+    stopped_by, enough = record["search"]["stopped_by"], record["threshold"] * record["probability"]
+    claim(stopped_by in reasons, stopped_by)
     claim(record["search"]["complete"] == (stopped_by != "time_limit"), "complete")
-    claim((f[()] > enough + TOLERANCE) <= (stopped_by in ("baseline_sufficient", "time_limit")), "the baseline is sufficient")
+    claim(f[()] <= enough + TOLERANCE or stopped_by in ("baseline_sufficient", "time_limit"), "the baseline is sufficient")
     claim(stopped_by != "baseline_sufficient" or not roots and f[()] > enough - TOLERANCE, "the baseline is not sufficient")
-    claim(record["search"]["method"] != "beam" or len(roots) <= cap, "more roots than asked for")
+    claim(stopped_by != "max_num_roots" or len(roots) <= record["settings"]["max_num_roots"], "more roots than asked for")
+
+
+def check_graph(claim, record, nodes, drawn, f):
+    """Nodes and edges: what the roots expand to, by every single deletion, above the threshold."""
+    full, sag = record["probability"], record["sag"]
+    claim(len(set(nodes)) == len(nodes), "a node twice")
+    for n, patches in zip(sag["nodes"], nodes):
+        claim(close(f[patches], n["probability"]) and close(n["relative"] * full, n["probability"]), f"node {patches} has {f[patches]}")
+    expected = {(node, tuple(q for q in node if q != p), p) for node, n in zip(nodes, sag["nodes"])
+                if n["relative"] > record["settings"]["node_prob_thresh"] for p in node}
+    edges = {(nodes[a], nodes[c], p) for a, c, p in sag["edges"]}
+    claim(len(edges) == len(sag["edges"]), "an edge twice")
+    claim(edges == expected if sag["complete"] else edges <= expected, "edges are not the single deletions of the nodes above the threshold")
+    claim(set(nodes) == set(drawn) | {c for _, c, _ in edges}, "nodes are not what the roots expand to")
+
+
+def check_files(claim, record, folder, image, baseline, roots):
+    """Every file is there; the roots' pictures are what the model was shown; dnf.txt says what the record says."""
     for name in FILES:
-        file = folder / name.format(n=len(drawn))
-        claim(file.exists() and file.stat().st_size > 0, f"{name} is missing")
+        file = folder / name.format(n=len(record["diverse_roots"]))
+        claim(file.exists() and file.stat().st_size > 0, f"{file.name} is missing")
+    grid, size = tuple(record["grid"]), image.shape[:2]
     for rank, patches in enumerate(roots, 1):
         files = list((folder / "roots").glob(f"{rank}_*.png"))
         up = sum((tent(p, grid, size) for p in patches), np.zeros(size))[..., None]
-        shown = hidden(image, record["baseline"]["name"]) * (1 - up) + image * up
+        shown = baseline * (1 - up) + image * up
         claim(len(files) == 1 and np.abs(cv2.imread(str(files[0]))[..., ::-1] - shown).max() < 1, f"picture of root {rank}")
     claim(len(list((folder / "roots").glob("*.png"))) == len(roots), "pictures of the roots")
     dnf = (folder / "dnf.txt").read_text(encoding="utf-8")
     claim(record["dnf"] in dnf and record["category"]["name"] in dnf, "dnf.txt")
-    return wrong, checked
 
 
 def main() -> int:
