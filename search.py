@@ -87,6 +87,7 @@ def beam_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, beam_width: 
             sufficient = [s for s in level if scores[s] > threshold]
             for root in minimise(scorer, sufficient, threshold, max_num_roots - len(found), found):
                 found[root.patches] = root
+            found = {root.patches: root for root in Roots(found.values())}      # less the ones now refuted: they take no room
             if len(found) >= max_num_roots:
                 return Roots(found.values(), "max_num_roots")
             beam = [s for s in level if scores[s] <= threshold and not _contains_one_of(s, found)][:beam_width]
