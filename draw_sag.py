@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 from PIL import Image, ImageDraw, ImageFont
 
 from get_perturbation_mask import make_baseline
-from mask_scorer import tents
+from mask_scorer import cells, tents
 from utils import write_atomically
 
 MAX_DRAWN = 60                  # nodes in a picture; what is left out is said in it
@@ -35,6 +35,7 @@ WHY = {                         # search.stopped_by, for an image without an MSE
     "zero_probability": "the model gives this class no probability at all",
     "max_root_size": "no set up to the largest allowed size was sufficient",
     "exhausted": "no set that the search tried was sufficient",
+    "max_evaluations": "no set among as many as the search scores was sufficient",
     "time_limit": "the time limit came first",
 }
 
@@ -42,7 +43,7 @@ WHY = {                         # search.stopped_by, for an image without an MSE
 def draw_all(record: dict, image: np.ndarray, folder: Path) -> None:
     """Write every file of a result folder but sag.json. Raises OSError where the folder cannot be written."""
     baseline = make_baseline(image, record["baseline"]["name"])
-    basis = tents(tuple(record["grid"]), image.shape[:2]).numpy()
+    basis = (cells if record["baseline"]["name"] == "drop" else tents)(tuple(record["grid"]), image.shape[:2]).numpy()
     shown = functools.partial(shown_picture, image=image, baseline=baseline, basis=basis)
     draw_heat_maps(record, image, baseline, basis, folder)
     draw_grid(record, image, folder / "gridimage.png")

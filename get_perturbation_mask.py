@@ -25,7 +25,7 @@ from captum.attr import LayerGradCam
 from mask_scorer import compose, is_out_of_memory, tents
 from utils import class_probabilities
 
-BASELINES = ("black", "blur", "mean", "median", "mixed")
+BASELINES = ("black", "blur", "mean", "median", "mixed", "drop")
 IMAGENET_MEAN_COLOUR = (124, 116, 104)
 FIRST_STEP, SHRINK, LAST_STEP, ARMIJO = 200.0, 0.2, 1e-5, 1e-4      # of the backtracking line search
 
@@ -33,10 +33,11 @@ FIRST_STEP, SHRINK, LAST_STEP, ARMIJO = 200.0, 0.2, 1e-5, 1e-4      # of the bac
 def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
     """The image that is seen where patches are hidden; (H, W, 3) uint8 RGB in and out.
 
-    black: 0 before normalisation. mean: ImageNet's mean colour. blur: Gaussian, 51 pixels, sigma 50.
-    median: of 11 x 11 pixels (hides little). mixed: the mean of blur and median.
+    black: 0 before normalisation; so is drop, where a transformer's hidden tokens are left out (this is what its
+    saliency and its pictures show). mean: ImageNet's mean colour. blur: Gaussian, 51 pixels, sigma 50. median: of
+    11 x 11 pixels (hides little). mixed: the mean of blur and median.
     """
-    if name == "black":
+    if name in ("black", "drop"):
         return np.zeros_like(image)
     if name == "mean":
         return np.full_like(image, IMAGENET_MEAN_COLOUR)

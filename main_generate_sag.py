@@ -12,10 +12,11 @@ sub-explanations (patch_deletion_tree.py), pictures (draw_sag.py). Edit the cons
 
 import argparse
 import csv
-import io
-import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import comb
 from pathlib import Path
 
@@ -25,13 +26,18 @@ import torch
 from tqdm import tqdm
 
 import draw_sag
+from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
+from forward_pass import CannotCompile, Passes
 from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from mask_scorer import MaskScorer
 from patch_deletion_tree import build_sag
-from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search
-from utils import (BUNDLED, IMAGE_ENDINGS, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256,
-                   find_images, load_image, load_network, one_line, read_record, versions, write_atomically)
+from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, printable, result_folders, save, summary_rows,
+                          write_summary)
+from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
+from token_dropping import TokenDropping, why_not
+from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images,
+                   load_image, load_network, one_line, versions)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders
@@ -44,7 +50,8 @@ NUM_CATEGORIES = 1              # this many most probable classes
 # Machine
 DEVICE = "auto"                 # cuda, then mps, then cpu
 BATCH_SIZE = "auto"
-PRECISION = "auto"              # float32
+PRECISION = "auto"              # of the search: bfloat16 where the processor has it, else float32
+IMAGES_AT_ONCE = {"cuda": 8}    # by kind of device: images whose searches share batches; else 1
 SEED = 0
 # Search
 SEARCH = "beam"
@@ -65,10 +72,9 @@ BASELINE = "black"
 GRID = 7
 
 SEARCH_SHARE = 0.75             # of the time limit; the rest is for checking and for the graph
+DOUBT = 0.03                    # this near the threshold bfloat16 is not believed
+COMPILE_GAIN, COMPILE_SECONDS = 0.25, 30        # what compiling saves of the time of a search on a CPU; what it costs
 MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger than this are refused
-NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size")      # these change no result
-SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by",
-           "complete", "asked", "scored", "seconds", "folder", "error")
 
 
 # ---------------------------------------------------------------- options
@@ -125,13 +131,13 @@ def parser() -> argparse.ArgumentParser:
     add("--num-categories", type=whole(1), default=NUM_CATEGORIES, metavar="K", help="explain the K most probable")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default=DEVICE, help="what to run on")
     add("--batch-size", type=batch_size, default=BATCH_SIZE, metavar="N", help="pictures per forward pass, or auto")
-    add("--precision", choices=("auto", "float32"), default=PRECISION, help="of the search; auto is float32")
+    add("--precision", choices=("auto", "float32", "bfloat16"), default=PRECISION, help="of the search; auto: the fastest")
     add("--seed", type=whole(0, 2 ** 63 - 1), default=SEED, metavar="N", help="of the noise in I-GOS")
-    add("--search", choices=("beam", "combinatorial", "exhaustive"), default=SEARCH, help="how to look for explanations")
+    add("--search", choices=("beam", "combinatorial", "exhaustive", "diverse"), default=SEARCH, help="how to look for explanations")
     add("--beam-width", type=whole(1), default=BEAM_WIDTH, metavar="N", help="beam: sets kept at each size")
     add("--num-successors", type=whole(1), default=NUM_SUCCESSORS, metavar="N", help="beam: salient patches a set may add")
-    add("--max-num-roots", type=whole(1), default=MAX_NUM_ROOTS, metavar="N", help="beam: stop at this many explanations")
-    add("--max-root-size", type=whole(1), default=MAX_ROOT_SIZE, metavar="N", help="beam: stop at sets of this size")
+    add("--max-num-roots", type=whole(1), default=MAX_NUM_ROOTS, metavar="N", help="beam, diverse: stop at this many explanations")
+    add("--max-root-size", type=whole(1), default=MAX_ROOT_SIZE, metavar="N", help="beam, diverse: stop at sets of this size")
     add("--comb-top", type=whole(1), default=COMB_TOP, metavar="N", help="combinatorial: among the N most salient patches")
     add("--comb-size", type=whole(1), default=COMB_SIZE, metavar="N", help="combinatorial: all sets of N patches")
     add("--exhaustive-size", type=whole(1), default=EXHAUSTIVE_SIZE, metavar="N", help="exhaustive: all sets of up to N patches")
@@ -152,6 +158,10 @@ def parser() -> argparse.ArgumentParser:
 
 def check_options(args: argparse.Namespace, network: Network) -> None:
     """Refuse what only makes sense together with the model or other options. Raises UserError."""
+    if args.baseline == "drop" and (problem := why_not(network.module, (args.grid, args.grid))):
+        raise UserError(f"--baseline drop: {problem}")
+    if args.baseline == "drop" and args.precision == "bfloat16":
+        raise UserError("--precision bfloat16: not together with --baseline drop")
     patches, most = args.grid ** 2, f"this program scores {MOST_SETS:,} at most"
     if args.category is not None and args.category >= network.classes:
         raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
@@ -178,31 +188,34 @@ def settings_of(args: argparse.Namespace) -> dict:
 
 # ---------------------------------------------------------------- one image, one class
 
-def explain(network: Network, image: np.ndarray, category: int, args: argparse.Namespace, limit: float, progress) -> dict:
+def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Namespace, limit: float, progress) -> dict:
     """The part of the record that is found out: image -> baseline and saliency -> search -> diverse subset -> graph.
 
     limit: seconds that this may take. The search has most of them, checking and the graph the rest.
     """
     start = time.monotonic()
-    search_end, end = start + SEARCH_SHARE * limit, start + limit
+    network, search_end, end = passes.network, start + SEARCH_SHARE * limit, start + limit
     baseline = make_baseline(image, args.baseline)
     x, b, grid = network.prepare(image), network.prepare(baseline), (args.grid, args.grid)
-    with torch.inference_mode():
-        full, hidden = class_probabilities(network.module(torch.stack([x, b])))[:, category].tolist()
-
-    progress.set_description_str("saliency")
-    saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=search_end)
-    heat = grad_cam(network.module, x, category)
-    masked = time.monotonic()
+    dropped = TokenDropping(network.module, x, grid) if args.baseline == "drop" else None
+    with passes.alone:
+        progress.set_description_str("saliency")
+        ends = MaskScorer(network.module, x, b, category, grid, 2, logits=dropped)
+        full, hidden = ends([range(args.grid ** 2), ()]).tolist()
+        saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=search_end)
+        heat = grad_cam(network.module, x, category)
+    masked, threshold = time.monotonic(), args.prob_thresh * full
 
     progress.set_description_str("search")
-    scorer = MaskScorer(network.module, x, b, category, grid, args.batch_size, search_end, progress.update)
+    scorer = MaskScorer(passes.exact, x, b, category, grid, passes.batch_size, search_end, progress.update, passes.fast,
+                        (threshold - DOUBT, threshold + DOUBT), dropped)
     found = run_search(scorer, saliency, args)
     searched = time.monotonic()
 
     progress.set_description_str("check and graph")
-    again = MaskScorer(network.module, x, b, category, grid, args.batch_size, None, progress.update)
-    roots = certified(found, again, args.prob_thresh * full)
+    again = MaskScorer(passes.exact, x, b, category, grid, passes.batch_size, end if passes.fast else None, progress.update,
+                       logits=dropped)
+    roots = certified(found, again, threshold, anew=passes.fast is not None)
     again.deadline, left = end, min(20.0, max(1.0, end - time.monotonic()))
     diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
     sag = build_sag(again, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
@@ -218,7 +231,9 @@ def explain(network: Network, image: np.ndarray, category: int, args: argparse.N
         "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
         "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
         "sag": listed(sag),
-        "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored},
+        "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored,
+                        "precision": "bfloat16" if passes.fast else "float32", "doubted": scorer.doubted,
+                        "disagreed": disagreed(scorer, again, threshold)},
         "seconds": {"mask": masked - start, "search": searched - masked, "tree": done - searched},
     }
 
@@ -238,124 +253,77 @@ def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namesp
                            args.max_root_size)
     if args.search == "combinatorial":
         return combinatorial_search(scorer, saliency, args.prob_thresh, args.comb_top, args.comb_size)
-    return exhaustive_search(scorer, saliency.numel(), args.prob_thresh, args.exhaustive_size)
+    if args.search == "exhaustive":
+        return exhaustive_search(scorer, saliency.numel(), args.prob_thresh, args.exhaustive_size)
+    return diverse_search(scorer, saliency, args.prob_thresh, args.overlap_thresh, args.max_num_roots, args.max_root_size)
 
 
-def certified(found: Roots, scorer: MaskScorer, threshold: float) -> Roots:
-    """The roots scored anew; one whose confidence is not above the threshold any more (a rounding away from it) goes."""
-    scores = scorer([r.patches for r in found]).tolist()
-    return Roots((Root(r.patches, p, r.minimal) for r, p in zip(found, scores) if p > threshold), found.stopped_by)
+def certified(found: Roots, scorer: MaskScorer, threshold: float, anew: bool) -> Roots:
+    """The roots scored anew in float32; one whose confidence is not above the threshold (any more) goes.
 
-
-# ---------------------------------------------------------------- files of one image
-
-def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, Path]:
-    """Results/<path below --images, without its ending> for each image; with it where two differ in nothing else.
-
-    Siblings that are not asked for now count too, so that an image's folder does not depend on the run.
+    anew: they were found in a lower precision, so their minimality is proven anew as well.
     """
-    taken, asked = {}, set(images)          # by name in lower case: some disks do not tell them apart
-    for folder in sorted({image.parent for image in images}):
-        for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS or p in asked):
-            taken.setdefault(str(image.with_suffix("")).lower(), image)
-    own = {image: taken.get(str(image.with_suffix("")).lower()) == image for image in images}
-    return {i: results / printable((i.with_suffix("") if own[i] else i).relative_to(root)) for i in images}
+    roots = []
+    try:
+        scores = scorer([r.patches for r in found]).tolist()
+        if anew:
+            roots.extend(minimise(scorer, [r.patches for r, p in zip(found, scores) if p > threshold], threshold))
+        else:
+            roots = [Root(r.patches, p, r.minimal) for r, p in zip(found, scores) if p > threshold]
+    except TimeoutError:                    # list.extend keeps what came before it
+        return Roots(roots, "time_limit")
+    return Roots(roots, found.stopped_by)
 
 
-def category_folder(folder: Path, place: int, category: int) -> Path:
-    """The image's folder for the most probable class (place 0), one inside it for each further class."""
-    return folder if place == 0 else folder / f"category_{category}"
+def disagreed(search: MaskScorer, exact: MaskScorer, threshold: float) -> int:
+    """Sets that the search put on the other side of the threshold than float32 does."""
+    return sum((p > threshold) != (search.table.get(patches, p) > threshold) for patches, p in exact.table.items())
 
 
-def done_before(folder: Path, fingerprint: dict, categories: int) -> list[dict]:
-    """The records of an earlier run with the same image, model and settings, none cut short by time; else []."""
-    records = [read_record(path) for path in (folder / "sag.json", *sorted(folder.glob("category_*/sag.json")))]
-    same = [r for r in records if r and fingerprint_of(r) == fingerprint
-            and r["search"]["complete"] and r["sag"].get("stopped_by") != "time_limit"]
-    return same if records[0] in same and len(same) >= categories else []
-
-
-def fingerprint_of(record: dict) -> dict:
-    """What must agree for a record to stand: the image, the model, and every setting that changes a result."""
-    settings = {k: v for k, v in record["settings"].items() if k not in NOT_SETTINGS}
-    return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], "settings": settings}
-
-
-def clear(folder: Path) -> None:
-    """Remove an earlier run's files, the record first, and nothing that this program did not write."""
-    (folder / "sag.json").unlink(missing_ok=True)
-    for pattern in ("SAG_*roots.*", "roots/*.png", "nodes/*.png", "perturbation_*.png", "gridimage.png", "comparison.png",
-                    "dnf.txt", "dnf_gif.gif", ".sag.json.*"):
-        for file in folder.glob(pattern):
-            file.unlink()
-
-
-def save(record: dict, image: np.ndarray, folder: Path) -> dict:
-    """Draw everything, then write sag.json, last and atomically. -> the record with its times."""
-    if (folder / "sag.json").exists() or (folder / "perturbation_original.png").exists():       # whole, or begun
-        clear(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    draw_sag.draw_all(record, image, folder)
-    times = record["seconds"]
-    times["draw"] = time.monotonic() - start
-    times["total"] = sum(times.values())
-    write_atomically(folder / "sag.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    return record
-
-
-def process(path: Path, name: str, folder: Path, network: Network, args, progress) -> tuple[list[dict], bool]:
-    """One image, whole. -> its records, and whether they are new.
-
-    The most probable class comes last: its record completes the folder.
-    """
+def look_into(path: Path, name: str, folder: Path, passes: Passes, args, progress) -> tuple[list[dict], np.ndarray | None]:
+    """One image. -> its records, and, where they are new and not written yet, the image."""
+    network = passes.network
     frame = {"format": 1, "image": name, "image_sha256": file_sha256(path), "size": list(network.size),
              "model": network.description()}
     old = done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)
     if old and not args.overwrite:
-        return old, False
+        return old, None
     image = load_image(path, network.size)
-    with torch.inference_mode():
+    with torch.inference_mode(), passes.alone:
         probabilities = class_probabilities(network.module(network.prepare(image)[None]))[0]
     if not probabilities.isfinite().all():
         raise FloatingPointError("the model answers NaN")
     categories = [args.category] if args.category is not None else probabilities.topk(args.num_categories).indices.tolist()
-    for stale in folder.glob("category_*/sag.json"):
-        clear(stale.parent)
-    limit, records = (args.time_limit or float("inf")) / len(categories), []
-    for place, category in reversed(list(enumerate(categories))):
-        record = {**frame, **explain(network, image, category, args, limit, progress), "settings": settings_of(args),
-                  "versions": versions()}
-        progress.set_description_str("drawing")
-        records.insert(0, save(record, image, category_folder(folder, place, category)))
-    return records, True
+    limit = (args.time_limit or float("inf")) / len(categories)
+    return [{**frame, **explain(passes, image, category, args, limit, progress), "settings": settings_of(args),
+             "versions": versions()} for category in categories], image
 
 
 # ---------------------------------------------------------------- all images
 
-def summary_rows(records: list[dict], folder: Path, results: Path) -> list[dict]:
-    """A row of summary.csv per record."""
-    return [{
-        "image": r["image"], "category": r["category"]["index"], "name": r["category"]["name"],
-        "probability": f"{r['probability']:.6f}", "roots": len(r["roots"]), "smallest_root": min((len(x["patches"]) for x in r["roots"]), default=""),
-        "diverse": len(r["diverse_set"]), "nodes": len(r["sag"]["nodes"]), "stopped_by": r["search"]["stopped_by"],
-        "complete": r["search"]["complete"], "asked": r["evaluations"]["asked"], "scored": r["evaluations"]["scored"],
-        "seconds": f"{r['seconds']['total']:.2f}", "error": "",
-        "folder": category_folder(folder, i, r["category"]["index"]).relative_to(results).as_posix(),
-    } for i, r in enumerate(records)]
+def in_turn(job: Callable[[Path], object], paths: list[Path], at_once: int) -> Iterator[tuple[Path, Callable[[], object]]]:
+    """(path, what waits for job(path) and returns its result), in order, at_once of them being worked on."""
+    if at_once == 1:
+        yield from ((path, partial(job, path)) for path in paths)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        begun = {path: pool.submit(job, path) for path in paths[:at_once]}
+        for i, path in enumerate(paths):
+            yield path, begun.pop(path).result
+            if i + at_once < len(paths):
+                begun[paths[i + at_once]] = pool.submit(job, paths[i + at_once])
 
 
-def write_summary(results: Path, rows: list[dict]) -> None:
-    """summary.csv: these rows, and what it said before of other images."""
-    path, new = results / "summary.csv", {row["image"] for row in rows}
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = rows + [{k: row.get(k, "") for k in SUMMARY} for row in csv.DictReader(file) if row.get("image") not in new]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, SUMMARY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: row["image"]))        # stable: an image's classes keep their order
-    write_atomically(path, text.getvalue())
+def compile_if_it_pays(passes: Passes, searching: float, left: int) -> None:
+    """Compile once what waits would take long enough. searching: mean seconds of a search; left: images still to do."""
+    if passes.compiled or not passes.worth_compiling or searching * left * COMPILE_GAIN < COMPILE_SECONDS:
+        return
+    try:
+        start = time.monotonic()
+        passes.compile()
+        log(f"compiled the network in {time.monotonic() - start:.0f} s, as {left} images are left")
+    except CannotCompile as error:
+        log(f"not compiled, going on without ({error})")
 
 
 def told(records: list[dict], fresh: bool) -> str:
@@ -384,49 +352,60 @@ def run(args: argparse.Namespace) -> int:
     changed = [f"{k} {v}" for k, v in settings_of(args).items() if v != defaults[k]]
     log(f"{network.name} ({network.classes} classes) on {network.device}, {len(images)} images; " +
         (", ".join(changed) if changed else "all settings at their defaults"))
-    rows, failures, interrupted, folders = [], [], False, result_folders(images, root, args.results)
-    with (tqdm(images, desc="images", unit="image", position=0) as bar,
+    at_once = min(IMAGES_AT_ONCE.get(network.device.type, 1), len(images))
+    precision = "float32" if args.baseline == "drop" else args.precision
+    passes, folders = Passes(network, precision, args.batch_size, at_once), result_folders(images, root, args.results)
+    passes.worth_compiling &= args.baseline != "drop"           # dropped tokens run outside of it
+    waiting = {path for path in images if args.overwrite or not (folders[path] / "sag.json").exists()}
+    rows, searching, interrupted = [], [], False
+    with (tqdm(total=len(images), desc="images", unit="image", position=0) as bar,
           tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress):
+        def job(path: Path):
+            with passes.part():
+                return look_into(path, printable(path.relative_to(root)), folders[path], passes, args, progress)
+
+        turns = in_turn(job, images, at_once)
         try:
-            for path in bar:
-                name, folder = printable(path.relative_to(root)), folders[path]
+            for path, result in turns:
                 progress.reset()
-                try:
-                    records, fresh = process(path, name, folder, network, args, progress)
-                    rows += summary_rows(records, folder, args.results)
-                    log(f"{name}: {told(records, fresh)}")
-                except Exception as error:          # whatever befell this image, the others go on; it is named at the end
-                    kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-                    failures.append((name, kind + one_line(error)))
-                    rows.append({**dict.fromkeys(SUMMARY, ""), "image": name, "error": failures[-1][1]})
-                    log(f"{name}: failed: {failures[-1][1]}")
+                new_rows, seconds_searching = finish(result, printable(path.relative_to(root)), folders[path], args.results, progress)
+                rows += new_rows
+                searching += [seconds_searching] if seconds_searching else []
+                bar.update()
+                waiting.discard(path)
+                compile_if_it_pays(passes, sum(searching) / max(1, len(searching)), len(waiting))
         except KeyboardInterrupt:
             interrupted = True
-    for name, why in failures:
-        log(f"failed: {name}: {why}")
+            passes.close()
+            turns.close()
+    failures = [(row["image"], row["error"]) for row in rows if row["error"]]
     try:
         write_summary(args.results, rows)
     except (OSError, ValueError, csv.Error) as error:
-        failures.append(("summary.csv", one_line(error)))
-        log(f"failed: {args.results / 'summary.csv'}: {one_line(error)}")
+        failures.append((args.results / "summary.csv", one_line(error)))
+    for name, why in failures:
+        log(f"failed: {name}: {why}")
     log(f"{sum(not row['error'] for row in rows)} records in {args.results}, {len(failures)} failed" if not interrupted else
         f"interrupted; what is finished is in {args.results}, the same command goes on from there")
     return 130 if interrupted else 1 if failures else 0
 
 
-def make_writable(folder: Path) -> None:
-    """Make the results folder, or raise UserError with why it cannot be written."""
+def finish(result: Callable[[], tuple], name: str, folder: Path, results: Path, progress) -> tuple[list[dict], float]:
+    """Wait for what look_into() found, draw and write it. -> rows of summary.csv, and the seconds that a new search took.
+
+    Whatever befalls this image, the others go on: a row with its error says what it was.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / ".writable", "")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise UserError(f"--results {folder}: {error.strerror}") from error
-
-
-def printable(path: Path) -> str:
-    """A path as text that can be written, with forward slashes; bytes in it that are no UTF-8 become question marks."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        records, image = result()
+        if image is not None:
+            progress.set_description_str("drawing")
+            save(records, image, folder)
+        log(f"{name}: {told(records, fresh=image is not None)}")
+        return summary_rows(records, folder, results), sum(r["seconds"]["search"] for r in records) if image is not None else 0.0
+    except Exception as error:
+        why = ("" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: ") + one_line(error)
+        log(f"{name}: failed: {why}")
+        return [{**dict.fromkeys(SUMMARY, ""), "image": name, "error": why}], 0.0
 
 
 def log(line: str) -> None:
@@ -434,16 +413,21 @@ def log(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 all images done; 1 some image failed; 2 unusable arguments; 130 interrupted."""
+def exit_status(program: str, run: Callable[[], int]) -> int:
+    """What run() returns; 2, with one line, for an argument that cannot be used; 130 when interrupted."""
     try:
-        return run(parser().parse_args(argv))
+        return run()
     except (UserError, OSError, argparse.ArgumentError) as error:
-        print(f"main_generate_sag.py: error: {one_line(error)}", file=sys.stderr)
+        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("main_generate_sag.py: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 all images done; 1 some image failed; 2 unusable arguments; 130 interrupted."""
+    return exit_status("main_generate_sag.py", lambda: run(parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,14 @@ def tents(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
     return torch.einsum("rh,cw->rchw", rows, columns).reshape(grid[0] * grid[1], -1).float()
 
 
+def cells(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """What each patch shows where it is not a tent but a rectangle, as a transformer's tokens are; 0 or 1, shaped as tents."""
+    row = torch.arange(size[0]) * grid[0] // size[0]
+    column = torch.arange(size[1]) * grid[1] // size[1]
+    number = row[:, None] * grid[1] + column                                    # (H, W), of the patch at each pixel
+    return torch.nn.functional.one_hot(number.flatten(), grid[0] * grid[1]).T.float()
+
+
 def compose(masks: torch.Tensor, basis: torch.Tensor, image: torch.Tensor, baseline: torch.Tensor) -> torch.Tensor:
     """x_N for each row of masks: (B, patches) x (patches, H*W) -> (B, 3, H, W). 1 shows a patch, 0 hides it."""
     weights = (masks @ basis).view(-1, 1, *image.shape[1:])     # (B, 1, H, W)
@@ -55,27 +63,33 @@ class MaskScorer:
     model: a module from (B, 3, H, W) to logits (B, classes), or (B, 1) for a sigmoid; already in eval
         mode on the image's device.
     image, baseline: (3, H, W), normalised as the model wants them.
+    fast: the same network in a lower precision (pictures to logits), asked in the model's place. What it puts
+        between doubt[0] and doubt[1] is too close to a threshold to be left to it, and the model decides at once.
+    logits: masks (B, patches) to logits, where pictures are not to be composed (token_dropping.py).
     batch_size: sets per forward pass, or "auto"; halved, and the batch tried again, whenever memory
         runs out.
     deadline: a time.monotonic() after which no further batch is begun: TimeoutError, with all that
         was scored until then remembered.
     on_scored: called with the number of sets after each batch (for a progress bar).
 
-    `asked` counts the sets asked for, `scored` those that the network saw. Raises ValueError for a patch
+    `asked` counts the sets asked for, `scored` those that the network saw, `doubted` those that fast could not
+    decide. Raises ValueError for a patch
     that the grid does not have, FloatingPointError where the network answers NaN, MemoryError where
     not even one picture fits.
     """
 
     def __init__(self, model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
                  grid: tuple[int, int] = (7, 7), batch_size: int | str = "auto", deadline: float | None = None,
-                 on_scored: Callable[[int], None] | None = None):
+                 on_scored: Callable[[int], None] | None = None, fast: Callable[[torch.Tensor], torch.Tensor] | None = None,
+                 doubt: tuple[float, float] = (0.0, 0.0), logits: Callable[[torch.Tensor], torch.Tensor] | None = None):
         assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
         self.model, self.image, self.baseline, self.category = model, image, baseline, category
+        self.fast, self.doubt, self.logits = fast, doubt, logits
         self.basis = tents(grid, tuple(image.shape[1:])).to(image.device)       # (patches, H*W)
         self.batch_size = auto_batch_size(image) if batch_size == "auto" else max(1, int(batch_size))
         self.deadline, self.on_scored = deadline, on_scored
         self.table: dict[PatchSet, float] = {}
-        self.asked = self.scored = 0
+        self.asked = self.scored = self.doubted = 0
 
     def __call__(self, patch_sets: Sequence[Iterable[int]]) -> torch.Tensor:
         """-> (N,) float32 on the CPU, in the order asked."""
@@ -108,11 +122,21 @@ class MaskScorer:
             if patches and not 0 <= patches[0] <= patches[-1] < len(row):
                 raise ValueError(f"patch set {patches} has a patch outside 0..{len(row) - 1}")
             row[list(patches)] = 1
-        pictures = compose(masks.to(self.image.device), self.basis, self.image, self.baseline)
-        scores = class_probabilities(self.model(pictures))[:, self.category].cpu()
+        scores = self._probabilities(masks.to(self.image.device)).cpu()
         if not scores.isfinite().all():
             raise FloatingPointError("the model answers NaN")
         return scores.tolist()
+
+    def _probabilities(self, masks: torch.Tensor) -> torch.Tensor:
+        if self.logits:
+            return class_probabilities(self.logits(masks))[:, self.category]
+        pictures = compose(masks, self.basis, self.image, self.baseline)
+        scores = class_probabilities((self.fast or self.model)(pictures))[:, self.category]
+        unsure = (self.doubt[0] < scores) & (scores < self.doubt[1])
+        if self.fast and unsure.any():
+            scores[unsure] = class_probabilities(self.model(pictures[unsure]))[:, self.category]
+            self.doubted += int(unsure.sum())
+        return scores
 
 
 def auto_batch_size(image: torch.Tensor) -> int:

@@ -41,8 +41,8 @@ class Roots(list):
     A "single" root that contains another root is not minimal after all, and is left out.
 
     complete: the search ran to its own end. stopped_by: "max_num_roots", "max_root_size", "exhausted"
-    (nothing left to try), "time_limit", "baseline_sufficient" (the class is kept with every patch
-    hidden: nothing to explain) or "zero_probability" (the class has none to keep).
+    (nothing left to try), "time_limit", "baseline_sufficient" (the class is kept with every patch hidden: nothing
+    to explain) or "zero_probability" (the class has none to keep); diverse search has two more of its own.
     """
 
     def __init__(self, roots: Iterable[Root] = (), stopped_by: str = "exhausted"):
@@ -72,7 +72,7 @@ def beam_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, beam_width: 
     and are minimised; whatever contains a known MSE is dropped, since it cannot be minimal.
     """
     order = salient_order(saliency)
-    stopped_by, threshold = _opening(scorer, len(order), prob_thresh)
+    stopped_by, threshold = opening(scorer, len(order), prob_thresh)
     if stopped_by:
         return Roots(stopped_by=stopped_by)
     found: dict[PatchSet, Root] = {}
@@ -101,7 +101,7 @@ def beam_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, beam_width: 
 def combinatorial_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, comb_top: int = 20, comb_size: int = 4) -> Roots:
     """CombS: score every comb_size-subset of the comb_top most salient patches; minimise the sufficient ones."""
     order = salient_order(saliency)
-    stopped_by, threshold = _opening(scorer, len(order), prob_thresh)
+    stopped_by, threshold = opening(scorer, len(order), prob_thresh)
     if stopped_by:
         return Roots(stopped_by=stopped_by)
     found: dict[PatchSet, Root] = {}
@@ -117,7 +117,7 @@ def combinatorial_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, com
 
 def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9, max_size: int = 3) -> Roots:
     """Every MSE of at most max_size patches, by asking about every set that contains no smaller one."""
-    stopped_by, threshold = _opening(scorer, num_patches, prob_thresh)
+    stopped_by, threshold = opening(scorer, num_patches, prob_thresh)
     if stopped_by:
         return Roots(stopped_by=stopped_by)
     found: dict[PatchSet, Root] = {}
@@ -142,7 +142,7 @@ def minimise(scorer: Scorer, sufficient: Sequence[PatchSet], threshold: float, l
     after having yielded what was proven.
     """
     seen, left = set(known), float("inf") if limit is None else limit
-    candidates = sorted((s for s in dict.fromkeys(_drop_singles(scorer, sufficient, threshold)) if s not in seen), key=len)
+    candidates = sorted((s for s in dict.fromkeys(drop_singles(scorer, sufficient, threshold)) if s not in seen), key=len)
     while candidates and left > 0:
         now = candidates[:int(min(left, len(candidates)))]
         candidates = candidates[len(now):]
@@ -153,7 +153,7 @@ def minimise(scorer: Scorer, sufficient: Sequence[PatchSet], threshold: float, l
                 yield root
 
 
-def _drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[PatchSet]:
+def drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[PatchSet]:
     """Each sufficient set shrunk, least missed patch first, until no single patch can go."""
     sets, open_rows = list(sets), list(range(len(sets)))
     while open_rows:
@@ -188,7 +188,7 @@ def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterato
 
 # ---------------------------------------------------------------- small things
 
-def _opening(scorer: Scorer, num_patches: int, prob_thresh: float) -> tuple[str | None, float]:
+def opening(scorer: Scorer, num_patches: int, prob_thresh: float) -> tuple[str | None, float]:
     """Whether there is nothing to search for, and why; and the probability that is enough."""
     try:
         full, baseline = _floats(scorer([tuple(range(num_patches)), ()]))

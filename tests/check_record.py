@@ -30,7 +30,7 @@ FILES = ("dnf.txt", "dnf_gif.gif", "gridimage.png", "perturbation_original.png",
 def hidden(image, name):
     """The baseline image, from REFERENCE's words."""
     blur, median = cv2.GaussianBlur(image, (51, 51), 50), cv2.medianBlur(image, 11)
-    return {"black": image * 0, "blur": blur, "median": median, "mean": image * 0 + np.uint8([124, 116, 104]),
+    return {"black": image * 0, "drop": image * 0, "blur": blur, "median": median, "mean": image * 0 + np.uint8([124, 116, 104]),
             "mixed": ((blur.astype(int) + median + 1) // 2).astype(np.uint8)}[name]
 
 
@@ -44,9 +44,19 @@ def tent(patch, grid, size):
     return np.outer(ramp(patch // grid[1], grid[0], size[0]), ramp(patch % grid[1], grid[1], size[1]))
 
 
+def square(patch, grid, size):
+    """One patch's pixels where it is a rectangle, (H, W)."""
+    high, wide = size[0] // grid[0], size[1] // grid[1]
+    pixels = np.zeros(size)
+    pixels[patch // grid[1] * high:][:high, patch % grid[1] * wide:][:, :wide] = 1
+    return pixels
+
+
 @torch.no_grad()
 def confidences(network, x, b, category, grid, sets):
-    """Softmax probability of the category for each patch set, eight pictures at a time."""
+    """Softmax probability of the category for each patch set, eight pictures at a time; b None: hidden tokens are dropped."""
+    if b is None:
+        return dict(zip(sets, masked_attention(network.module, x, grid, sets)[:, category].tolist()))
     out = []
     for start in range(0, len(sets), 8):
         masks = torch.zeros(len(sets[start:start + 8]), 1, grid[0] * grid[1])
@@ -57,6 +67,23 @@ def confidences(network, x, b, category, grid, sets):
         p = torch.softmax(logits, 1)[:, category] if logits.shape[1] > 1 else torch.sigmoid(logits if category else -logits)[:, 0]
         out += p.tolist()
     return dict(zip(sets, out))
+
+
+@torch.no_grad()
+def masked_attention(vit, x, grid, sets):
+    """A vision transformer's probabilities, (sets, classes), with its attention to every hidden token masked out."""
+    side = vit.image_size // vit.patch_size
+    number = np.arange(grid[0] * grid[1]).reshape(grid).repeat(side // grid[0], 0).repeat(side // grid[1], 1).ravel()
+    tokens, out = vit._process_input(x[None]), []
+    for patches in sets:
+        hidden = torch.tensor([False, *(~np.isin(number, list(patches)))])[None].to(x.device)
+        state = torch.cat([vit.class_token, tokens], 1) + vit.encoder.pos_embedding
+        for block in vit.encoder.layers:
+            normed = block.ln_1(state)
+            state = state + block.self_attention(normed, normed, normed, key_padding_mask=hidden, need_weights=False)[0]
+            state = state + block.mlp(block.ln_2(state))
+        out.append(torch.softmax(vit.heads(vit.encoder.ln(state)[:, 0])[0], 0))
+    return torch.stack(out)
 
 
 class Claims:
@@ -90,7 +117,8 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     everything, roots = tuple(range(grid[0] * grid[1])), [tuple(r["patches"]) for r in record["roots"]]
     nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
     parts = {s for r in record["roots"] for s in proper_subsets(r)}
-    f = confidences(network, network.prepare(image), network.prepare(baseline), category, grid,
+    dropped = record["baseline"]["name"] == "drop"
+    f = confidences(network, network.prepare(image), None if dropped else network.prepare(baseline), category, grid,
                     list({everything, (), *roots, *nodes, *parts}))
     claim(record["format"] == 1 and record["image_sha256"] == file_sha256(image_file), "another image")
     claim(record["model"]["classes"] == len(network.labels) and record["category"]["name"] == network.labels[category], "labels")
@@ -132,7 +160,7 @@ def check_roots(claim, record, roots, f, everything):
 
 def check_search(claim, record, roots, f):
     """Why the search says it stopped, against the facts."""
-    reasons = ("max_num_roots", "max_root_size", "exhausted", "time_limit", "baseline_sufficient", "zero_probability")
+    reasons = ("max_num_roots", "max_root_size", "exhausted", "time_limit", "baseline_sufficient", "zero_probability", "max_evaluations", "rest_insufficient")
     stopped_by, enough = record["search"]["stopped_by"], record["threshold"] * record["probability"]
     claim(stopped_by in reasons, stopped_by)
     claim(record["search"]["complete"] == (stopped_by != "time_limit"), "complete")
@@ -163,7 +191,7 @@ def check_files(claim, record, folder, image, baseline, roots):
     grid, size = tuple(record["grid"]), image.shape[:2]
     for rank, patches in enumerate(roots, 1):
         files = list((folder / "roots").glob(f"{rank}_*.png"))
-        up = sum((tent(p, grid, size) for p in patches), np.zeros(size))[..., None]
+        up = sum(((square if record["baseline"]["name"] == "drop" else tent)(p, grid, size) for p in patches), np.zeros(size))[..., None]
         shown = baseline * (1 - up) + image * up
         claim(len(files) == 1 and np.abs(cv2.imread(str(files[0]))[..., ::-1] - shown).max() < 1, f"picture of root {rank}")
     claim(len(list((folder / "roots").glob("*.png"))) == len(roots), "pictures of the roots")

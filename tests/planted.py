@@ -1,6 +1,7 @@
 """Planted classifiers: networks and scorers whose right explanations are known beforehand."""
 
 import torch
+import torchvision
 
 
 def dnf_scorer(conjunctions, high=0.95, low=0.05, calls=None):
@@ -98,3 +99,35 @@ def slow():
             time.sleep(0.02 * len(x))
             return super().forward(x)
     return Slow([(5,), (10, 11, 13)], **SMALL)
+
+
+def trap():
+    """Patch 5 alone looks sufficient in bfloat16, which cannot tell 257 from 256; in float32 it is not."""
+    class Trap(PlantedNetwork):
+        def probability(self, visible):
+            lone = (visible.to(self.seen) * torch.eye(16, dtype=self.seen)[5]).sum(1) * (visible.sum(1) == 1)
+            noticed = (256 + lone) - 256
+            return torch.where(noticed > 0, self.low, super().probability(visible))
+
+        def forward(self, x):
+            self.seen = x.dtype
+            return super().forward(x)
+    return Trap(PLANTED, **SMALL)
+
+
+def resnet():
+    """An untrained ResNet-18, whose answers at least differ from picture to picture; 56 x 56."""
+    torch.manual_seed(3)
+    module = torchvision.models.resnet18(num_classes=5)
+    module.input_size = 56
+    module.fc.weight.data *= 20
+    return module
+
+
+def small_vit():
+    """An untrained vision transformer with 14 x 14 tokens of 4 x 4 pixels, its head scaled so that it is sure of something."""
+    torch.manual_seed(0)
+    vit = torchvision.models.VisionTransformer(image_size=56, patch_size=4, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=4)
+    torch.nn.init.normal_(vit.heads.head.weight, std=3.0)
+    vit.input_size = 56
+    return vit.eval().requires_grad_(False)

@@ -17,6 +17,7 @@ from PIL import Image
 
 import draw_sag
 import main_generate_sag
+import result_files
 from check_record import FILES, problems
 from utils import choose_device, load_network
 
@@ -208,7 +209,7 @@ CASES = {      # option -> (value, where its value must arrive, what must arrive
     "--comb-top": (9, "combinatorial_search", lambda a, k: a[3] == 9), "--comb-size": (2, "combinatorial_search", lambda a, k: a[4] == 2),
     "--exhaustive-size": (1, "exhaustive_search", lambda a, k: a[3] == 1), "--device": ("cpu", "choose_device", lambda a, k: a[0] == "cpu"),
     "--weights": ("w.pth", "load_network", lambda a, k: str(a[1]).endswith("w.pth")), "--model": (None, "load_network", lambda a, k: a[0].endswith(":network")),
-    "--labels": ("l.txt", "load_network", lambda a, k: str(a[2]).endswith("l.txt")), "--precision": ("float32", "explain", lambda a, k: a[3].precision == "float32"),
+    "--labels": ("l.txt", "load_network", lambda a, k: str(a[2]).endswith("l.txt")), "--precision": ("bfloat16", "Passes", lambda a, k: a[1] == "bfloat16"),
     "--search": ("combinatorial", "combinatorial_search", lambda a, k: len(a) == 5),
     "--images": (None, "find_images", lambda a, k: a[0].name == "a.png"), "--results": (None, "make_writable", lambda a, k: a[0].name == "out"),
     "--overwrite": ("", "explain", lambda a, k: a[3].overwrite),
@@ -304,14 +305,14 @@ def test_two_images_with_one_name_get_two_folders(images, out):
 
 @pytest.mark.parametrize("where, what", [("draw_sag.draw_roots", "a.png"), ("write_atomically", "sag.json")])
 def test_a_full_disk_leaves_no_half_record(images, out, capsys, monkeypatch, where, what):
-    module, _, name = f"main_generate_sag.{where}".rpartition(".")
-    original = main_generate_sag.write_atomically
+    module, _, name = f"result_files.{where}".rpartition(".")
+    original = result_files.write_atomically
 
     def full(path, *_):
         if path.name == ".writable":
             return original(path, "")
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(draw_sag if "draw_sag" in module else main_generate_sag, name,
+    monkeypatch.setattr(draw_sag if "draw_sag" in module else result_files, name,
                         full if name == "write_atomically" else lambda *_: full(Path("a")))
     assert planted(images / "a.png", out) == 1
     err = capsys.readouterr().err
