@@ -144,8 +144,9 @@ def as_shipped(passes: Passes, image: np.ndarray, category: int, args) -> dict:
     """This program's side for one image: the record's findings with its seconds, drawing apart."""
     start = time.monotonic()
     record = sag.explain(passes, image, category, args, float("inf"), tqdm(disable=True))
-    spent, counted = time.monotonic() - start, record["evaluations"]
-    return {"seconds": spent, "mask": record["seconds"]["mask"], "asked": counted["asked"], "scored": counted["scored"] + counted["scored_again"],
+    spent, counted = time.monotonic() - start - record["seconds"]["curves"], record["evaluations"]      # the reference has no curves
+    scored = counted["scored"] + counted["scored_again"] - counted["scored_for_curves"]
+    return {"seconds": spent, "mask": record["seconds"]["mask"], "asked": counted["asked"], "scored": scored,
             "roots": [tuple(r["patches"]) for r in record["roots"]], "saliency": record["saliency"],
             "disagreed": counted["disagreed"], "doubted": counted["doubted"]}
 

@@ -30,6 +30,7 @@ from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
 from forward_pass import CannotCompile, Passes
 from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
+from insertion_deletion import heat_order, insertion_deletion, roots_order, saliency_order
 from mask_scorer import MaskScorer
 from patch_deletion_tree import build_sag
 from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, printable, result_folders, save, summary_rows,
@@ -37,7 +38,7 @@ from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, p
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
 from token_dropping import TokenDropping, why_not
 from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images,
-                   load_image, load_network, one_line, versions)
+                   load_image, load_network, one_line, packed_scores, versions)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders
@@ -219,7 +220,10 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
     again.deadline, left = end, min(20.0, max(1.0, end - time.monotonic()))
     diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
     sag = build_sag(again, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
+    built, scored_before = time.monotonic(), again.scored
+    curves = curves_of(again, roots, saliency, heat, network.size, full)
     done = time.monotonic()
+    exact = again.table if passes.fast else {**scorer.table, **again.table}     # no value of a lower precision is kept
     return {
         "category": {"index": category, "name": network.labels[category]}, "probability": full,
         "baseline": {"name": args.baseline, "probability": hidden},
@@ -230,12 +234,27 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
                    "minimal": r.minimal} for r in roots],
         "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
         "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
-        "sag": listed(sag),
+        "sag": listed(sag), "curves": curves, "scores": packed_scores(exact),
         "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored,
+                        "scored_for_curves": again.scored - scored_before,
                         "precision": "bfloat16" if passes.fast else "float32", "doubted": scorer.doubted,
                         "disagreed": disagreed(scorer, again, threshold)},
-        "seconds": {"mask": masked - start, "search": searched - masked, "tree": done - searched},
+        "seconds": {"mask": masked - start, "search": searched - masked, "tree": built - searched,
+                    "curves": done - built},
     }
+
+
+def curves_of(scorer: MaskScorer, roots: Roots, saliency: torch.Tensor, heat, size: tuple[int, int], full: float) -> dict | None:
+    """Insertion and deletion curves of the three explanations there are; None where time was up or the class has no confidence."""
+    orders = {"igos": saliency_order(saliency)}
+    if heat is not None:
+        orders["gradcam"] = heat_order(heat, tuple(saliency.shape), size)
+    if roots:
+        orders["roots"] = roots_order([(r.patches, r.probability) for r in roots], saliency)
+    try:
+        return insertion_deletion(scorer, orders, full) if full > 0 else None
+    except TimeoutError:
+        return None
 
 
 def listed(sag: nx.DiGraph) -> dict:

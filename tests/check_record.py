@@ -117,9 +117,10 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     everything, roots = tuple(range(grid[0] * grid[1])), [tuple(r["patches"]) for r in record["roots"]]
     nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
     parts = {s for r in record["roots"] for s in proper_subsets(r)}
+    scores, curves = sampled_scores(record), sampled_curves(record)
     dropped = record["baseline"]["name"] == "drop"
     f = confidences(network, network.prepare(image), None if dropped else network.prepare(baseline), category, grid,
-                    list({everything, (), *roots, *nodes, *parts}))
+                    list({everything, (), *roots, *nodes, *parts, *scores, *(s for s, _ in curves)}))
     claim(record["format"] == 1 and record["image_sha256"] == file_sha256(image_file), "another image")
     claim(record["model"]["classes"] == len(network.labels) and record["category"]["name"] == network.labels[category], "labels")
     claim(close(f[everything], record["probability"]), f"full probability is {f[everything]}")
@@ -128,6 +129,7 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     check_roots(claim, record, roots, f, everything)
     check_search(claim, record, roots, f)
     check_graph(claim, record, nodes, [roots[i] for i in record["diverse_roots"]], f)
+    check_scores(claim, record, scores, curves, f)
     check_files(claim, record, path.parent, image, baseline, roots)
     return claim.wrong, claim.checked
 
@@ -181,6 +183,43 @@ def check_graph(claim, record, nodes, drawn, f):
     claim(len(edges) == len(sag["edges"]), "an edge twice")
     claim(edges == expected if sag["complete"] else edges <= expected, "edges are not the single deletions of the nodes above the threshold")
     claim(set(nodes) == set(drawn) | {c for _, c, _ in edges}, "nodes are not what the roots expand to")
+
+
+def sampled_scores(record, most=200):
+    """Up to `most` rows of the table of everything scored, evenly spaced: patch set -> probability."""
+    packed = record.get("scores", {"sets": "", "probabilities": []})                # older records have none
+    rows = list(zip(packed["sets"].split(), packed["probabilities"]))
+    rows = rows[::-(-len(rows) // most) or 1]
+    return {tuple(p for p in range(record["grid"][0] * record["grid"][1]) if int(bits, 16) >> p & 1): value for bits, value in rows}
+
+
+def sampled_curves(record):
+    """Four points of each curve whose order follows from the record alone: (patch set, relative confidence)."""
+    curves = record.get("curves")
+    if not curves:
+        return []
+    mask, held = record["saliency"], [sum(r["probability"] for r in record["roots"] if p in r["patches"]) for p in range(len(record["saliency"]))]
+    orders = {"igos": sorted(range(len(mask)), key=lambda p: mask[p]), "roots": sorted(range(len(mask)), key=lambda p: (-held[p], mask[p], p))}
+    at = sorted({len(curves["patches"]) * i // 4 for i in range(4)})
+    return [(tuple(sorted(set(order[:n]) if side == "insertion" else set(order[n:]))), curves[name][side][i])
+            for name, order in orders.items() if name in curves for side in ("insertion", "deletion")
+            for i, n in ((i, curves["patches"][i]) for i in at)]
+
+
+def check_scores(claim, record, scores, curves, f):
+    """A sample of the table and of the curves; the areas from the curves."""
+    packed, full = record.get("scores"), record["probability"]
+    claim(packed is None or len(set(packed["sets"].split())) == len(packed["probabilities"]), "scores: sets and probabilities do not pair up")
+    for s, value in scores.items():
+        claim(close(f[s], value), f"scores: {s} has {f[s]}")
+    for s, relative in curves:
+        claim(close(f[s], relative * full), f"curves: {s} has {f[s]}")
+    found = record.get("curves") or {"patches": []}
+    for name in set(found) - {"patches"}:
+        for side in ("insertion", "deletion"):
+            points = list(zip(found["patches"], found[name][side]))
+            mean = sum((b - a) * (y + z) / 2 for (a, y), (b, z) in zip(points, points[1:])) / points[-1][0]
+            claim(abs(mean - found[name][f"{side}_area"]) < 1e-9, f"{name}: {side} area is {mean}")
 
 
 def check_files(claim, record, folder, image, baseline, roots):
