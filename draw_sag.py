@@ -1,72 +1,68 @@
 """Every picture, drawn from the record and the image; the network is not asked.
 
-    draw_all(record, image, folder)     # record: the dict of sag.json; image: (H, W, 3) uint8 RGB
+    python draw_sag.py Results                                  # draw all of a run's results again
+    python draw_sag.py Results/copper_jay --style paper         # white, for a column of a paper: SAG_final_3roots_paper.pdf, ..
+    python draw_sag.py Results/copper_jay --hidden outline --max-nodes 20 --formats pdf
+    python draw_sag.py ask Results/copper_jay --without 11,30   # would it still say so? from the record's scores
+    python draw_sag.py ask Results/copper_jay --only 10,30 --score
 
-The pictures are what the model was shown: baseline and image mixed by the tents of the visible patches.
-The graph is laid out by Graphviz, in-process (pygraphviz 2); SAG_<n>roots.dot refers to the thumbnails in
-nodes/ beside it, so it can be laid out again by any Graphviz.
+The pictures are what the model was shown: baseline and image mixed by the tents of the visible patches. The graph
+is drawn in draw_graph.py, the page sag.html in sag_page.py; questions are answered in ask_sag.py.
 """
 
-import functools
-import heapq
-import html
-import os
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import matplotlib
 import numpy as np
-import pygraphviz
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from get_perturbation_mask import make_baseline
-from mask_scorer import cells, tents
-from utils import write_atomically
+import ask_sag
+import sag_page
+from draw_graph import FONT, FORMATS, draw_graph, save_figure
+from pictures import HIDDEN, Pictures, centres, coloured, conjunction, grad_cam_heat, joined, overlaid, percent, saliency_heat, why_no_root
+from sag_layout import DARK, Style, font, paper, with_limits
+from utils import OneLineParser, UserError, load_result, one_line, whole
 
-MAX_DRAWN = 60                  # nodes in a picture; what is left out is said in it
-MAX_SIDE = 12000                # pixels; larger graphs are drawn at a lower resolution
 MAX_PANELS = 12                 # roots in the comparison
-FONT = "DejaVu Sans"            # ships with matplotlib
-RED = (230, 40, 40)
-WHY = {                         # search.stopped_by, for an image without an MSE
-    "baseline_sufficient": "the class keeps its confidence with every patch hidden: nothing to explain",
-    "zero_probability": "the model gives this class no probability at all",
-    "max_root_size": "no set up to the largest allowed size was sufficient",
-    "exhausted": "no set that the search tried was sufficient",
-    "max_evaluations": "no set among as many as the search scores was sufficient",
-    "time_limit": "the time limit came first",
-}
+STRIP_ABREAST = 5               # roots in a row of roots.png
+CURVES = {"igos": "I-GOS", "gradcam": "Grad-CAM", "roots": "roots"}      # names in the record and in the figure
 
 
-def draw_all(record: dict, image: np.ndarray, folder: Path) -> None:
-    """Write every file of a result folder but sag.json. Raises OSError where the folder cannot be written."""
-    baseline = make_baseline(image, record["baseline"]["name"])
-    basis = (cells if record["baseline"]["name"] == "drop" else tents)(tuple(record["grid"]), image.shape[:2]).numpy()
-    shown = functools.partial(shown_picture, image=image, baseline=baseline, basis=basis)
-    draw_heat_maps(record, image, baseline, basis, folder)
-    draw_grid(record, image, folder / "gridimage.png")
-    draw_roots(record, shown, folder)
-    draw_comparison(record, image, basis, shown, folder / "comparison.png")
-    draw_graph(record, image, shown, folder)
-    (folder / "dnf.txt").write_text(dnf_text(record), encoding="utf-8")
+@dataclass(frozen=True)
+class Look:
+    """How the figures are drawn: options of this script."""
+    style: Style = DARK
+    hidden: str = "dim"
+    formats: Sequence[str] = FORMATS
+
+    @property
+    def ending(self) -> str:
+        """What follows the names of the figures."""
+        return "_paper" if self.style.name == "paper" else ""
 
 
-def shown_picture(patches, image: np.ndarray, baseline: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """What the model sees when only these patches are visible, (H, W, 3) uint8."""
-    weight = basis[list(patches)].sum(0).reshape(*image.shape[:2], 1)
-    return np.clip(np.round(baseline + weight * (image.astype(np.float32) - baseline)), 0, 255).astype(np.uint8)
+def draw_all(record: dict, image: np.ndarray, folder: Path, look: Look = Look()) -> None:
+    """Write every file of a result folder but sag.json; in the paper style only the figures, beside the dark ones.
 
-
-def percent(relative: float) -> str:
-    """Confidence relative to the full image, rounded: 92 %."""
-    return f"{100 * relative:.0f} %"
-
-
-def conjunction(patches) -> str:
-    """A patch set in the paper's words: P11 & P30."""
-    return " & ".join(f"P{p}" for p in patches) or "no patch"
+    record: the dict of sag.json; image: (H, W, 3) uint8 RGB, as the network got it. Raises OSError where the folder
+    cannot be written.
+    """
+    pictures = Pictures(record, image, paper=look.style.name == "paper")
+    if look.style.name == "dark":
+        draw_heat_maps(record, pictures, folder)
+        draw_grid(record, image, folder / "gridimage.png")
+        draw_roots(record, pictures, folder)
+        (folder / "dnf.txt").write_text(dnf_text(record), encoding="utf-8")
+    draw_comparison(record, pictures, folder, look)
+    draw_curves(record, folder, look)
+    draw_graph(record, pictures, folder, look.style, look.hidden, look.formats)
+    if look.style.name == "dark":
+        sag_page.write_page(record, pictures, folder / "sag.html")
 
 
 def dnf_text(record: dict) -> str:
@@ -75,42 +71,27 @@ def dnf_text(record: dict) -> str:
              f"{record['baseline']['probability']:.4f} on the {record['baseline']['name']} baseline",
              f"search: {record['search']['method']}, stopped by {record['search']['stopped_by']}", ""]
     if not record["roots"]:
-        return "\n".join(lines + [f"no MSE: {WHY.get(record['search']['stopped_by'], record['search']['stopped_by'])}", ""])
+        return "\n".join(lines + [f"no MSE: {why_no_root(record)}", ""])
     lines += [record["dnf"], ""]
     remark = {"subset": "", "single": "  (only 1-minimal)"}
     lines += [f"{percent(r['relative']):>6}  {conjunction(r['patches'])}{remark[r['minimal']]}" for r in record["roots"]]
     return "\n".join(lines + [""])
 
 
-# ---------------------------------------------------------------- heat maps, grid, comparison
+# ---------------------------------------------------------------- heat maps, grid
 
-def coloured(heat: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] -> (H, W, 3) uint8 RGB, blue (low) to red (high)."""
-    return cv2.applyColorMap(np.round(255 * heat.clip(0, 1)).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-
-
-def saliency_heat(record: dict, basis: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The I-GOS mask as heat: what it hides, upsampled, the strongest 1; (H, W) in [0, 1]."""
-    hidden = 1 - np.array(record["saliency"], np.float32)
-    return (hidden @ basis).reshape(size) / max(hidden.max(), 1e-6)
-
-
-def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    return cv2.addWeighted(image, 0.5, np.ascontiguousarray(coloured(heat)), 0.5, 0)
-
-
-def draw_heat_maps(record: dict, image: np.ndarray, baseline: np.ndarray, basis: np.ndarray, folder: Path) -> None:
+def draw_heat_maps(record: dict, pictures: Pictures, folder: Path) -> None:
     """perturbation_{original,heatmap,imposed_heatmap,blurred}.png; the last is the baseline image."""
-    heat = saliency_heat(record, basis, image.shape[:2])
-    for name, picture in (("original", image), ("heatmap", coloured(heat)), ("imposed_heatmap", overlaid(image, heat)),
-                          ("blurred", baseline)):
-        _save(picture, folder / f"perturbation_{name}.png")
+    heat = saliency_heat(record, pictures.basis, pictures.image.shape[:2])
+    for name, picture in (("original", pictures.image), ("heatmap", coloured(heat)), ("imposed_heatmap", overlaid(pictures.image, heat)),
+                          ("blurred", pictures.baseline)):
+        Image.fromarray(np.ascontiguousarray(picture)).save(folder / f"perturbation_{name}.png")
 
 
 def draw_grid(record: dict, image: np.ndarray, path: Path) -> None:
     """The image with every patch's number at its true centre (the outer ones lie on the border)."""
     (rows, columns), (height, width) = record["grid"], image.shape[:2]
-    ys, xs = _centres(rows, height), _centres(columns, width)
+    ys, xs = centres(rows, height), centres(columns, width)
     figure = Figure(figsize=(6.4, 6.4 * height / width))
     axes = figure.add_axes((0.05, 0.05, 0.9, 0.9))
     axes.imshow(image)
@@ -125,193 +106,190 @@ def draw_grid(record: dict, image: np.ndarray, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw_comparison(record: dict, image: np.ndarray, basis: np.ndarray, shown, path: Path) -> None:
-    """Side by side: the original, Grad-CAM, I-GOS and the roots that the graph draws."""
+# ---------------------------------------------------------------- original, heat maps and roots side by side
+
+def heat_panels(record: dict, pictures: Pictures) -> list[tuple[str, np.ndarray]]:
+    """(title, picture) of the original, Grad-CAM where the network has it, and I-GOS."""
+    image, size = pictures.image, pictures.image.shape[:2]
     panels = [(f"{record['category']['name']}\n{record['probability']:.3f}", image)]
-    if record["gradcam"]:
-        heat = cv2.resize(np.array(record["gradcam"], np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    heat = grad_cam_heat(record, size)
+    if heat is not None:
         panels.append(("Grad-CAM\n", overlaid(image, heat)))
-    panels.append(("I-GOS\n", overlaid(image, saliency_heat(record, basis, image.shape[:2]))))
+    return panels + [("I-GOS\n", overlaid(image, saliency_heat(record, pictures.basis, size)))]
+
+
+def draw_comparison(record: dict, pictures: Pictures, folder: Path, look: Look) -> None:
+    """comparison: original, Grad-CAM, I-GOS and the roots that the graph draws; comparison.gif: the same row, all roots in turn."""
+    panels = heat_panels(record, pictures)
     for i in record["diverse_roots"][:MAX_PANELS]:
         root = record["roots"][i]
         names = conjunction(root["patches"])
         panels.append((f"{names if len(names) < 26 else str(len(root['patches'])) + ' patches'}\n{percent(root['relative'])}",
-                       shown(root["patches"])))
-    figure = Figure(figsize=(2.1 * len(panels), 2.6), layout="constrained")
-    for axes, (title, picture) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        axes.imshow(picture)
-        axes.set_title(title.replace("$", r"\$"), fontsize=10)
-        axes.set_axis_off()
-    figure.savefig(path, dpi=144)
+                       pictures(root["patches"])))
+    wide = look.style.width / 72 if look.style.width else 2.1 * len(panels)
+    row = len(panels) if not look.style.width else max(1, int(wide / 1.05))             # panels abreast
+    rows = -(-len(panels) // row)
+    for kind in look.formats:
+        figure = Figure(figsize=(wide, rows * (wide / row + (0.5 if not look.style.width else 0.36))), layout="constrained")
+        places = figure.subplots(rows, row, squeeze=False).flat
+        for axes in places:
+            axes.set_axis_off()
+        for axes, (title, picture) in zip(figure.axes, panels):
+            axes.imshow(picture, interpolation="none" if kind != "png" else "hanning")
+            axes.set_title(title, fontsize=10 if not look.style.width else 6.5, fontfamily=FONT, parse_math=False, pad=3)
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        save_figure(figure, folder / f"comparison{look.ending}.{kind}", look.style)
+    if look.style.name == "dark":
+        _animate(record, pictures, folder / "comparison.gif")
+
+
+def _animate(record: dict, pictures: Pictures, path: Path) -> None:
+    still = [captioned(picture, title.replace("\n", "  ").strip()) for title, picture in heat_panels(record, pictures)]
+    frames = [side_by_side([*still, card]) for card in root_cards(record, pictures)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=900, loop=0)
 
 
 # ---------------------------------------------------------------- roots
 
-def draw_roots(record: dict, shown, folder: Path) -> None:
-    """roots/<rank>_<patches>.png, the images shown to the model, and dnf_gif.gif, all of them in turn."""
+def draw_roots(record: dict, pictures: Pictures, folder: Path) -> None:
+    """roots/<rank>_<patches>.png, the images shown to the model; dnf_gif.gif, all of them in turn; roots.png, all beside each other."""
     (folder / "roots").mkdir(exist_ok=True)
-    frames = []
     for rank, root in enumerate(record["roots"], 1):
-        picture = shown(root["patches"])
-        _save(picture, folder / "roots" / f"{rank}_{_joined(root['patches'])}.png")
-        frames.append(_captioned(picture, [f"{rank} of {len(record['roots'])}:  {percent(root['relative'])}"]))
-    frames = frames or [_captioned(shown(()), ["no MSE"])]
-    frames[0].save(folder / "dnf_gif.gif", save_all=True, append_images=frames[1:], duration=900, loop=0)
+        Image.fromarray(pictures(root["patches"])).save(folder / "roots" / f"{rank}_{joined(root['patches'])}.png")
+    cards = root_cards(record, pictures)
+    cards[0].save(folder / "dnf_gif.gif", save_all=True, append_images=cards[1:], duration=900, loop=0)
+    rows = [side_by_side(cards[i:i + STRIP_ABREAST]) for i in range(0, len(cards), STRIP_ABREAST)]
+    strip = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "black")
+    for i, row in enumerate(rows):
+        strip.paste(row, (0, i * row.height))
+    strip.save(folder / "roots.png")
 
 
-def _captioned(picture: np.ndarray, lines: list[str]) -> Image.Image:
+def root_cards(record: dict, pictures: Pictures) -> list[Image.Image]:
+    """Each root as the model was shown it, with its rank, confidence and patches below; one card that says so where there is none."""
+    roots = record["roots"]
+    cards = [captioned(pictures(r["patches"]), f"{rank} of {len(roots)}:  {percent(r['relative'])}") for rank, r in enumerate(roots, 1)]
+    return cards or [captioned(pictures(()), "no MSE")]
+
+
+def captioned(picture: np.ndarray, line: str) -> Image.Image:
+    """The picture with a line of text below it, on black; long lines shrink."""
     height, width = picture.shape[:2]
-    card = Image.new("RGB", (width, height + 20 * len(lines) + 4), "black")
+    card = Image.new("RGB", (width, height + 24), "black")
     card.paste(Image.fromarray(picture))
-    for i, line in enumerate(lines):
-        ImageDraw.Draw(card).text((width / 2, height + 12 + 20 * i), line, fill="white", font=_font(14), anchor="mm")
+    size = 14 * min(1, (width - 4) / max(1, font(14).getlength(line)))
+    ImageDraw.Draw(card).text((width / 2, height + 12), line, fill="white", font=font(size), anchor="mm")
     return card
 
 
-# ---------------------------------------------------------------- the graph
-
-def draw_graph(record: dict, image: np.ndarray, shown, folder: Path) -> None:
-    """SAG_<n>roots.dot, SAG_dag_<n>roots.png (the graph), SAG_final_<n>roots.png (the original beside it), nodes/."""
-    _give_graphviz_a_font()
-    n = len(record["diverse_roots"])
-    drawn, roots = nodes_to_draw(record, MAX_DRAWN), root_nodes(record)
-    outlines = {i: [] for i in drawn}                       # node -> (patch that went, relative drop) of each drawn edge
-    nodes = record["sag"]["nodes"]
-    edges = [(a, b, p) for a, b, p in record["sag"]["edges"] if a in outlines and b in outlines]
-    for parent, child, patch in edges:
-        outlines[child].append((patch, nodes[parent]["relative"] - nodes[child]["relative"]))
-    (folder / "nodes").mkdir(exist_ok=True)
-    graph = pygraphviz.AGraph(directed=True, bgcolor="black", nodesep="0.14", ranksep="0.42", pad="0.15", fontname=FONT,
-                              fontcolor="white")
-    graph.node_attr.update(shape="plain", fontname=FONT, fontcolor="white")
-    graph.edge_attr.update(color="white", fontname=FONT, fontsize="11", fontcolor="#ff6666", arrowsize="0.7")
-    names = {i: Path("nodes") / f"{_joined(nodes[i]['patches'])}.png" for i in drawn}
-    for i in drawn:
-        _save(outlined(shown(nodes[i]["patches"]), outlines[i], record["grid"]), folder / names[i])
-        graph.add_node(i, label=_node_label(nodes[i], names[i], is_root=i in roots))
-    for parent, child, patch in edges:
-        drop = nodes[parent]["relative"] - nodes[child]["relative"]
-        graph.add_edge(parent, child, label=f" −P{patch}", penwidth=f"{1 + 4 * min(max(drop, 0), 1):.2f}")
-    _say_in_graph(record, drawn, graph)
-    graph.write(str(folder / f"SAG_{n}roots.dot"))
-    picture = folder / f"SAG_dag_{n}roots.png"
-    for i in drawn:             # whole paths for the layout here: the search path of Graphviz cannot hold a ":"
-        graph.get_node(i).attr["label"] = _node_label(nodes[i], folder.resolve() / names[i], is_root=i in roots)
-    graph.layout(prog="dot")
-    width, height = (float(v) for v in graph.graph_attr["bb"].split(",")[2:])       # points
-    graph.graph_attr["dpi"] = f"{min(144, 72 * MAX_SIDE / max(width, height, 1)):.0f}"
-    graph.draw(str(picture), format="png")
-    _draw_final(record, image, picture, folder / f"SAG_final_{n}roots.png")
+def side_by_side(cards: Sequence[Image.Image], gap: int = 4) -> Image.Image:
+    """Pictures of one height in a row, on black."""
+    row = Image.new("RGB", (sum(c.width for c in cards) + gap * (len(cards) - 1), cards[0].height), "black")
+    for i, card in enumerate(cards):
+        row.paste(card, (i * (card.width + gap), 0))
+    return row
 
 
-def nodes_to_draw(record: dict, most: int) -> list[int]:
-    """Indices of the nodes to draw: the roots, then the surest sets below those already drawn, `most` in all."""
-    nodes, below = record["sag"]["nodes"], {}
-    for parent, child, _ in record["sag"]["edges"]:
-        below.setdefault(parent, []).append(child)
-    queue, drawn = [(-float("inf"), i) for i in sorted(root_nodes(record))], set()
-    while queue and len(drawn) < most:
-        _, i = heapq.heappop(queue)
-        if i not in drawn:
-            drawn.add(i)
-            for child in below.get(i, ()):
-                heapq.heappush(queue, (-nodes[child]["relative"], child))
-    return sorted(drawn)
+# ---------------------------------------------------------------- insertion and deletion
+
+def draw_curves(record: dict, folder: Path, look: Look) -> None:
+    """curves: insertion and deletion for I-GOS, Grad-CAM and the roots, with their areas; nothing where the record has none."""
+    curves, style = record.get("curves"), look.style
+    if not curves or not curves["patches"][-1]:
+        return
+    small = style.width is not None
+    text, wide = (6.5, style.width / 72) if small else (10, 8.4)
+    colours = dict(zip(CURVES, ("#0072b2", "#009e73", "#d55e00") if small else ("#56b4e9", "#2fd6a3", "#ffb347")))
+    for kind in look.formats:
+        figure = Figure(figsize=(wide, wide * 0.46), facecolor=style.background, layout="constrained")
+        for axes, side in zip(figure.subplots(1, 2, sharey=True), ("insertion", "deletion")):
+            for name, title in CURVES.items():
+                if name in curves:
+                    axes.plot(curves["patches"], [100 * v for v in curves[name][side]], color=colours[name], lw=0.9 if small else 1.8,
+                              label=f"{title}: {curves[name][side + '_area']:.2f}", gid=f"{side}-{name}")
+            axes.set_title(f"{side.capitalize()}, area", fontsize=text * 1.1, color=style.ink, fontfamily=FONT)
+            axes.set_xlabel("patches shown" if side == "insertion" else "patches hidden", fontsize=text, color=style.ink, fontfamily=FONT)
+            axes.set_facecolor(style.background)
+            axes.set(xlim=(0, curves["patches"][-1]), ylim=(0, None))
+            axes.tick_params(colors=style.ink, labelsize=text, labelfontfamily=FONT)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.spines[["left", "bottom"]].set_color(style.muted)
+            axes.legend(fontsize=text, frameon=False, labelcolor=style.ink, prop={"family": FONT, "size": text})
+        figure.axes[0].set_ylabel("% of the full image's confidence", fontsize=text, color=style.ink, fontfamily=FONT)
+        save_figure(figure, folder / f"curves{look.ending}.{kind}", style)
 
 
-def root_nodes(record: dict) -> set[int]:
-    """Indices of the nodes that no edge leads to."""
-    return set(range(len(record["sag"]["nodes"]))) - {child for _, child, _ in record["sag"]["edges"]}
+# ---------------------------------------------------------------- the command line
+
+def parser() -> argparse.ArgumentParser:
+    """Options of drawing again."""
+    p = OneLineParser(prog="draw_sag.py", description="Draw results again with other options; `draw_sag.py ask -h` for questions.",
+                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="a result folder, or a folder of them")
+    p.add_argument("--style", choices=("dark", "paper"), default="dark", help="dark, or white for print")
+    p.add_argument("--width", type=inches, default=3.3, metavar="INCHES", help="of figures in the paper style")
+    p.add_argument("--hidden", choices=HIDDEN, default=Look.hidden, help="how the part that the network did not see shows in the graph")
+    p.add_argument("--max-nodes", type=whole(1), metavar="N", help="sets in the graph; else 40, or as many as fit the width")
+    p.add_argument("--formats", type=formats, default=",".join(FORMATS), metavar="LIST", help="of figures, with commas between them")
+    p.add_argument("--images", type=Path, metavar="PATH", help="the run's images, where a folder has lost its perturbation_original.png")
+    return p
 
 
-def outlined(picture: np.ndarray, removed: list[tuple[int, float]], grid) -> np.ndarray:
-    """The picture with each removed patch outlined in red, thicker the more confidence that cost."""
-    (rows, columns), (height, width) = grid, picture.shape[:2]
-    out = picture.copy()
-    for patch, drop in removed:
-        y, x = _centres(rows, height)[patch // columns], _centres(columns, width)[patch % columns]
-        half_y, half_x = (height - 1) / max(rows - 1, 1) / 2, (width - 1) / max(columns - 1, 1) / 2
-        thick = 1 + round(6 * min(max(drop, 0), 1))
-        inset = thick // 2
-        top, left = max(y - half_y, 0) + inset, max(x - half_x, 0) + inset
-        bottom, right = min(y + half_y, height - 1) - inset, min(x + half_x, width - 1) - inset
-        cv2.rectangle(out, (round(left), round(top)), (round(right), round(bottom)), RED, thick)
-    return out
+def inches(text: str) -> float:
+    """An argparse type: a width that figures can have."""
+    try:
+        if 1.5 <= float(text) <= 40:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is not a number of inches from 1.5 to 40")
 
 
-def _node_label(node: dict, picture: Path, is_root: bool) -> str:
-    frame = 'BORDER="2" COLOR="white"' if is_root else 'BORDER="1" COLOR="#666666"'
-    patches = conjunction(node["patches"]) if len(node["patches"]) <= 4 else f"{len(node['patches'])} patches"
-    return (f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="0">'
-            f'<TR><TD {frame} FIXEDSIZE="TRUE" WIDTH="116" HEIGHT="116"><IMG SRC="{html.escape(picture.as_posix())}" SCALE="TRUE"/></TD></TR>'
-            f'<TR><TD><FONT POINT-SIZE="15">{percent(node["relative"])}</FONT></TD></TR>'
-            f'<TR><TD><FONT POINT-SIZE="8.5" COLOR="#bbbbbb">{html.escape(patches)}</FONT></TD></TR></TABLE>>')
+def formats(text: str) -> list[str]:
+    """An argparse type: some of png, svg, pdf."""
+    names = text.lower().split(",")
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"{name!r} in {text} is none of {', '.join(FORMATS)}")
+    return names
 
 
-def _say_in_graph(record: dict, drawn: list[int], graph) -> None:
-    """What is not in the picture, and why, as the graph's own caption."""
-    left_out = len(record["sag"]["nodes"]) - len(drawn)
-    if not record["roots"]:
-        graph.add_node("none", label=f"No MSE: {WHY.get(record['search']['stopped_by'], '')}", margin="0.4", fontsize="16")
-    elif left_out:
-        graph.graph_attr["label"] = f"{left_out} further sets of lower confidence are not drawn; sag.json has them"
+def results_below(path: Path) -> list[Path]:
+    """Folders at or below path that hold a record. Raises UserError where there is none."""
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder")
+    folders = sorted(file.parent for file in path.rglob("sag.json"))
+    if not folders:
+        raise UserError(f"{path}: no sag.json in it")
+    return folders
 
 
-def _draw_final(record: dict, image: np.ndarray, graph_file: Path, path: Path) -> None:
-    """The original with what was found, at the left of the graph, on black."""
-    with Image.open(graph_file) as file:
-        graph = file.convert("RGB")
-    side = round(min(max(graph.height * 0.4, 330), 620))
-    size, roots = side // 17, record["roots"]
-    lines = [(record["category"]["name"], size * 1.3), (f"probability {record['probability']:.3f}", size)]
-    if roots:
-        proven = sum(r["minimal"] == "subset" for r in roots)
-        lines += [(f"{len(roots)} MSE{'s' * (len(roots) > 1)}, {proven} proven minimal", size),
-                  (f"{len(record['diverse_set'])} diverse, {len(record['diverse_roots'])} drawn", size)]
-    lines += [("% of the full image's confidence", size * 0.8), (f"hidden patches: {record['baseline']['name']}", size * 0.8)]
-    if not record["search"]["complete"]:
-        lines.append(("stopped by the time limit", size * 0.8))
-    text_height = sum(int(s * 1.5) for _, s in lines) + 16
-    width, height = side + 60 + graph.width, max(graph.height, side + text_height + 40)
-    canvas = Image.new("RGB", (width, height), "black")
-    top = (height - side - text_height) // 2
-    canvas.paste(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS), (30, top))
-    canvas.paste(graph, (side + 60, (height - graph.height) // 2))
-    draw, y = ImageDraw.Draw(canvas), top + side + 16
-    for line, line_size in lines:
-        font = _font(line_size)
-        font = _font(line_size * min(1, side / max(1, font.getlength(line))))       # a long name shrinks to fit
-        draw.text((30, y), line, fill="white", font=font)
-        y += int(line_size * 1.5)
-    canvas.save(path)
+def redraw(argv: Sequence[str]) -> None:
+    """`draw_sag.py RESULT..`: draw every result named, and the gallery of a whole results folder."""
+    args = parser().parse_args(argv)
+    style = paper(args.width) if args.style == "paper" else DARK
+    look = Look(with_limits(style, args.max_nodes), args.hidden, args.formats if isinstance(args.formats, list) else formats(args.formats))
+    for path in args.results:
+        for folder in results_below(path):
+            draw_all(*load_result(folder, args.images), folder, look)
+            print(folder)
+        if (path / "summary.csv").is_file():
+            sag_page.write_gallery(path)
 
 
-# ---------------------------------------------------------------- small things
-
-def _centres(cells: int, pixels: int) -> np.ndarray:
-    return np.linspace(0, pixels - 1, cells) if cells > 1 else np.array([(pixels - 1) / 2])
-
-
-def _joined(patches) -> str:
-    name = "-".join(str(p) for p in patches) or "none"
-    return name if len(name) <= 150 else f"{name[:130]}-and-more-{abs(hash(tuple(patches))) % 10**8}"
-
-
-def _save(picture: np.ndarray, path: Path) -> None:
-    Image.fromarray(np.ascontiguousarray(picture)).save(path)
-
-
-@functools.cache
-def _font(size: float) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), max(6, size))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done; 2 something that cannot be used, named in one line."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if argv[:1] == ["ask"]:
+            print(ask_sag.ask(argv[1:]))
+        else:
+            redraw(argv)
+        return 0
+    except (UserError, OSError) as error:
+        print(f"draw_sag.py: error: {one_line(error)}", file=sys.stderr)
+        return 2
 
 
-@functools.cache
-def _give_graphviz_a_font() -> None:
-    """Point Graphviz's fontconfig to matplotlib's DejaVu besides the system's fonts: a bare machine has none."""
-    folders = [Path(matplotlib.get_data_path()) / "fonts/ttf", "/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts",
-               "/System/Library/Fonts", Path.home() / ".fonts", Path.home() / ".local/share/fonts"]
-    file = Path(matplotlib.get_cachedir()) / "sag-fonts.conf"
-    write_atomically(file, "<?xml version='1.0'?><fontconfig>" + "".join(f"<dir>{html.escape(str(f))}</dir>" for f in folders) +
-                     "<cachedir prefix='xdg'>fontconfig</cachedir></fontconfig>")
-    os.environ.setdefault("FONTCONFIG_FILE", str(file))
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,8 +12,10 @@ sub-explanations (patch_deletion_tree.py), pictures (draw_sag.py). Edit the cons
 
 import argparse
 import csv
+import os
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,7 +27,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import draw_sag
 from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
 from forward_pass import CannotCompile, Passes
@@ -33,12 +34,14 @@ from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from insertion_deletion import heat_order, insertion_deletion, roots_order, saliency_order
 from mask_scorer import MaskScorer
 from patch_deletion_tree import build_sag
+from pictures import conjunction
 from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, printable, result_folders, save, summary_rows,
                           write_summary)
+from sag_page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
 from token_dropping import TokenDropping, why_not
-from utils import (BUNDLED, PROJECT, Network, UserError, choose_device, class_probabilities, file_sha256, find_images,
-                   load_image, load_network, one_line, packed_scores, versions)
+from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, file_sha256, find_images,
+                   load_image, load_network, one_line, packed_scores, versions, whole)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders
@@ -79,23 +82,6 @@ MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger t
 
 
 # ---------------------------------------------------------------- options
-
-class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage, and exits with 2."""
-
-    def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def whole(low: int, high: float = float("inf")):
-    """An argparse type: a whole number from low to high."""
-    def convert(text: str) -> int:
-        if not (text.lstrip("-").isdecimal() and low <= int(text) <= high):
-            span = f"from {low} to {high}" if high < float("inf") else f"of {low} or more"
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number {span}")
-        return int(text)
-    return convert
-
 
 def above_zero(high: float, what: str):
     """An argparse type: a number above 0 and at most high; what: the words for it."""
@@ -150,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     add("--grid", type=whole(1, 28), default=GRID, metavar="N", help="patches along each side")
     add("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
     add("--overwrite", action="store_true", help="do images again whose record is there")
+    add("--open", action="store_true", help="at the end print the gallery's path, and open it where there is a display")
     for action in p._actions:               # argparse takes defaults as they are: an edited constant is checked like an option
         if action.default not in (None, False, argparse.SUPPRESS):
             action.default = p._get_value(action, str(action.default))
@@ -223,7 +210,8 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
     built, scored_before = time.monotonic(), again.scored
     curves = curves_of(again, roots, saliency, heat, network.size, full)
     done = time.monotonic()
-    exact = again.table if passes.fast else {**scorer.table, **again.table}     # no value of a lower precision is kept
+    exact = {} if passes.fast else scorer.table             # no value of a lower precision is kept
+    exact = {**exact, **again.table, tuple(range(args.grid ** 2)): full, (): hidden}
     return {
         "category": {"index": category, "name": network.labels[category]}, "probability": full,
         "baseline": {"name": args.baseline, "probability": hidden},
@@ -233,7 +221,7 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
         "roots": [{"patches": list(r.patches), "probability": r.probability, "relative": r.probability / full,
                    "minimal": r.minimal} for r in roots],
         "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
-        "dnf": " | ".join(draw_sag.conjunction(r.patches) for r in roots),
+        "dnf": " | ".join(conjunction(r.patches) for r in roots),
         "sag": listed(sag), "curves": curves, "scores": packed_scores(exact),
         "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored,
                         "scored_for_curves": again.scored - scored_before,
@@ -400,8 +388,11 @@ def run(args: argparse.Namespace) -> int:
     failures = [(row["image"], row["error"]) for row in rows if row["error"]]
     try:
         write_summary(args.results, rows)
+        write_gallery(args.results)
+        if args.open:
+            open_gallery(args.results / "index.html")
     except (OSError, ValueError, csv.Error) as error:
-        failures.append((args.results / "summary.csv", one_line(error)))
+        failures.append((f"{args.results}: summary.csv or index.html", one_line(error)))
     for name, why in failures:
         log(f"failed: {name}: {why}")
     log(f"{sum(not row['error'] for row in rows)} records in {args.results}, {len(failures)} failed" if not interrupted else
@@ -425,6 +416,13 @@ def finish(result: Callable[[], tuple], name: str, folder: Path, results: Path, 
         why = ("" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: ") + one_line(error)
         log(f"{name}: failed: {why}")
         return [{**dict.fromkeys(SUMMARY, ""), "image": name, "error": why}], 0.0
+
+
+def open_gallery(path: Path) -> None:
+    """Print where the gallery is, and open it in the browser where there is a display to show it on."""
+    print(path.resolve())
+    if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(path.resolve().as_uri())
 
 
 def log(line: str) -> None:

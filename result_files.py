@@ -15,7 +15,7 @@ import numpy as np
 import draw_sag
 from utils import IMAGE_ENDINGS, UserError, read_record, write_atomically
 
-NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size")      # these change no result
+NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size", "open")      # these change no result
 SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by",
            "complete", "asked", "scored", "seconds", "folder", "error")
 
@@ -72,8 +72,8 @@ def fingerprint_of(record: dict) -> dict:
 def clear(folder: Path) -> None:
     """Remove an earlier run's files, the record first, and nothing that this program did not write."""
     (folder / "sag.json").unlink(missing_ok=True)
-    for pattern in ("SAG_*roots.*", "roots/*.png", "nodes/*.png", "perturbation_*.png", "gridimage.png", "comparison.png",
-                    "dnf.txt", "dnf_gif.gif", ".sag.json.*"):
+    for pattern in ("SAG_*roots*.*", "roots/*.png", "roots.png", "nodes/*.png", "perturbation_*.png", "gridimage.png", "comparison*.*",
+                    "curves*.*", "dnf.txt", "dnf_gif.gif", "sag.html", ".sag.json.*", ".sag.html.*"):
         for file in folder.glob(pattern):
             file.unlink()
 

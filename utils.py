@@ -3,6 +3,7 @@
 Whatever a user gave that cannot be used raises UserError, whose text is one line that names it.
 """
 
+import argparse
 import difflib
 import hashlib
 import importlib.util
@@ -33,6 +34,25 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 class UserError(Exception):
     """Something the user gave that cannot be used; str() is one line that names it."""
+
+
+# ---------------------------------------------------------------- command lines
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage, and exits with 2."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def whole(low: int, high: float = float("inf")):
+    """An argparse type: a whole number from low to high."""
+    def convert(text: str) -> int:
+        if not (text.lstrip("-").isdecimal() and low <= int(text) <= high):
+            span = f"from {low} to {high}" if high < float("inf") else f"of {low} or more"
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number {span}")
+        return int(text)
+    return convert
 
 
 # ---------------------------------------------------------------- images
@@ -319,6 +339,33 @@ def read_record(path: Path) -> dict | None:
         return record if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def load_record(folder: Path) -> dict:
+    """A result folder's record. Raises UserError where there is none, or a damaged one."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    record = read_record(folder / "sag.json")
+    if record is None:
+        raise UserError(f"{folder}: no sag.json in it, or a damaged one")
+    return record
+
+
+def load_result(folder: Path, images: Path | None = None) -> tuple[dict, np.ndarray]:
+    """A result folder's record, and its image as the network got it, (H, W, 3) uint8.
+
+    images: where the run's images are, if neither the folder has its perturbation_original.png nor the record
+    says. Raises UserError where there is no record, or no image of its checksum.
+    """
+    record, kept = load_record(folder), folder / "perturbation_original.png"
+    places = [p for base in (images, record["settings"].get("images")) if base for p in (Path(base), Path(base) / record["image"])]
+    found = [kept] * (images is None and kept.is_file()) or [p for p in places if p.is_file() and file_sha256(p) == record["image_sha256"]]
+    if not found:
+        raise UserError(f"{images or folder}: the image {record['image']} of the record is not there; say where it is with --images")
+    try:
+        return record, load_image(found[0], tuple(record["size"]))
+    except ValueError as error:
+        raise UserError(f"{found[0]}: {error}") from None
 
 
 def packed_scores(table: Mapping[tuple[int, ...], float]) -> dict:

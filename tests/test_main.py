@@ -17,7 +17,9 @@ from PIL import Image
 
 import draw_sag
 import main_generate_sag
+import pictures
 import result_files
+import sag_layout
 from check_record import FILES, problems
 from utils import choose_device, load_network
 
@@ -214,7 +216,7 @@ CASES = {      # option -> (value, where its value must arrive, what must arrive
     "--labels": ("l.txt", "load_network", lambda a, k: str(a[2]).endswith("l.txt")), "--precision": ("bfloat16", "Passes", lambda a, k: a[1] == "bfloat16"),
     "--search": ("combinatorial", "combinatorial_search", lambda a, k: len(a) == 5),
     "--images": (None, "find_images", lambda a, k: a[0].name == "a.png"), "--results": (None, "make_writable", lambda a, k: a[0].name == "out"),
-    "--overwrite": ("", "explain", lambda a, k: a[3].overwrite),
+    "--overwrite": ("", "explain", lambda a, k: a[3].overwrite), "--open": ("", "open_gallery", lambda a, k: a[0].name == "index.html"),
 }
 
 
@@ -396,19 +398,19 @@ def test_ctrl_c_ends_with_what_is_finished_intact(images, out, monkeypatch, caps
 
 def test_outlines_follow_the_drop_and_stay_inside():
     grey = np.full((224, 224, 3), 90, np.uint8)
-    red = [(draw_sag.outlined(grey, [(p, drop)], (7, 7)) == draw_sag.RED).all(-1).sum() for p in (0, 24) for drop in (0.05, 0.5, 1.0)]
+    red = [(pictures.outlined(grey, [(p, drop)], (7, 7)) == pictures.RED).all(-1).sum() for p in (0, 24) for drop in (0.05, 0.5, 1.0)]
     assert red[0] < red[1] < red[2] and red[3] < red[4] < red[5]
-    assert (draw_sag.outlined(grey, [(24, 0.3)], (7, 7))[111, 111] == 90).all() and (grey == 90).all()
+    assert (pictures.outlined(grey, [(24, 0.3)], (7, 7))[111, 111] == 90).all() and (grey == 90).all()
 
 
 def test_a_wide_graph_says_what_it_leaves_out():
     nodes = [{"patches": [i], "relative": 1 - i / 500} for i in range(300)]
     wide = {"sag": {"nodes": nodes, "edges": [[0, i, i] for i in range(1, 300)]}}
-    assert draw_sag.nodes_to_draw(wide, 60) == list(range(60))             # the root, then the surest
+    assert sag_layout.nodes_to_draw(wide, 60) == list(range(60))             # the root, then the surest
 
 
 def test_percentages_are_rounded():
-    assert [draw_sag.percent(x) for x in (0.966, 0.005, 1.1049, 0)] == ["97 %", "0 %", "110 %", "0 %"]
+    assert [pictures.percent(x) for x in (0.966, 0.005, 1.1049, 0)] == ["97 %", "0 %", "110 %", "0 %"]
 
 
 # ---------------------------------------------------------------- the bundled model, and real networks where they are at hand
