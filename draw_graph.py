@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
 
-from pictures import RED, Pictures, conjunction, joined, outlined, percent, why_no_root
+from pictures import Pictures, conjunction, joined, outlined, percent, why_no_root
 from sag_layout import DARK, Layout, Style, edge_lines, fitted, label_size, root_nodes, wrapped
 
 FONT = "DejaVu Sans"            # ships with matplotlib
@@ -38,7 +38,8 @@ def caption(record: dict, drawn: Sequence[int], hidden: str) -> list[str]:
     if left_out := len(sag["nodes"]) - len(drawn):
         roots = root_nodes(record) - set(drawn)
         also = f", {len(roots)} of them root{'s' * (len(roots) > 1)}" if roots else ""
-        sentences.append(f"{len(drawn)} of {len(sag['nodes'])} sets are drawn, the most confident ones; {left_out} are left out{also} (+n more: below that set).")
+        sentences.append(f"{len(drawn)} of {len(sag['nodes'])} sets are drawn, the most confident ones; "
+                         f"{left_out} are left out{also} (+n more: below that set).")
     if sag.get("stopped_by"):
         sentences.append(f"The graph itself is incomplete: {sag['stopped_by'].replace('_', ' ')}.")
     return sentences
@@ -86,6 +87,46 @@ def _dot_label(node: dict, picture: Path, is_root: bool) -> str:
             f'<TR><TD><FONT POINT-SIZE="8.5" COLOR="#bbbbbb">{html.escape(patches)}</FONT></TD></TR></TABLE>>')
 
 
+# ---------------------------------------------------------------- figures
+
+def save_figure(figure: Figure, path: Path, style: Style) -> None:
+    """Write a figure by its ending: png, svg (text as text, pictures inside) or pdf (fonts inside)."""
+    dpi = min(style.dpi, MAX_SIDE / max(figure.get_size_inches()))
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "sag", "pdf.fonttype": 42, "image.composite_image": False}
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(path.suffix[1:])
+    with matplotlib.rc_context(settings):
+        figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor(), metadata=metadata)
+
+
+class Canvas:
+    """A figure in points, with the things that are put on it: pictures, boxes, text."""
+
+    def __init__(self, width: float, height: float, style: Style, vector: bool):
+        self.style, self.vector = style, vector
+        self.figure = Figure(figsize=(width / 72, height / 72), facecolor=style.background)
+        self.axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height), autoscale_on=False)
+        self.axes.set_axis_off()
+
+    def picture(self, pixels: np.ndarray, left: float, bottom: float, width: float, height: float, gid: str) -> None:
+        """A picture; in vector files with all its pixels, as they are."""
+        limits = self.axes.axis()
+        self.axes.imshow(pixels, extent=(left, left + width, bottom, bottom + height), aspect="auto", gid=gid, zorder=3,
+                         interpolation="none" if self.vector else "hanning")
+        self.axes.axis(limits)
+
+    def box(self, left: float, bottom: float, width: float, height: float, gid: str, **look) -> None:
+        """A rectangle; look: as of matplotlib's."""
+        self.axes.add_patch(Rectangle((left, bottom), width, height, gid=gid, **look))
+
+    def text(self, x: float, y: float, text: str, size: float, colour: str, **look) -> None:
+        """A line of text, in which "$" means itself; look: as of matplotlib's."""
+        self.axes.text(x, y, text, fontsize=size, color=colour, fontfamily=FONT, parse_math=False, zorder=5, **look)
+
+    def save(self, path: Path) -> None:
+        """Write the figure in the format that path ends in."""
+        save_figure(self.figure, path, self.style)
+
+
 # ---------------------------------------------------------------- drawing
 
 def draw_graph(record: dict, pictures: Pictures, folder: Path, style: Style = DARK, hidden: str = "dim",
@@ -101,8 +142,8 @@ def draw_graph(record: dict, pictures: Pictures, folder: Path, style: Style = DA
     ending = f"{len(record['diverse_roots'])}roots{'_paper' * (style.name == 'paper')}"
     for name, original in (("dag", None), ("final", pictures.image)):
         for kind in formats:
-            figure = compose(record, drawn, layout, shown, style, hidden, original, vector=kind != "png")
-            save_figure(figure, folder / f"SAG_{name}_{ending}.{kind}", style)
+            canvas = compose(record, drawn, layout, shown, style, hidden, original, vector=kind != "png")
+            canvas.save(folder / f"SAG_{name}_{ending}.{kind}")
     if style.name == "dark":
         write_dot(record, drawn, shown, folder)
 
@@ -115,18 +156,9 @@ def node_pictures(record: dict, pictures: Pictures, drawn: Sequence[int], layout
     return {i: outlined(pictures(nodes[i]["patches"], hidden), removed[i], pictures.grid, pictures.squares) for i in drawn}
 
 
-def save_figure(figure: Figure, path: Path, style: Style) -> None:
-    """Write a figure by its ending: png, svg (text as text, pictures inside) or pdf (fonts inside)."""
-    dpi = min(style.dpi, MAX_SIDE / max(figure.get_size_inches()))
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "sag", "pdf.fonttype": 42, "image.composite_image": False}
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(path.suffix[1:])
-    with matplotlib.rc_context(settings):
-        figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor(), metadata=metadata)
-
-
 def compose(record: dict, drawn: Sequence[int], layout: Layout, shown: dict[int, np.ndarray], style: Style, hidden: str,
-            original: np.ndarray | None, vector: bool) -> Figure:
-    """The whole figure: header (the original and what was found), graph, caption. One unit of its axes is a point."""
+            original: np.ndarray | None, vector: bool) -> Canvas:
+    """The whole figure: header (the original and what was found), graph, caption."""
     pad = 4 if style.width else 12
     header = header_size(record, style, layout) if original is not None else (0.0, 0.0)
     beside = style.width is None                                    # dark: the header is at the left, paper: above
@@ -137,10 +169,7 @@ def compose(record: dict, drawn: Sequence[int], layout: Layout, shown: dict[int,
     lines = wrapped(" ".join(text), size, graph_width if beside else width - 2 * pad)
     below = 1.35 * size * len(lines) + pad
     height = max(header[1], layout.height + below) + 2 * pad if beside else header[1] + layout.height + below + 2 * pad
-    figure = Figure(figsize=(width / 72, height / 72), facecolor=style.background)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height), autoscale_on=False)
-    axes.set_axis_off()
-    canvas = Canvas(axes, style, vector)
+    canvas = Canvas(width, height, style, vector)
     if original is not None:
         middle = pad + max(0, height - 2 * pad - header[1]) / 2 if beside else height - pad - header[1]
         draw_header(canvas, record, original, pad, middle, header)
@@ -149,27 +178,7 @@ def compose(record: dict, drawn: Sequence[int], layout: Layout, shown: dict[int,
     draw_nodes_and_edges(canvas, record, layout, shown, np.array([x, y]))
     for i, line in enumerate(lines):
         canvas.text(pad + header[0] if beside else pad, y - pad - 1.35 * size * i, line, size, style.muted, va="top", gid=f"caption-{i}")
-    return figure
-
-
-class Canvas:
-    """Axes in points, with the three things that are put on them."""
-
-    def __init__(self, axes, style: Style, vector: bool):
-        self.axes, self.style, self.vector = axes, style, vector
-
-    def picture(self, pixels: np.ndarray, left: float, bottom: float, width: float, height: float, gid: str) -> None:
-        """A picture; in vector files with all its pixels, as they are."""
-        limits = self.axes.axis()
-        self.axes.imshow(pixels, extent=(left, left + width, bottom, bottom + height), aspect="auto", gid=gid, zorder=3,
-                         interpolation="none" if self.vector else "hanning")
-        self.axes.axis(limits)
-
-    def box(self, left: float, bottom: float, width: float, height: float, gid: str, **look) -> None:
-        self.axes.add_patch(Rectangle((left, bottom), width, height, gid=gid, **look))
-
-    def text(self, x: float, y: float, text: str, size: float, colour: str, **look) -> None:
-        self.axes.text(x, y, text, fontsize=size, color=colour, fontfamily=FONT, parse_math=False, zorder=5, **look)
+    return canvas
 
 
 def draw_nodes_and_edges(canvas: Canvas, record: dict, layout: Layout, shown: dict[int, np.ndarray], origin: np.ndarray) -> None:
@@ -209,8 +218,10 @@ def draw_node(canvas: Canvas, node: dict, picture: np.ndarray, corner: np.ndarra
     high, share = 0.3 * style.text, min(node["relative"], 1)
     base = top - side - 0.55 * style.text
     canvas.box(left, base, side, high, f"track-{i}", facecolor=style.track, edgecolor="none", zorder=3)
-    canvas.box(left, base, side * share, high, f"bar-{i}", facecolor=style.root if node["relative"] > threshold else style.bar, edgecolor="none", zorder=4)
-    canvas.box(left + side * threshold - 0.3, base - 0.06 * style.text, 0.6, high + 0.12 * style.text, f"tick-{i}", facecolor=style.ink, edgecolor="none", zorder=5)
+    canvas.box(left, base, side * share, high, f"bar-{i}", facecolor=style.root if node["relative"] > threshold else style.bar,
+               edgecolor="none", zorder=4)
+    canvas.box(left + side * threshold - 0.3, base - 0.06 * style.text, 0.6, high + 0.12 * style.text, f"tick-{i}", facecolor=style.ink,
+               edgecolor="none", zorder=5)
     y = base - 0.2 * style.text
     canvas.text(left + side / 2, y, percent(node["relative"]), style.text, style.ink, ha="center", va="top", gid=f"percent-{i}",
                 weight="bold" if is_root else "normal")

@@ -23,9 +23,9 @@ from PIL import Image, ImageDraw
 
 import ask_sag
 import sag_page
-from draw_graph import FONT, FORMATS, draw_graph, save_figure
+from draw_graph import FONT, FORMATS, Canvas, draw_graph, save_figure
 from pictures import HIDDEN, Pictures, centres, coloured, conjunction, grad_cam_heat, joined, overlaid, percent, saliency_heat, why_no_root
-from sag_layout import DARK, Style, font, paper, with_limits
+from sag_layout import DARK, Style, font, paper, text_width, with_limits
 from utils import OneLineParser, UserError, load_result, one_line, whole
 
 MAX_PANELS = 12                 # roots in the comparison
@@ -38,7 +38,8 @@ class Look:
     """How the figures are drawn: options of this script."""
     style: Style = DARK
     hidden: str = "dim"
-    formats: Sequence[str] = FORMATS
+    formats: Sequence[str] = FORMATS            # of the graph
+    figures: Sequence[str] = ("png",)           # of the other figures
 
     @property
     def ending(self) -> str:
@@ -126,21 +127,27 @@ def draw_comparison(record: dict, pictures: Pictures, folder: Path, look: Look) 
         names = conjunction(root["patches"])
         panels.append((f"{names if len(names) < 26 else str(len(root['patches'])) + ' patches'}\n{percent(root['relative'])}",
                        pictures(root["patches"])))
-    wide = look.style.width / 72 if look.style.width else 2.1 * len(panels)
-    row = len(panels) if not look.style.width else max(1, int(wide / 1.05))             # panels abreast
-    rows = -(-len(panels) // row)
-    for kind in look.formats:
-        figure = Figure(figsize=(wide, rows * (wide / row + (0.5 if not look.style.width else 0.36))), layout="constrained")
-        places = figure.subplots(rows, row, squeeze=False).flat
-        for axes in places:
-            axes.set_axis_off()
-        for axes, (title, picture) in zip(figure.axes, panels):
-            axes.imshow(picture, interpolation="none" if kind != "png" else "hanning")
-            axes.set_title(title, fontsize=10 if not look.style.width else 6.5, fontfamily=FONT, parse_math=False, pad=3)
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-        save_figure(figure, folder / f"comparison{look.ending}.{kind}", look.style)
+    for kind in look.figures:
+        in_rows(panels, look.style, vector=kind != "png").save(folder / f"comparison{look.ending}.{kind}")
     if look.style.name == "dark":
         _animate(record, pictures, folder / "comparison.gif")
+
+
+def in_rows(panels: Sequence[tuple[str, np.ndarray]], style: Style, vector: bool, gap: float = 6) -> Canvas:
+    """Titled pictures in a row, or, in a figure of a given width, in as many rows as they need."""
+    abreast = max(1, min(len(panels), int(style.width // 72))) if style.width else len(panels)
+    side = (style.width - gap) / abreast - gap if style.width else 144
+    size, (height, width) = style.small * (1 if style.width else 1.15), panels[0][1].shape[:2]
+    tall, title = side * height / width, 2.9 * size
+    rows = -(-len(panels) // abreast)
+    canvas = Canvas(abreast * (side + gap) + gap, rows * (tall + title + gap) + gap, style, vector)
+    for i, (text, picture) in enumerate(panels):
+        left, top = gap + (i % abreast) * (side + gap), (rows - i // abreast) * (tall + title + gap)
+        for n, line in enumerate(text.split("\n")):
+            small = size * max(6 / size, min(1, side / max(1, text_width(line, size))))             # a long name shrinks
+            canvas.text(left + side / 2, top - 1.3 * size * n, line, small, style.ink, ha="center", va="top", gid=f"title-{i}-{n}")
+        canvas.picture(picture, left, top - title - tall, side, tall, f"panel-{i}")
+    return canvas
 
 
 def _animate(record: dict, pictures: Pictures, path: Path) -> None:
@@ -200,7 +207,7 @@ def draw_curves(record: dict, folder: Path, look: Look) -> None:
     small = style.width is not None
     text, wide = (6.5, style.width / 72) if small else (10, 8.4)
     colours = dict(zip(CURVES, ("#0072b2", "#009e73", "#d55e00") if small else ("#56b4e9", "#2fd6a3", "#ffb347")))
-    for kind in look.formats:
+    for kind in look.figures:
         figure = Figure(figsize=(wide, wide * 0.46), facecolor=style.background, layout="constrained")
         for axes, side in zip(figure.subplots(1, 2, sharey=True), ("insertion", "deletion")):
             for name, title in CURVES.items():
@@ -268,7 +275,7 @@ def redraw(argv: Sequence[str]) -> None:
     """`draw_sag.py RESULT..`: draw every result named, and the gallery of a whole results folder."""
     args = parser().parse_args(argv)
     style = paper(args.width) if args.style == "paper" else DARK
-    look = Look(with_limits(style, args.max_nodes), args.hidden, args.formats if isinstance(args.formats, list) else formats(args.formats))
+    look = Look(with_limits(style, args.max_nodes), args.hidden, args.formats, args.formats)
     for path in args.results:
         for folder in results_below(path):
             draw_all(*load_result(folder, args.images), folder, look)
