@@ -152,7 +152,7 @@ def in_rows(panels: Sequence[tuple[str, np.ndarray]], style: Style, vector: bool
 
 def _animate(record: dict, pictures: Pictures, path: Path) -> None:
     still = [captioned(picture, title.replace("\n", "  ").strip()) for title, picture in heat_panels(record, pictures)]
-    frames = [side_by_side([*still, card]) for card in root_cards(record, pictures)]
+    frames = [side_by_side([*still, card]).quantize(method=Image.Quantize.FASTOCTREE) for card in root_cards(record, pictures)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=900, loop=0)
 
 
@@ -206,23 +206,25 @@ def draw_curves(record: dict, folder: Path, look: Look) -> None:
         return
     small = style.width is not None
     text, wide = (6.5, style.width / 72) if small else (10, 8.4)
+    dashes = dict(zip(CURVES, ("-", "-.", "--")))                # curves often coincide
     colours = dict(zip(CURVES, ("#0072b2", "#009e73", "#d55e00") if small else ("#56b4e9", "#2fd6a3", "#ffb347")))
     for kind in look.figures:
-        figure = Figure(figsize=(wide, wide * 0.46), facecolor=style.background, layout="constrained")
+        figure = Figure(figsize=(wide, wide * (0.66 if small else 0.55)), facecolor=style.background, layout="constrained")
         for axes, side in zip(figure.subplots(1, 2, sharey=True), ("insertion", "deletion")):
             for name, title in CURVES.items():
                 if name in curves:
-                    axes.plot(curves["patches"], [100 * v for v in curves[name][side]], color=colours[name], lw=0.9 if small else 1.8,
-                              label=f"{title}: {curves[name][side + '_area']:.2f}", gid=f"{side}-{name}")
-            axes.set_title(f"{side.capitalize()}, area", fontsize=text * 1.1, color=style.ink, fontfamily=FONT)
+                    axes.plot(curves["patches"], [100 * v for v in curves[name][side]], color=colours[name], lw=0.9 if small else 1.8, ls=dashes[name],
+                              label=f"{title}, area {curves[name][side + '_area']:.2f}", gid=f"{side}-{name}")
+            axes.set_title(side.capitalize(), fontsize=text * 1.1, color=style.ink, fontfamily=FONT)
             axes.set_xlabel("patches shown" if side == "insertion" else "patches hidden", fontsize=text, color=style.ink, fontfamily=FONT)
             axes.set_facecolor(style.background)
             axes.set(xlim=(0, curves["patches"][-1]), ylim=(0, None))
             axes.tick_params(colors=style.ink, labelsize=text, labelfontfamily=FONT)
             axes.spines[["top", "right"]].set_visible(False)
             axes.spines[["left", "bottom"]].set_color(style.muted)
-            axes.legend(fontsize=text, frameon=False, labelcolor=style.ink, prop={"family": FONT, "size": text})
-        figure.axes[0].set_ylabel("% of the full image's confidence", fontsize=text, color=style.ink, fontfamily=FONT)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32 if small else -0.15), frameon=False, labelcolor=style.ink, handlelength=2.6,
+                        prop={"family": FONT, "size": text})
+        figure.axes[0].set_ylabel("% of full confidence", fontsize=text, color=style.ink, fontfamily=FONT)
         save_figure(figure, folder / f"curves{look.ending}.{kind}", style)
 
 

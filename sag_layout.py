@@ -141,12 +141,12 @@ def lay_out(record: dict, drawn: Sequence[int], style: Style) -> Layout:
 
 
 def crowding(record: dict, drawn: Sequence[int], edges: Sequence[tuple[int, int, int]], style: Style) -> float:
-    """How much further apart than usual the rows must be for the labels between them, 1 to 2.2."""
+    """How much further apart than usual the rows must be for the labels between them, 1 to 2."""
     nodes, between = record["sag"]["nodes"], Counter()
     for parent, child, patch in edges:
         between[len(nodes[child]["patches"])] += label_size(edge_lines(record, parent, child, patch), style)[0]
     widest = max(Counter(len(nodes[i]["patches"]) for i in drawn).values()) * (style.node + style.gap)
-    return min(2.2, max(1.0, 0.3 + 2 * max(between.values(), default=0) / widest))
+    return min(2.0, max(1.0, 0.4 + max(between.values(), default=0) / widest))
 
 
 def route(record: dict, edges: Sequence[tuple[int, int, int]], layout: Layout, style: Style) -> list[Edge]:

@@ -193,6 +193,7 @@ function show(set, lit) {
   compose($("view"), set, $("as-seen").checked);
   const visible = new Set(set);
   buttons.forEach((button, p) => button.classList.toggle("lit", lit && visible.has(p)));
+  $("pointed").textContent = lit ? `${short(set)}, pointed at` : "";
 }
 
 function update() {
@@ -285,7 +286,7 @@ function makeGraph() {
   const sizes = [...new Set(nodes.map(n => n.patches.length))].sort((a, b) => b - a);
   for (const size of sizes) {
     const all = element("button", {type: "button", className: "tool"}), list = element("ul", {className: "nodes"});
-    const item = element("li", {}, element("h3", {textContent: size === 1 ? "1 patch" : `${size} patches`}), list, all);
+    const item = element("li", {}, element("h3", {textContent: size > 1 ? `${size} patches` : size ? "1 patch" : "No patch"}), list, all);
     levels.set(size, {item, list, all, open: false});
     all.addEventListener("click", () => { levels.get(size).open = true; drawGraph(); list.children[ABREAST]?.firstChild.focus(); });
   }
@@ -339,9 +340,12 @@ function drawGraph() {
 function drawEdges() {
   const svg = document.querySelector("#graph svg"), origin = svg.getBoundingClientRect(), parts = [];
   const visible = edges.filter(([a, b]) => drawnNodes.has(a) && drawnNodes.has(b) && relative[a] > $("threshold").value / 100);
+  const wrapped = [...levels.values()].some(({list}) => list.lastChild && list.firstChild.offsetTop !== list.lastChild.offsetTop);
+  const crowded = wrapped || visible.length > MOST_LINES;                // then only the lines of the set pointed at
   const near = new Set(pointed === null ? [] : [...parents[pointed], ...children[pointed]].map(([i]) => i));
   for (const i of drawnNodes) made.get(i).firstChild.classList.toggle("near", near.has(i));
-  const kept = visible.filter(([a, b]) => visible.length <= MOST_LINES || a === pointed || b === pointed);
+  const kept = visible.filter(([a, b]) => !crowded || a === pointed || b === pointed);
+  $("graph-hint").hidden = !crowded;
   for (const [a, b, p] of kept) {
     const from = made.get(a).getBoundingClientRect(), to = made.get(b).getBoundingClientRect(), on = a === pointed || b === pointed;
     const x1 = from.left + from.width / 2 - origin.left, y1 = from.bottom - origin.top + 2, x2 = to.left + to.width / 2 - origin.left, y2 = to.top - origin.top - 2;
@@ -401,6 +405,7 @@ async function start() {
   $("hide-all").addEventListener("click", () => choose([]));
   $("invert").addEventListener("click", () => choose(everything.filter(p => !chosen.has(p))));
   $("as-seen").addEventListener("change", update);
+  addEventListener("beforeprint", () => document.querySelectorAll(".node canvas").forEach(canvas => canvas.draw()));
   $("numbers").addEventListener("change", event => $("grid").classList.toggle("plain", !event.target.checked));
   document.body.dataset.ready = "yes";
 }
