@@ -22,6 +22,7 @@ from pictures import Pictures, conjunction, joined, outlined, percent, why_no_ro
 from sag_layout import DARK, Layout, Style, edge_lines, fitted, label_size, root_nodes, wrapped
 
 FONT = "DejaVu Sans"            # ships with matplotlib
+FAMILY = [FONT, "sans-serif"]   # for those who view an SVG without it
 MAX_SIDE = 12000                # pixels; larger graphs are drawn at a lower resolution
 FORMATS = ("png", "svg", "pdf")
 SEARCHED_FOR = {"dim": "shown dimmed here", "black": "shown black here", "outline": "shown here, outside the white line"}
@@ -120,7 +121,7 @@ class Canvas:
 
     def text(self, x: float, y: float, text: str, size: float, colour: str, **look) -> None:
         """A line of text, in which "$" means itself; look: as of matplotlib's."""
-        self.axes.text(x, y, text, fontsize=size, color=colour, fontfamily=FONT, parse_math=False, zorder=5, **look)
+        self.axes.text(x, y, text, fontsize=size, color=colour, fontfamily=FAMILY, parse_math=False, zorder=5, **look)
 
     def save(self, path: Path) -> None:
         """Write the figure in the format that path ends in."""

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 import ask_sag
 import sag_page
-from draw_graph import FONT, FORMATS, Canvas, draw_graph, save_figure
+from draw_graph import FAMILY, FONT, FORMATS, Canvas, draw_graph, save_figure
 from pictures import HIDDEN, Pictures, centres, coloured, conjunction, grad_cam_heat, joined, overlaid, percent, saliency_heat, why_no_root
 from sag_layout import DARK, Style, font, paper, text_width, with_limits
 from utils import OneLineParser, UserError, load_result, one_line, whole
@@ -215,16 +215,16 @@ def draw_curves(record: dict, folder: Path, look: Look) -> None:
                 if name in curves:
                     axes.plot(curves["patches"], [100 * v for v in curves[name][side]], color=colours[name], lw=0.9 if small else 1.8, ls=dashes[name],
                               label=f"{title}, area {curves[name][side + '_area']:.2f}", gid=f"{side}-{name}")
-            axes.set_title(side.capitalize(), fontsize=text * 1.1, color=style.ink, fontfamily=FONT)
-            axes.set_xlabel("patches shown" if side == "insertion" else "patches hidden", fontsize=text, color=style.ink, fontfamily=FONT)
+            axes.set_title(side.capitalize(), fontsize=text * 1.1, color=style.ink, fontfamily=FAMILY)
+            axes.set_xlabel("patches shown" if side == "insertion" else "patches hidden", fontsize=text, color=style.ink, fontfamily=FAMILY)
             axes.set_facecolor(style.background)
-            axes.set(xlim=(0, curves["patches"][-1]), ylim=(0, None))
+            axes.set(xlim=(0, curves["patches"][-1]), ylim=(0, axes.get_ylim()[1]))
             axes.tick_params(colors=style.ink, labelsize=text, labelfontfamily=FONT)
             axes.spines[["top", "right"]].set_visible(False)
             axes.spines[["left", "bottom"]].set_color(style.muted)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32 if small else -0.15), frameon=False, labelcolor=style.ink, handlelength=2.6,
-                        prop={"family": FONT, "size": text})
-        figure.axes[0].set_ylabel("% of full confidence", fontsize=text, color=style.ink, fontfamily=FONT)
+                        prop={"family": FAMILY, "size": text})
+        figure.axes[0].set_ylabel("% of full confidence", fontsize=text, color=style.ink, fontfamily=FAMILY)
         save_figure(figure, folder / f"curves{look.ending}.{kind}", style)
 
 

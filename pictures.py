@@ -15,7 +15,7 @@ HIDDEN = ("dim", "black", "outline", "baseline")        # how a figure shows wha
 DIM = 0.26                      # brightness of the hidden part, on black; on white it is as pale
 RED = (230, 40, 40)             # of the outline of a patch that went
 WHY = {                         # search.stopped_by, for an image without an MSE
-    "baseline_sufficient": "the class keeps its confidence with every patch hidden: nothing to explain",
+    "baseline_sufficient": "the class keeps its confidence with every patch hidden, so there is nothing to explain",
     "zero_probability": "the model gives this class no probability at all",
     "max_root_size": "no set up to the largest allowed size was sufficient",
     "exhausted": "no set that the search tried was sufficient",

@@ -46,7 +46,7 @@ def write_gallery(results: Path) -> None:
     done, failed = [row for row in rows if not row["error"]], [row for row in rows if row["error"]]
     items = "\n".join(f"<li>{html.escape(row['image'])}: {html.escape(row['error'])}</li>" for row in failed)
     write_atomically(results / "index.html", filled("index.html", {
-        "TITLE": f"{len(done)} Structured Attention Graphs", "CARDS": "\n".join(card(row) for row in done),
+        "TITLE": "Structured Attention Graphs", "CARDS": "\n".join(card(row) for row in done),
         "FAILED": f"<section><h2>Failed</h2><ul>{items}</ul></section>" if failed else ""}))
 
 
@@ -54,11 +54,12 @@ def card(row: dict) -> str:
     """One image of the gallery, from its row of summary.csv."""
     folder, roots = quote(row["folder"]), int(row["roots"])
     name, image = html.escape(row["name"]), html.escape(row["image"])
-    found = f"{roots} root{'s' * (roots != 1)}, smallest {row['smallest_root']}" if roots else f"no root ({html.escape(row['stopped_by'])})"
+    smallest = f"{row['smallest_root']} patch{'es' * (row['smallest_root'] != '1')}"
+    found = f"{roots} root{'s' * (roots != 1)}, smallest {smallest}" if roots else f"no root ({html.escape(row['stopped_by']).replace('_', ' ')})"
     return (f'<li class="card" data-name="{name}" data-image="{image}" data-probability="{float(row["probability"])}" '
             f'data-roots="{roots}" data-smallest="{int(row["smallest_root"] or 10 ** 6)}">'
             f'<a href="./{folder}/sag.html"><img src="./{folder}/perturbation_original.png" alt="" loading="lazy" width="224" height="224">'
-            f'<strong>{name}</strong><span class="numbers">{float(row["probability"]):.3f} · {found}</span>'
+            f'<strong>{name}</strong><span class="numbers">confidence {float(row["probability"]):.3f}</span><span class="numbers">{found}</span>'
             f'<span class="file">{image}</span></a></li>')
 
 

@@ -354,11 +354,12 @@ def load_record(folder: Path) -> dict:
 def load_result(folder: Path, images: Path | None = None) -> tuple[dict, np.ndarray]:
     """A result folder's record, and its image as the network got it, (H, W, 3) uint8.
 
-    images: where the run's images are, if neither the folder has its perturbation_original.png nor the record
+    images: where the run's images are; else the folder's perturbation_original.png is taken, else what the record
     says. Raises UserError where there is no record, or no image of its checksum.
     """
     record, kept = load_record(folder), folder / "perturbation_original.png"
-    places = [p for base in (images, record["settings"].get("images")) if base for p in (Path(base), Path(base) / record["image"])]
+    base = images or Path(record["settings"].get("images") or ".")
+    places = [base, base / record["image"]]
     found = [kept] * (images is None and kept.is_file()) or [p for p in places if p.is_file() and file_sha256(p) == record["image_sha256"]]
     if not found:
         raise UserError(f"{images or folder}: the image {record['image']} of the record is not there; say where it is with --images")
