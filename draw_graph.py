@@ -25,24 +25,30 @@ FONT = "DejaVu Sans"            # ships with matplotlib
 FAMILY = [FONT, "sans-serif"]   # for those who view an SVG without it
 MAX_SIDE = 12000                # pixels; larger graphs are drawn at a lower resolution
 FORMATS = ("png", "svg", "pdf")
-SEARCHED_FOR = {"dim": "shown dimmed here", "black": "shown black here", "outline": "shown here, outside the white line"}
+SHOWN_AS = {"dim": "dimmed here", "black": "black here", "outline": "visible here, outside the white line"}
+HIDDEN_BY = {"black": "black", "drop": "left out"}
+ENDED_BY = {"max_nodes": "it would have too many sets", "time_limit": "the time limit came first"}
 
 
 def caption(record: dict, drawn: Sequence[int], hidden: str) -> list[str]:
     """What the figure shows and what it leaves out, in sentences."""
     if not record["roots"]:
         return [f"No MSE: {why_no_root(record)}."]
-    sag, sentences = record["sag"], ["Confidence in % of that on the full image; framed: minimal sufficient (root)."]
-    if hidden in SEARCHED_FOR:
-        name = {"drop": "left out", "black": "black"}.get(record["baseline"]["name"], f"replaced ({record['baseline']['name']})")
-        sentences.append(f"Hidden patches were {name} for the network and are {SEARCHED_FOR[hidden]}.")
+    sag, baseline = record["sag"], record["baseline"]["name"]
+    sentences = ["Confidence in % of that on the full image; framed: minimal sufficient (root)."]
+    if any(record["roots"][i]["minimal"] == "single" for i in record["diverse_roots"]):
+        sentences.append("Of a root of more than 10 patches it is only known that no single patch can go.")
+    if hidden in ("baseline", baseline):
+        sentences.append(f"Hidden patches are shown as the network saw them ({baseline}).")
+    else:
+        sentences.append(f"Hidden patches were {HIDDEN_BY.get(baseline, f'replaced ({baseline})')} for the network and are {SHOWN_AS[hidden]}.")
     if left_out := len(sag["nodes"]) - len(drawn):
         roots = root_nodes(record) - set(drawn)
         also = f", {len(roots)} of them root{'s' * (len(roots) > 1)}" if roots else ""
         sentences.append(f"{len(drawn)} of {len(sag['nodes'])} sets are drawn, the most confident ones; "
                          f"{left_out} are left out{also} (+n more: below that set).")
     if sag.get("stopped_by"):
-        sentences.append(f"The graph itself is incomplete: {sag['stopped_by'].replace('_', ' ')}.")
+        sentences.append(f"The record's graph ends early: {ENDED_BY[sag['stopped_by']]}.")
     return sentences
 
 

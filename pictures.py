@@ -12,7 +12,7 @@ from get_perturbation_mask import make_baseline
 from mask_scorer import cells, tents
 
 HIDDEN = ("dim", "black", "outline", "baseline")        # how a figure shows what was hidden from the network
-DIM = 0.26                      # brightness of the hidden part, on black; on white it is as pale
+DIM = 0.3                       # brightness of the hidden part, on black; on white it is as pale
 RED = (230, 40, 40)             # of the outline of a patch that went
 WHY = {                         # search.stopped_by, for an image without an MSE
     "baseline_sufficient": "the class keeps its confidence with every patch hidden, so there is nothing to explain",

@@ -45,7 +45,7 @@ class Style:
     width: float | None = None  # of the whole figure; None: as wide as the graph
 
 
-DARK = Style("dark", "black", "white", "#b5b5b5", "#ffc247", "#7fb2d9", "#4a4a4a", "#ff6b6b", "white", node=116, gap=12, rise=66, text=15, small=10.5,
+DARK = Style("dark", "black", "white", "#b5b5b5", "#ffc247", "#7fb2d9", "#4a4a4a", "#ff6b6b", "white", node=116, gap=12, rise=78, text=15, small=10.5,
              dpi=144, most=40, abreast=8, rows=60)
 
 
@@ -159,9 +159,10 @@ def route(record: dict, edges: Sequence[tuple[int, int, int]], layout: Layout, s
         start = layout.nodes[a] + (_spread(out.index(x[b]), len(out)) * style.node, -node_height(layout.lines[a], style))
         tip = layout.nodes[b] + (_spread(into.index(x[a]), len(into)) * style.node, 0.02 * style.node)
         size = label_size(edge_lines(record, a, b, patch), style)
-        places = [start + share * (tip - start) for share in (0.45, 0.6, 0.3, 0.72, 0.2, 0.52, 0.38, 0.66, 0.25, 0.8)]
-        place = min(places, key=lambda p: sum(_overlap(p, size, *other) for other in taken))        # the first of equals
-        taken.append((place, size))
+        room = (1.1 * size[0], 1.25 * size[1])
+        places = [start + share * (tip - start) for share in (0.45, 0.6, 0.32, 0.7, 0.52, 0.38, 0.65, 0.28, 0.75)]
+        place = min(places, key=lambda p: sum(_overlap(p, room, *other) for other in taken))        # the first of equals
+        taken.append((place, room))
         routed.append(Edge(a, b, patch, start, tip, place))
     return routed
 
@@ -189,15 +190,15 @@ def edge_lines(record: dict, parent: int, child: int, patch: int) -> tuple[str, 
 
 
 def fitted(record: dict, style: Style) -> tuple[list[int], Layout, Style]:
-    """The nodes to draw and their layout: with smaller pictures, then with fewer nodes, until it fits the style's width."""
+    """The nodes to draw and their layout: as large pictures as fit the style's width; where none do, fewer nodes."""
     for abreast in range(style.abreast, 0, -1):
         drawn = nodes_to_draw(record, style.most, abreast, style.rows)
-        for node in (style.node, 0.85 * style.node):
-            smaller = replace(style, node=node)
-            layout = lay_out(record, drawn, smaller) if drawn else Layout()
+        for scale in (1.6, 1.3, 1, 0.85) if style.width else (1,):
+            scaled = replace(style, node=scale * style.node)
+            layout = lay_out(record, drawn, scaled) if drawn else Layout()
             if style.width is None or layout.width <= style.width - 8:
-                return drawn, layout, smaller
-    return drawn, layout, smaller
+                return drawn, layout, scaled
+    return drawn, layout, scaled
 
 
 def node_lines(record: dict, i: int, drawn: set[int], style: Style) -> list[str]:

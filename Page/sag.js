@@ -4,7 +4,7 @@ const $ = id => document.getElementById(id);
 const record = JSON.parse($("record").textContent);
 const [rows, columns] = record.grid, patches = rows * columns, [height, width] = record.size;
 const everything = [...Array(patches).keys()], nodes = record.sag.nodes, edges = record.sag.edges;
-const THUMB = 124, DIM = 0.26, ABREAST = 14, MOST_LABELS = 36, MOST_LINES = 120, MOST_NEAR = 3;
+const THUMB = 124, DIM = 0.3, ABREAST = 14, MOST_LABELS = 36, MOST_LINES = 120, MOST_NEAR = 3;
 
 // ------------------------------------------------------------ words
 
@@ -378,6 +378,7 @@ function makeWords() {
   $("formula").textContent = roots.length ? `For this network, each of these alone keeps more than ${Math.round(100 * record.threshold)} % of its confidence in “${record.category.name}”: ${each.join("; or ")}.`
     : `No explanation: ${record.why}.`;
   $("dnf").textContent = record.dnf;
+  if (proven < roots.length) $("roots-note").textContent = "Each is enough by itself. No part of it is, where it is proven minimal; of the others it is only known that no single patch can go. Point at one to see its patches light up; click to start asking from it.";
   $("roots-part").hidden = $("graph-part").hidden = !roots.length;
   const counts = record.evaluations, spent = record.seconds.total ?? Object.values(record.seconds).reduce((a, b) => a + b, 0);
   const facts = {"Network": `${record.model.name}, ${record.model.classes} classes`, "Patches": `${rows} × ${columns}`,

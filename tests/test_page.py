@@ -94,7 +94,7 @@ def test_pointing_at_a_node_lights_its_patches_up(visit, sag):
     page, nodes = visit(sag / "sag.html"), record(sag)["sag"]["nodes"]
     assert page.locator("#levels .node").count() == len(nodes)
     for title in ("P6 & P10", "P1 & P8 & P14", "P5"):
-        page.locator("#levels .node", has=page.locator(f"xpath=self::*[@title='{title}']")).or_(page.locator(f"#levels [title='{title}']")).first.hover()
+        page.hover(f"#levels [title='{title}']")
         assert lit(page) == [int(p) for p in re.findall(r"\d+", title)]
     page.mouse.move(5, 5)
     assert lit(page) == [] and len(pressed(page)) == 16
@@ -138,7 +138,8 @@ def test_the_keyboard_alone_is_enough(visit, sag):
             page.keyboard.press(key)
         return page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent")
     assert press("Tab").startswith("patch 0")
-    assert press("ArrowRight", "ArrowDown").startswith("patch 5, row 2, column 2") and press("ArrowUp", "ArrowUp", "ArrowLeft", "ArrowLeft").startswith("patch 0,")
+    assert press("ArrowRight", "ArrowDown").startswith("patch 5, row 2, column 2")
+    assert press("ArrowUp", "ArrowUp", "ArrowLeft", "ArrowLeft").startswith("patch 0,")
     assert press("End").startswith("patch 3,") and press("Home", "Space").startswith("patch 0,")
     assert pressed(page) == list(range(1, 16))
     assert press("Tab") == "Show all" and press("Tab") == "Hide all"
@@ -158,7 +159,8 @@ def test_the_keyboard_alone_is_enough(visit, sag):
 
 def test_everything_that_can_be_pressed_has_a_name(visit, sag):
     page = visit(sag / "sag.html")
-    nameless = page.evaluate("[...document.querySelectorAll('button, input')].filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.[0]?.textContent.trim())).length")
+    nameless = page.evaluate("[...document.querySelectorAll('button, input')].filter(e => "
+                             "!(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.[0]?.textContent.trim())).length")
     assert nameless == 0
     assert page.evaluate("document.documentElement.lang") == "en" and page.locator("h1").count() == 1
     assert "without 8 2 %" in page.locator("#levels [title='P1 & P8 & P14']").get_attribute("aria-label")
@@ -218,7 +220,8 @@ def test_a_record_of_twenty_megabytes_opens_within_two_seconds(visit, results, t
     chance = random.Random(0)
     keys = {chance.getrandbits(49) for _ in range(790_000)}
     asked = tuple(p for p in range(49) if next(iter(keys)) >> p & 1)
-    r["scores"] = {"sets": " ".join(f"{key:x}" for key in keys), "probabilities": [0.1234567] + [round(chance.random(), 7) for _ in range(len(keys) - 1)]}
+    r["scores"] = {"sets": " ".join(f"{key:x}" for key in keys),
+                   "probabilities": [0.1234567] + [round(chance.random(), 7) for _ in range(len(keys) - 1)]}
     assert len(json.dumps(r, indent=1)) > 20e6
     sag_page.write_page(r, Pictures(r, image), tmp_path / "sag.html")
     start = time.monotonic()
@@ -236,8 +239,8 @@ def gallery(sag, tmp_path):
     """A results folder of three images and a failed one, from one result."""
     with open(sag.parent / "summary.csv", newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
-    rows = [{**row, "image": f"{name}.png", "folder": name, "probability": p, "roots": n, "smallest_root": s, "name": label, "stopped_by": "exhausted"} for name, p, n, s, label in
-            (("a b#?", 0.5, 3, 2, NAME), ("12:30 <é>", 0.9, 10, 1, 'the "quoted" tern'), ("c", 0.7, 0, "", "jay"))]
+    rows = [{**row, "image": f"{name}.png", "folder": name, "probability": p, "roots": n, "smallest_root": s, "name": label, "stopped_by": "exhausted"}
+            for name, p, n, s, label in (("a b#?", 0.5, 3, 2, NAME), ("12:30 <é>", 0.9, 10, 1, 'the "quoted" tern'), ("c", 0.7, 0, "", "jay"))]
     rows.append({**dict.fromkeys(row, ""), "image": "<i>bad</i>.png", "error": "cannot read it: <not> an image"})
     for r in rows[:3]:
         shutil.copytree(sag, tmp_path / r["folder"])
@@ -255,10 +258,10 @@ def test_the_gallery_filters_sorts_and_links(visit, gallery):
     def names():
         return page.eval_on_selector_all(".card:not([hidden]) .file", "all => all.map(e => e.textContent)")
     assert len(names()) == 3 and page.inner_text("#count") == "3 images"
-    for key, order in (("probability", "acb"), ("-probability", "bca"), ("-roots", "bac"), ("smallest", "bac"), ("name", "")):
+    for key, order in (("probability", "acb"), ("-probability", "bca"), ("-roots", "bac"), ("smallest", "bac")):
         page.select_option("#sort", key)
         letters = {"a b#?.png": "a", "12:30 <é>.png": "b", "c.png": "c"}
-        assert not order or "".join(letters[n] for n in names()) == order
+        assert "".join(letters[n] for n in names()) == order
     page.fill("#filter", "quoted TERN")
     assert names() == ["12:30 <é>.png"] and page.inner_text("#count") == "1 of 3 images"
     page.fill("#filter", "")
@@ -274,8 +277,8 @@ def test_the_gallery_filters_sorts_and_links(visit, gallery):
 def test_a_run_ends_with_the_gallery_and_open_prints_and_opens_it(results, monkeypatch, capsys):  # noqa: F811
     opened = []
     monkeypatch.setattr(main_generate_sag.webbrowser, "open", opened.append)
-    options = ["--images", results / "in", "--category", 1, "--grid", 4, "--device", "cpu", "--labels", results / "names.txt", "--results", results / "planted",
-               "--model", f"{Path(__file__).parent}/planted.py:network", "--search", "exhaustive", "--open"]
+    options = ["--images", results / "in", "--category", 1, "--grid", 4, "--device", "cpu", "--labels", results / "names.txt",
+               "--results", results / "planted", "--model", f"{Path(__file__).parent}/planted.py:network", "--search", "exhaustive", "--open"]
     page = results / "planted/index.html"
     page.unlink()
     for display, times in ((None, 0), (":0", 1)):
