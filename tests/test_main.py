@@ -161,7 +161,7 @@ def test_the_record_check_finds_every_kind_of_lie(images, out):
             lambda r: r["sag"]["edges"].pop(), lambda r: r["sag"]["nodes"].append({"patches": [0], "probability": 0.02, "relative": 0.02 / 0.95}), lambda r: r["sag"]["nodes"][2].update(relative=0.5),
             lambda r: r.update(dnf="P5"), lambda r: r["search"].update(stopped_by="baseline_sufficient"), lambda r: r["search"].update(complete=False),
             lambda r: r["diverse_roots"].pop(), lambda r: r.update(image_sha256="0"), lambda r: r["category"].update(name="two"),
-            lambda r: r["scores"]["probabilities"].__setitem__(3, 0.5), lambda r: r["scores"]["probabilities"].pop(),
+            lambda r: r["scores"]["probabilities"].__setitem__(0, 0.5), lambda r: r["scores"]["probabilities"].pop(),
             lambda r: r["curves"]["igos"].update(insertion_area=0.1), lambda r: r["curves"]["roots"]["deletion"].__setitem__(0, 0.5)]
     assert lie(lambda r: None) == [] and all(lie(change) for change in lies)
 
