@@ -100,9 +100,9 @@ def save_figure(figure: Figure, path: Path, style: Style) -> None:
     """Write a figure by its ending: png, svg (text as text, pictures inside) or pdf (fonts inside)."""
     dpi = min(style.dpi, MAX_SIDE / max(figure.get_size_inches()))
     settings = {"svg.fonttype": "none", "svg.hashsalt": "sag", "pdf.fonttype": 42, "image.composite_image": False}
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(path.suffix[1:])
+    options = {"svg": {"metadata": {"Date": None}}, "pdf": {"metadata": {"CreationDate": None}}, "png": {"pil_kwargs": {"compress_level": 4}}}
     with matplotlib.rc_context(settings):
-        figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor(), metadata=metadata)
+        figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor(), **options[path.suffix[1:]])
 
 
 class Canvas:
@@ -137,8 +137,8 @@ class Canvas:
 # ---------------------------------------------------------------- drawing
 
 def draw_graph(record: dict, pictures: Pictures, folder: Path, style: Style = DARK, hidden: str = "dim",
-               formats: Sequence[str] = FORMATS) -> None:
-    """SAG_dag_<n>roots (the graph alone) and SAG_final_<n>roots (with the original), each in these formats; n = roots drawn.
+               formats: Sequence[str] = FORMATS, alone: Sequence[str] = ("png",)) -> None:
+    """SAG_final_<n>roots, in these formats, and SAG_dag_<n>roots, the graph alone without the original; n = roots drawn.
 
     In the dark style SAG_<n>roots.dot as well; in the paper style the names end in _paper.
 
@@ -147,8 +147,8 @@ def draw_graph(record: dict, pictures: Pictures, folder: Path, style: Style = DA
     drawn, layout, style = fitted(record, style)
     shown = node_pictures(record, pictures, drawn, layout, hidden)
     ending = f"{len(record['diverse_roots'])}roots{'_paper' * (style.name == 'paper')}"
-    for name, original in (("dag", None), ("final", pictures.image)):
-        for kind in formats:
+    for name, original, kinds in (("dag", None, alone), ("final", pictures.image, formats)):
+        for kind in kinds:
             canvas = compose(record, drawn, layout, shown, style, hidden, original, vector=kind != "png")
             canvas.save(folder / f"SAG_{name}_{ending}.{kind}")
     if style.name == "dark":

@@ -38,7 +38,7 @@ class Look:
     """How the figures are drawn: options of this script."""
     style: Style = DARK
     hidden: str = "dim"
-    formats: Sequence[str] = FORMATS            # of the graph
+    formats: Sequence[str] = FORMATS            # of the graph beside the original
     figures: Sequence[str] = ("png",)           # of the other figures
 
     @property
@@ -61,7 +61,7 @@ def draw_all(record: dict, image: np.ndarray, folder: Path, look: Look = Look())
         (folder / "dnf.txt").write_text(dnf_text(record), encoding="utf-8")
     draw_comparison(record, pictures, folder, look)
     draw_curves(record, folder, look)
-    draw_graph(record, pictures, folder, look.style, look.hidden, look.formats)
+    draw_graph(record, pictures, folder, look.style, look.hidden, look.formats, look.figures)
     if look.style.name == "dark":
         sag_page.write_page(record, pictures, folder / "sag.html")
 

@@ -45,7 +45,7 @@ class Style:
     width: float | None = None  # of the whole figure; None: as wide as the graph
 
 
-DARK = Style("dark", "black", "white", "#b5b5b5", "#ffc247", "#7fb2d9", "#4a4a4a", "#ff6b6b", "white", node=116, gap=12, rise=78, text=15, small=10.5,
+DARK = Style("dark", "black", "white", "#b5b5b5", "#ffc247", "#7fb2d9", "#4a4a4a", "#ff6b6b", "white", node=116, gap=12, rise=100, text=15, small=10.5,
              dpi=144, most=40, abreast=8, rows=60)
 
 
@@ -160,7 +160,7 @@ def route(record: dict, edges: Sequence[tuple[int, int, int]], layout: Layout, s
         tip = layout.nodes[b] + (_spread(into.index(x[a]), len(into)) * style.node, 0.02 * style.node)
         size = label_size(edge_lines(record, a, b, patch), style)
         room = (1.1 * size[0], 1.25 * size[1])
-        places = [start + share * (tip - start) for share in (0.45, 0.6, 0.32, 0.7, 0.52, 0.38, 0.65, 0.28, 0.75)]
+        places = [start + share * (tip - start) for share in (0.45, 0.6, 0.3, 0.72, 0.24, 0.52, 0.38, 0.66, 0.78)]
         place = min(places, key=lambda p: sum(_overlap(p, room, *other) for other in taken))        # the first of equals
         taken.append((place, room))
         routed.append(Edge(a, b, patch, start, tip, place))
