@@ -14,36 +14,14 @@ from PIL import Image
 
 import ask_sag
 import draw_sag
-import main_generate_sag
+from conftest import NAME
 from draw_graph import caption
 from mask_scorer import MaskScorer
 from pictures import HIDDEN, Pictures, conjunction, cost, percent
 from sag_layout import fitted, nodes_to_draw, paper, text_width, wrapped
 from utils import choose_device, load_network, load_result, packed_scores, scores_of
 
-HERE = Path(__file__).resolve().parent
 SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-NAME = '</script><b>"Oren\'s" & $x_1$ tern</b>'
-
-
-def run(*options):
-    """A run of the program on the planted network, in this process."""
-    assert main_generate_sag.main([str(o) for o in options]) == 0
-
-
-@pytest.fixture(scope="session")
-def results(tmp_path_factory):
-    """A noisy picture, explained by the planted network (three roots) and by a blind one (none)."""
-    folder = tmp_path_factory.mktemp("figures")
-    (folder / "in").mkdir()
-    noise = np.random.default_rng(0).integers(190, 256, (56, 56, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(folder / "in/scene.png")
-    (folder / "names.txt").write_text(f"zero\n{NAME}\ntwo\n")
-    common = ("--images", folder / "in", "--category", 1, "--grid", 4, "--device", "cpu", "--labels", folder / "names.txt")
-    run(*common, "--results", folder / "planted", "--model", f"{HERE}/planted.py:network", "--search", "exhaustive")
-    run(*common, "--results", folder / "empty", "--model", f"{HERE}/planted.py:blind")
-    run("--images", folder / "in", "--results", folder / "wide", "--model", f"{HERE}/planted.py:resnet", "--device", "cpu", "--max-num-roots", 3)
-    return folder
 
 
 @pytest.fixture
@@ -65,9 +43,10 @@ def wide_record(count=14):
     nodes = [{"patches": list(s), "probability": 0.9 * len(s) / count, "relative": len(s) / count} for s in sets]
     edges = [[i, number[s], (set(big) - set(s)).pop()] for i, big in enumerate(sets) for s in sets
              if len(s) == len(big) - 1 and set(s) < set(big)]
-    return {"sag": {"nodes": nodes, "edges": edges, "complete": True, "stopped_by": None},
-            "roots": [{"patches": list(everything), "minimal": "single"}], "diverse_roots": [0], "diverse_set": [0], "grid": [7, 7], "threshold": 0.9, "probability": 0.9,
-            "baseline": {"name": "black", "probability": 0.0}, "category": {"index": 0, "name": "wide"}, "search": {"complete": True, "stopped_by": "exhausted", "method": "beam"}}
+    return {"sag": {"nodes": nodes, "edges": edges, "complete": True, "stopped_by": None}, "grid": [7, 7], "threshold": 0.9, "probability": 0.9,
+            "roots": [{"patches": list(everything), "minimal": "single"}], "diverse_roots": [0], "diverse_set": [0],
+            "baseline": {"name": "black", "probability": 0.0}, "category": {"index": 0, "name": "wide"},
+            "search": {"complete": True, "stopped_by": "exhausted", "method": "beam"}}
 
 
 def texts(svg):
@@ -135,7 +114,7 @@ def test_pdf_brings_its_fonts(result):
 def test_paper_figures_have_their_width_and_no_text_below_six_points(results, tmp_path, width):
     for name in ("planted", "wide", "empty"):
         folder = Path(shutil.copytree(results / name / "scene", tmp_path / name))
-        assert draw_sag.main([str(folder), "--style", "paper", "--width", str(width)]) == 0
+        assert draw_sag.main([str(folder), "--style", "paper", "--width", str(width), "--formats", "svg"]) == 0
         figures = [*folder.glob("*_paper.svg")]
         assert len(figures) == 4
         for svg in figures:

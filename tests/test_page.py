@@ -15,9 +15,10 @@ from PIL import Image
 import ask_sag
 import main_generate_sag
 import sag_page
+from conftest import NAME
 from patch_deletion_tree import build_sag
 from pictures import Pictures, percent
-from test_figures import NAME, record, results  # noqa: F401 (a fixture)
+from test_figures import record
 from utils import load_result, scores_of
 
 UNSCORED = (0, 2, 3, 4, 7, 15)
@@ -59,7 +60,7 @@ def visit(chromium):
 
 
 @pytest.fixture
-def sag(results):  # noqa: F811
+def sag(results):
     return results / "planted/scene"
 
 
@@ -177,7 +178,7 @@ def test_pictures_are_what_the_network_saw(visit, sag):
     assert np.abs(drawn - Pictures(r, image)((1, 8, 14)).astype(int)).max() <= 1
 
 
-def test_the_slider_gives_the_graph_of_another_threshold(visit, results):  # noqa: F811
+def test_the_slider_gives_the_graph_of_another_threshold(visit, results):
     folder = results / "wide/scene"
     page, r = visit(folder / "sag.html"), record(folder)
     roots, table = [tuple(r["roots"][i]["patches"]) for i in r["diverse_roots"]], scores_of(r)
@@ -195,7 +196,7 @@ def test_light_dark_and_narrow(visit, sag):
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_an_empty_sag_says_why_and_can_still_be_asked(visit, results):  # noqa: F811
+def test_an_empty_sag_says_why_and_can_still_be_asked(visit, results):
     page = visit(results / "empty/scene/sag.html")
     assert "No explanation: the class keeps its confidence with every patch hidden" in page.inner_text("#formula")
     assert not page.is_visible("#roots-part") and not page.is_visible("#graph-part")
@@ -215,7 +216,7 @@ def test_an_older_record_knows_its_roots_and_nodes(visit, sag, tmp_path):
     assert page.inner_text("#confidence") == "not scored"
 
 
-def test_a_record_of_twenty_megabytes_opens_within_two_seconds(visit, results, tmp_path):  # noqa: F811
+def test_a_record_of_twenty_megabytes_opens_within_two_seconds(visit, results, tmp_path):
     r, image = load_result(results / "wide/scene")
     chance = random.Random(0)
     keys = {chance.getrandbits(49) for _ in range(790_000)}
@@ -274,7 +275,7 @@ def test_the_gallery_filters_sorts_and_links(visit, gallery):
         page.go_back()
 
 
-def test_a_run_ends_with_the_gallery_and_open_prints_and_opens_it(results, monkeypatch, capsys):  # noqa: F811
+def test_a_run_ends_with_the_gallery_and_open_prints_and_opens_it(results, monkeypatch, capsys):
     opened = []
     monkeypatch.setattr(main_generate_sag.webbrowser, "open", opened.append)
     options = ["--images", results / "in", "--category", 1, "--grid", 4, "--device", "cpu", "--labels", results / "names.txt",
@@ -298,7 +299,7 @@ def test_nothing_in_a_record_can_end_its_script():
     assert "<" not in text and json.loads(text) == {"name": '</script><!--<script>"\u2028'}
 
 
-def test_a_value_that_looks_like_a_placeholder_stays_as_it_is(results, tmp_path):  # noqa: F811
+def test_a_value_that_looks_like_a_placeholder_stays_as_it_is(results, tmp_path):
     r, image = load_result(results / "planted/scene")
     r["category"]["name"] = "{{SETS}} {{IMAGE}}"
     sag_page.write_page(r, Pictures(r, image), tmp_path / "sag.html")
@@ -306,5 +307,5 @@ def test_a_value_that_looks_like_a_placeholder_stays_as_it_is(results, tmp_path)
     assert "<title>{{SETS}} {{IMAGE}}" in text and '"name":"{{SETS}} {{IMAGE}}"' in text
 
 
-def test_thumbnails_are_the_pictures_the_network_got(results):  # noqa: F811
+def test_thumbnails_are_the_pictures_the_network_got(results):
     assert Image.open(results / "planted/scene/perturbation_original.png").size == (56, 56)
