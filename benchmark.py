@@ -35,7 +35,8 @@ from forward_pass import CannotCompile, Passes
 from get_perturbation_mask import ARMIJO, FIRST_STEP, LAST_STEP, SHRINK, make_baseline, penalty
 from mask_scorer import MaskScorer, compose, tents
 from search import PROVEN_UP_TO, prove, salient_order
-from utils import UserError, choose_device, class_probabilities, find_images, load_image, load_network, versions, write_atomically
+from utils import (PROJECT, OneLineParser, UserError, choose_device, class_probabilities, exit_status, find_images, load_image, load_network,
+                   versions, whole, write_atomically)
 
 QUICK_IMAGES = 2
 WARM_UP, CEILING_SECONDS = 1, 3.0       # passes, and seconds at each batch size
@@ -322,8 +323,8 @@ def run(options: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 unusable arguments, 130 interrupted."""
-    p = sag.OneLineParser(prog="benchmark.py", description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--images", type=Path, default=sag.PROJECT / sag.IMAGES, metavar="PATH")
+    p = OneLineParser(prog="benchmark.py", description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("--images", type=Path, default=PROJECT / sag.IMAGES, metavar="PATH")
     p.add_argument("--results", type=Path, default="Results/benchmark", metavar="DIR", help="for benchmark.json and benchmark.png")
     p.add_argument("--model", default=sag.MODEL, metavar="NAME")
     p.add_argument("--weights", type=Path, metavar="FILE")
@@ -331,9 +332,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     p.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the side as shipped")
     p.add_argument("--search", choices=("beam", "diverse"), default=sag.SEARCH, help="of the side as shipped")
-    p.add_argument("--most-images", type=sag.whole(1), default=12, metavar="N", help="the first N images")
+    p.add_argument("--most-images", type=whole(1), default=12, metavar="N", help="the first N images")
     p.add_argument("--quick", action="store_true", help="two images, nothing compiled: under a minute")
-    return sag.exit_status("benchmark.py", lambda: run(p.parse_args(argv)))
+    return exit_status("benchmark.py", lambda: run(p.parse_args(argv)))
 
 
 if __name__ == "__main__":

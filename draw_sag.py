@@ -26,7 +26,7 @@ import sag_page
 from draw_graph import FAMILY, FONT, FORMATS, Canvas, draw_graph, save_figure
 from pictures import HIDDEN, Pictures, centres, coloured, conjunction, grad_cam_heat, joined, overlaid, percent, saliency_heat, why_no_root
 from sag_layout import DARK, Style, font, paper, text_width, with_limits
-from utils import OneLineParser, UserError, load_result, one_line, whole
+from utils import OneLineParser, UserError, exit_status, load_result, whole
 
 MAX_PANELS = 12                 # roots in the comparison
 STRIP_ABREAST = 5               # roots in a row of roots.png
@@ -289,15 +289,14 @@ def redraw(argv: Sequence[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done; 2 something that cannot be used, named in one line."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    try:
+
+    def run() -> int:
         if argv[:1] == ["ask"]:
             print(ask_sag.ask(argv[1:]))
         else:
             redraw(argv)
         return 0
-    except (UserError, OSError) as error:
-        print(f"draw_sag.py: error: {one_line(error)}", file=sys.stderr)
-        return 2
+    return exit_status("draw_sag.py", run)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, p
 from sag_page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
 from token_dropping import TokenDropping, why_not
-from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, file_sha256, find_images,
-                   load_image, load_network, one_line, packed_scores, versions, whole)
+from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, file_sha256,
+                   find_images, load_image, load_network, one_line, packed_scores, versions, whole)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders
@@ -428,18 +428,6 @@ def open_gallery(path: Path) -> None:
 def log(line: str) -> None:
     """A line on stderr that does not tear the progress bars."""
     tqdm.write(line, file=sys.stderr)
-
-
-def exit_status(program: str, run: Callable[[], int]) -> int:
-    """What run() returns; 2, with one line, for an argument that cannot be used; 130 when interrupted."""
-    try:
-        return run()
-    except (UserError, OSError, argparse.ArgumentError) as error:
-        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,18 @@ def whole(low: int, high: float = float("inf")):
             raise argparse.ArgumentTypeError(f"{text} is not a whole number {span}")
         return int(text)
     return convert
+
+
+def exit_status(program: str, run: Callable[[], int]) -> int:
+    """What run() returns; 2, with one line on stderr, for what cannot be used; 130 when interrupted."""
+    try:
+        return run()
+    except (UserError, OSError, argparse.ArgumentError) as error:
+        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 130
 
 
 # ---------------------------------------------------------------- images
