@@ -33,14 +33,14 @@ from forward_pass import CannotCompile, Passes
 from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from insertion_deletion import heat_order, insertion_deletion, roots_order, saliency_order
 from mask_scorer import MaskScorer
-from patch_deletion_tree import build_sag
+from patch_deletion_tree import build_sag, listed, refuted_by
 from pictures import conjunction
 from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, printable, result_folders, save, summary_rows,
                           write_summary)
 from sag_page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
 from token_dropping import TokenDropping, why_not
-from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, file_sha256,
+from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, above_zero, choose_device, class_probabilities, exit_status, file_sha256,
                    find_images, load_image, load_network, one_line, packed_scores, versions, whole)
 
 # What to explain, with what
@@ -82,18 +82,6 @@ MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger t
 
 
 # ---------------------------------------------------------------- options
-
-def above_zero(high: float, what: str):
-    """An argparse type: a number above 0 and at most high; what: the words for it."""
-    def convert(text: str) -> float:
-        try:
-            if 0 < float(text) <= high:
-                return float(text)
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text} is not {what}")
-    return convert
-
 
 share = above_zero(1, "a number above 0 and at most 1")
 seconds = above_zero(1e9, "a number of seconds above 0")
@@ -204,9 +192,8 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
     again = MaskScorer(passes.exact, x, b, category, grid, passes.batch_size, end if passes.fast else None, progress.update,
                        logits=dropped)
     roots = certified(found, again, threshold, anew=passes.fast is not None)
-    again.deadline, left = end, min(20.0, max(1.0, end - time.monotonic()))
-    diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
-    sag = build_sag(again, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
+    again.deadline = end
+    roots, diverse, proven, sag = graph_of(roots, again, full, args)
     built, scored_before = time.monotonic(), again.scored
     curves = curves_of(again, roots, saliency, heat, network.size, full)
     done = time.monotonic()
@@ -245,14 +232,6 @@ def curves_of(scorer: MaskScorer, roots: Roots, saliency: torch.Tensor, heat, si
         return None
 
 
-def listed(sag: nx.DiGraph) -> dict:
-    """The graph as the record has it: nodes, and edges as [parent, child, patch removed] by node number."""
-    number = {patches: i for i, patches in enumerate(sag)}
-    return {"nodes": [{"patches": list(patches), **values} for patches, values in sag.nodes(data=True)],
-            "edges": [[number[parent], number[child], gone] for parent, child, gone in sag.edges(data="removed")],
-            "complete": sag.graph["stopped_by"] is None, "stopped_by": sag.graph["stopped_by"]}
-
-
 def run_search(scorer: MaskScorer, saliency: torch.Tensor, args: argparse.Namespace) -> Roots:
     """The search that the options name."""
     if args.search == "beam":
@@ -280,6 +259,28 @@ def certified(found: Roots, scorer: MaskScorer, threshold: float, anew: bool) ->
     except TimeoutError:                    # list.extend keeps what came before it
         return Roots(roots, "time_limit")
     return Roots(roots, found.stopped_by)
+
+
+def graph_of(roots: Roots, scorer: MaskScorer, full: float, args: argparse.Namespace) -> tuple[Roots, list[int], bool, nx.DiGraph]:
+    """-> the roots, the diverse ones among them by number, whether there is proof that none is larger, and their graph.
+
+    A large root whose own graph shows something smaller to be sufficient gives way to an MSE inside that.
+    """
+    threshold = args.prob_thresh * full
+    while True:
+        left = min(20.0, max(1.0, scorer.deadline - time.monotonic()))
+        diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
+        sag = build_sag(scorer, [roots[i].patches for i in diverse[:args.num_roots_sag]], full, args.node_prob_thresh)
+        refuted = {r: inside for r in roots if (inside := refuted_by(sag, r.patches, threshold))}
+        if not refuted:
+            return roots, diverse, proven, sag
+        smaller, stopped_by = [], roots.stopped_by
+        try:
+            for inside in refuted.values():
+                smaller.extend(minimise(scorer, [inside], threshold, limit=1))
+        except TimeoutError:
+            stopped_by = "time_limit"
+        roots = Roots({*smaller, *(r for r in roots if r not in refuted)}, stopped_by)
 
 
 def disagreed(search: MaskScorer, exact: MaskScorer, threshold: float) -> int:

@@ -48,3 +48,20 @@ def build_sag(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], roots: Se
     except TimeoutError:
         graph.graph["stopped_by"] = "time_limit"
     return graph
+
+
+def refuted_by(graph: nx.DiGraph, root: PatchSet, threshold: float) -> PatchSet | None:
+    """The smallest node inside the root whose probability is above the threshold; None where the root stands as minimal.
+
+    Only roots of more than 10 patches, whose subsets were not all asked about before, can have one.
+    """
+    inside = (n for n, p in graph.nodes(data="probability") if p > threshold and set(n) < set(root))
+    return min(inside, key=lambda n: (len(n), -graph.nodes[n]["probability"], n), default=None)
+
+
+def listed(graph: nx.DiGraph) -> dict:
+    """The graph as the record has it: nodes, and edges as [parent, child, patch removed] by node number."""
+    number = {patches: i for i, patches in enumerate(graph)}
+    return {"nodes": [{"patches": list(patches), **values} for patches, values in graph.nodes(data=True)],
+            "edges": [[number[parent], number[child], gone] for parent, child, gone in graph.edges(data="removed")],
+            "complete": graph.graph["stopped_by"] is None, "stopped_by": graph.graph["stopped_by"]}

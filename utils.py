@@ -55,6 +55,18 @@ def whole(low: int, high: float = float("inf")):
     return convert
 
 
+def above_zero(high: float, what: str):
+    """An argparse type: a number above 0 and at most high; what: the words for it."""
+    def convert(text: str) -> float:
+        try:
+            if 0 < float(text) <= high:
+                return float(text)
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text} is not {what}")
+    return convert
+
+
 def exit_status(program: str, run: Callable[[], int]) -> int:
     """What run() returns; 2, with one line on stderr, for what cannot be used; 130 when interrupted."""
     try:

@@ -129,6 +129,9 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     check_roots(claim, record, roots, f, everything)
     check_search(claim, record, roots, f)
     check_graph(claim, record, nodes, [roots[i] for i in record["diverse_roots"]], f)
+    for patches in nodes:
+        claim(f[patches] <= record["threshold"] * record["probability"] + TOLERANCE or not any(set(patches) < set(r) for r in roots),
+              f"the graph's {patches} is sufficient and inside a root")
     check_scores(claim, record, scores, curves, f)
     check_files(claim, record, path.parent, image, baseline, roots)
     return claim.wrong, claim.checked

@@ -1,5 +1,6 @@
 """Search, minimality, diversity and the graph, against planted truth and brute force."""
 
+import argparse
 from itertools import chain, combinations
 
 import networkx as nx
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from diverse_subset_selection import diverse_subset
+from main_generate_sag import graph_of
 from patch_deletion_tree import build_sag
 from planted import dnf_scorer, table_scorer
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise, prove, salient_order
@@ -248,3 +250,16 @@ def test_the_graph_of_a_huge_root_is_bounded():
     graph = build_sag(lambda sets: torch.ones(len(sets)), [tuple(range(30))], 1.0, max_nodes=500)
     assert 1 < len(graph) <= 500 and graph.graph["stopped_by"] == "max_nodes"
     assert len(build_sag(lambda sets: torch.ones(len(sets)), [], 1.0)) == 0
+
+
+def test_a_large_root_that_its_own_graph_refutes_gives_way():
+    """Twelve patches are enough, no eleven of them are, but eight are: only the graph gets to ask about those."""
+    large, small = tuple(range(12)), tuple(range(2, 10))
+
+    def scorer(sets):
+        return torch.tensor([0.95 if s in (large, small, (20,)) else 0.6 if set(small) < set(s) else 0.1 for s in sets])
+    scorer.deadline = float("inf")
+    args = argparse.Namespace(prob_thresh=0.9, overlap_thresh=1, num_roots_sag=3, node_prob_thresh=0.4)
+    roots, diverse, proven, sag = graph_of(Roots([Root(large, 0.95, "single"), Root((20,), 0.95, "subset")], "exhausted"), scorer, 1.0, args)
+    assert [(r.patches, r.minimal) for r in roots] == [((20,), "subset"), (small, "subset")] and diverse == [0, 1] and proven
+    assert large not in sag and {small, (20,), ()} < set(sag) and roots.stopped_by == "exhausted"
