@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search import PROVEN_UP_TO, PatchSet, Roots, Scorer, drop_singles, opening, prove, salient_order
+from search import PROVEN_UP_TO, PatchSet, Root, Roots, Scorer, drop_singles, opening, prove, salient_order
 
 RIDGE = 2.0                 # how many sets must contradict what a patch says alone before it is believed
 LEAST_VALUE = 0.05          # log-odds; every patch is hoped to add this much
@@ -40,11 +40,20 @@ def diverse_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, overlap: 
     if stopped_by:
         return Roots(stopped_by=stopped_by)
     known, found, paths, begun, worth = Known(scorer, len(order)), {}, [], {()}, PROVEN_UP_TO
+    sufficient: list[PatchSet] = [(p,) for p in order]
     try:
-        known.score([(), *((p,) for p in order)])
-        while len(known.sets) < max_evaluations:
+        known.score([(), *sufficient])
+        sufficient = [s for s in sufficient if known.of(s) > threshold]
+        while True:
+            take(known, sufficient, found, overlap, threshold, max_num_roots)
+            if len(found) >= max_num_roots:
+                return Roots(found.values(), "max_num_roots")
+            if sufficient and overlap == 0 and _rest(known, found, order) <= threshold:
+                return Roots(found.values(), "rest_insufficient")
+            if len(known.sets) >= max_evaluations:
+                return Roots(found.values(), "max_evaluations")
             outlook = Outlook(known, order, list(found), overlap, threshold)
-            paths = [s for s in paths if outlook.open(s) and outlook.size(s) <= worth]
+            paths = [s for s in paths if len(s) < max_root_size and outlook.open(s) and outlook.size(s) <= worth]
             for start in outlook.most_promising():
                 if len(paths) == num_paths or outlook.size(start) > worth:
                     break
@@ -54,31 +63,28 @@ def diverse_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, overlap: 
                 return Roots(found.values(), "exhausted")
             if not paths:
                 worth *= WIDEN
-                continue
             begun.update(paths)
             paths, sufficient = step(known, paths, outlook, num_successors, threshold)
-            paths = [s for s in paths if len(s) < max_root_size]
             begun.update(paths)
-            for candidate in sorted(drop_singles(known.score, sufficient, threshold), key=lambda s: (len(s), s)):
-                if not _overlaps(candidate, found, overlap):
-                    for root in prove(known.score, [candidate], threshold):
-                        if not _overlaps(root.patches, found, overlap) and len(found) < max_num_roots:
-                            found[root.patches] = root
-            if len(found) >= max_num_roots:
-                return Roots(found.values(), "max_num_roots")
-            if sufficient and overlap == 0 and _rest(known, found, order) <= threshold:
-                return Roots(found.values(), "rest_insufficient")
     except TimeoutError:
         return Roots(found.values(), "time_limit")
-    return Roots(found.values(), "max_evaluations")
+
+
+def take(known: "Known", sufficient: Sequence[PatchSet], found: dict[PatchSet, Root], overlap: int, threshold: float, limit: int) -> None:
+    """Minimise and prove sufficient sets, and add what overlaps no MSE too much to those found, at most limit of them."""
+    for candidate in sorted(drop_singles(known.score, sufficient, threshold), key=lambda s: (len(s), -known.of(s), s)):
+        if not _overlaps(candidate, found, overlap):
+            for root in prove(known.score, [candidate], threshold):
+                if not _overlaps(root.patches, found, overlap) and len(found) < limit:
+                    found[root.patches] = root
 
 
 def step(known: "Known", paths: Sequence[PatchSet], outlook: "Outlook", num_successors: int, threshold: float) -> tuple[list, list]:
     """Every path to the best of its promising successors, all scored in one call. -> (paths, sets now sufficient)."""
     successors = {s: outlook.successors(s)[:num_successors] for s in paths}
     known.score(sorted({c for cs in successors.values() for c in cs}))
-    best = dict.fromkeys(max(cs, key=lambda c: known.scores[known.row[c]]) for cs in successors.values() if cs)
-    return ([s for s in best if known.scores[known.row[s]] <= threshold], [s for s in best if known.scores[known.row[s]] > threshold])
+    best = dict.fromkeys(max(cs, key=known.of) for cs in successors.values() if cs)
+    return [s for s in best if known.of(s) <= threshold], [s for s in best if known.of(s) > threshold]
 
 
 class Known:
@@ -90,6 +96,10 @@ class Known:
         self.scores: list[float] = []
         self.row: dict[PatchSet, int] = {}
         self.shown = np.zeros((0, num_patches), np.float32)
+
+    def of(self, patches: PatchSet) -> float:
+        """The score of a set that has been scored."""
+        return self.scores[self.row[patches]]
 
     def score(self, sets: Sequence[PatchSet]) -> list[float]:
         """A scorer that takes notes."""

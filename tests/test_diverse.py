@@ -38,6 +38,13 @@ def test_it_finds_every_one_of_disjoint_explanations(seed):
     assert {r.patches for r in roots} == truth and roots.stopped_by == "rest_insufficient" and roots.complete
 
 
+def test_patches_that_are_enough_alone_cost_one_round():
+    calls = []
+    roots = diverse_search(dnf_scorer([(p,) for p in range(12)], calls=calls), np.zeros(16), max_num_roots=12)
+    assert [r.patches for r in roots] == [(p,) for p in range(12)] and roots.stopped_by == "max_num_roots"
+    assert len({s for call in calls for s in call}) == 18               # none, each, all
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_true_on_networks_that_are_not_monotone(seed):
     rng = np.random.default_rng(seed)
