@@ -12,7 +12,7 @@ The same images and model, sides in turn, medians over the images:
     ceiling      the bare network on random pictures, at its best batch size, compiled where the side above is
 
 What the first found is proven afterwards, off the clock, by the proof that the second has on the clock. Writes
-benchmark.json, after every image, and benchmark.png into --results.
+benchmark.json, after every image, and benchmark.png into --results; a run that was interrupted goes on from there.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from diverse_subset_selection import diverse_subset
 from forward_pass import CannotCompile, Passes
 from get_perturbation_mask import ARMIJO, FIRST_STEP, LAST_STEP, SHRINK, make_baseline, penalty
 from mask_scorer import MaskScorer, compose, tents
+from result_files import printable
 from search import PROVEN_UP_TO, prove, salient_order
 from utils import (PROJECT, OneLineParser, UserError, choose_device, class_probabilities, exit_status, find_images, load_image, load_network,
                    versions, whole, write_atomically)
@@ -224,25 +225,27 @@ def peak_memory(device: torch.device) -> float | None:
 
 # ---------------------------------------------------------------- the run
 
-def measure(network, images: list[Path], args, quick: bool, keep: Callable[[dict], None]) -> dict:
+def measure(network, images: list[Path], args, quick: bool, before: dict, keep: Callable[[dict], None]) -> dict:
     """Every side on every image, in turn. -> {"sides": {name: [a row per image]}, "ceilings", "memory", ..}.
 
-    keep: called with what there is after each image.
+    before: what an earlier run measured of it, or {}; its images are not measured again. keep: called with what
+    there is after each image.
     """
     plain = copy.deepcopy(network.module).to(memory_format=torch.contiguous_format)
     variants = {"as shipped, eager": Passes(network, args.precision, args.batch_size)}
     if not quick and network.device.type == "cpu":
         variants["as shipped, compiled"] = Passes(network, args.precision, args.batch_size)
-    result = {"sides": {name: [] for name in ("one by one", *variants)}, "diverse": [], "ceilings": {}, "memory": {}, "compile_seconds": None}
+    result = {"sides": {name: [] for name in ("one by one", *variants)}, "diverse": [], "ceilings": {}, "memory": {}, "compile_seconds": []} | before
     for name, passes in variants.items():
         forget_peak(network.device)
         if name.endswith("compiled"):
             start = time.monotonic()
             passes.compile()
-            result["compile_seconds"] = time.monotonic() - start
+            result["compile_seconds"].append(time.monotonic() - start)
         result["ceilings"][name] = ceiling(network, passes)
         result["memory"][f"bare network ({name})"] = peak_memory(network.device)
-    for path in tqdm(images, unit="image"):
+    done = {row["image"] for row in result["diverse"]}
+    for path in tqdm([path for path in images if path.name not in done], unit="image"):
         image = load_image(path, network.size)
         x, b = (network.prepare(i) for i in (image, make_baseline(image, args.baseline)))
         with torch.inference_mode():
@@ -257,10 +260,10 @@ def measure(network, images: list[Path], args, quick: bool, keep: Callable[[dict
         rows["one by one"]["proven"] = proven_among(rows["one by one"]["roots"], judge, threshold)
         rows = {name: counts(row, judge, args.overlap_thresh) | {"image": path.name} for name, row in rows.items()}
         reference, saliency = rows["one by one"], rows["as shipped, eager"]["saliency"]
-        row = diverse_for_as_much(judge, saliency, args, reference["scored"], reference["diverse"])
-        result["diverse"].append(counts(row, judge, args.overlap_thresh))
+        diverse = diverse_for_as_much(judge, saliency, args, reference["scored"], reference["diverse"])
         for name, row in rows.items():
             result["sides"][name].append(row)
+        result["diverse"].append(counts(diverse, judge, args.overlap_thresh) | {"image": path.name})
         keep(result)
     return result
 
@@ -320,13 +323,21 @@ def run(options: argparse.Namespace) -> int:
     network = load_network(options.model, options.weights, options.labels, choose_device(options.device))
     images = find_images(options.images)[1][:QUICK_IMAGES if options.quick else options.most_images]
     options.results.mkdir(parents=True, exist_ok=True)
-    about = {"model": network.name, "device": str(network.device), "threads": torch.get_num_threads(), "search": args.search,
+    about = {"model": network.description(), "images": printable(options.images), "quick": options.quick, "search": args.search,
+             "device": str(network.device), "threads": torch.get_num_threads(),
              "precision": "bfloat16" if Passes(network, args.precision, 1).fast else "float32", "versions": versions()}
 
-    def keep(result: dict) -> None:
-        write_atomically(options.results / "benchmark.json", json.dumps({**about, **result}, indent=1) + "\n")
+    file = options.results / "benchmark.json"
     try:
-        result = about | measure(network, images, args, options.quick, keep)
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):           # none, or a damaged one
+        before = {}
+    before = before if about.items() <= before.items() else {}
+
+    def keep(result: dict) -> None:
+        write_atomically(file, json.dumps({**about, **result}, indent=1) + "\n")
+    try:
+        result = measure(network, images, args, options.quick, before, keep) | about
     except CannotCompile as error:
         raise UserError(f"cannot compile {network.name}: {error}") from error
     print(told(result))

@@ -127,5 +127,8 @@ def test_the_benchmark_measures_prints_and_writes(tmp_path, capsys, monkeypatch)
         assert len(side) == 2 and all(0 < r["proven"] <= 3 and r["diverse"] <= r["proven"] <= r["roots"] for r in side)
     for reference, shipped in zip(*result["sides"].values()):
         assert shipped["scored"] < reference["scored"] and shipped["proven"] >= reference["proven"]
+    monkeypatch.setattr(benchmark, "one_by_one", None)          # a second run has nothing left to measure
+    assert benchmark.main([*options, "--model", f"{PLANTED}:network"]) == 0
+    assert json.loads((tmp_path / "out/benchmark.json").read_text())["sides"] == result["sides"]
     assert benchmark.main([*options, "--model", "resnet5"]) == 2
     assert "benchmark.py: error: --model resnet5" in capsys.readouterr().err
