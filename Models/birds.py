@@ -22,6 +22,8 @@ SIZE = 224          # side of a scene, pixels
 FINE = 3            # drawn this many times larger, then averaged down: anti-aliasing
 PARTS = ("beak", "crest", "wing", "tail", "feet")
 BODY = len(PARTS) + 1           # owner of the pixels of body, neck and head; parts own 1, 2, ..
+BACKGROUND = BODY + 1           # in a label map: whatever is no bird
+LABEL_NAMES = (*PARTS, "body", "background")        # of the labels 1, 2, .. of a label map
 
 COLOURS = {
     "red": (205, 44, 44), "orange": (240, 138, 30), "yellow": (248, 212, 62), "green": (62, 150, 72),
@@ -351,6 +353,7 @@ class Scene:
     masks: dict[str, np.ndarray]                    # part drawn -> (224, 224) bool, its visible pixels
     boxes: dict[str, tuple[int, int, int, int]]     # part drawn -> x0, y0, x1, y1; the last row and column belong to it
     background: str
+    labels: np.ndarray                              # (224, 224) uint8, 1 .. 7: which of LABEL_NAMES each pixel shows
 
 
 def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Scene:
@@ -371,7 +374,8 @@ def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Sc
     for part, mask in masks.items():
         ys, xs = np.nonzero(mask)
         boxes[part] = (int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max()))
-    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, boxes, background)
+    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, boxes, background,
+                 np.where(owner == 0, BACKGROUND, owner).astype(np.uint8))
 
 
 def main() -> None:
