@@ -11,6 +11,7 @@ from parts with known sufficient sets: FunnyBirds, Hesse et al., ICCV 2023.)
     scene = draw_scene(CLASSES[3], seed=7) # scene.image, scene.boxes["wing"], ...
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -363,15 +364,44 @@ def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Sc
     background = background or str(rng.choice(list(BACKGROUNDS)))
     canvas = _Canvas(_background(background, rng))
     _distractors(canvas, rng)
-    for owner, (draw, points, colour, width) in _placed(_bird_strokes(variants, parts, rng), rng):
-        draw(canvas, points, colour, width, owner)
+    _draw(canvas, _placed(_bird_strokes(variants, parts, rng), rng))
     rgb, owner = canvas.finish()
     masks = {part: owner == PARTS.index(part) + 1 for part in PARTS if part in parts}
-    boxes = {}
-    for part, mask in masks.items():
-        ys, xs = np.nonzero(mask)
-        boxes[part] = (int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max()))
-    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, boxes, background)
+    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, {part: _box(mask) for part, mask in masks.items()}, background)
+
+
+def draw_between(variants, others, seed, weight: float = 0.5) -> Scene:
+    """A scene between two birds: both drawn in one pose and place, weight of the second's colours mixed into the first's.
+
+    Pixels differ from either bird's only about the parts in which the two differ. A part's mask is what it covers in either.
+    """
+    rng = np.random.default_rng(seed)
+    background = str(rng.choice(list(BACKGROUNDS)))
+    canvas = _Canvas(_background(background, rng))
+    _distractors(canvas, rng)
+    twin = deepcopy(rng)                                                # the same pose for both
+    first, second = _bird_strokes(variants, PARTS, rng), _bird_strokes(others, PARTS, twin)
+    placed = _placed(first + second, rng)
+    rgbs, owners = [], []
+    for strokes in (placed[:len(first)], placed[len(first):]):
+        sheet = deepcopy(canvas)
+        _draw(sheet, strokes)
+        rgb, owner = sheet.finish()
+        rgbs.append(rgb.astype(np.float32))
+        owners.append(owner)
+    mixed = np.round((1 - weight) * rgbs[0] + weight * rgbs[1]).astype(np.uint8)
+    masks = {part: (owners[0] == i) | (owners[1] == i) for i, part in enumerate(PARTS, 1)}
+    return Scene(_lit(mixed, np.maximum(*owners), rng), tuple(variants), masks, {p: _box(m) for p, m in masks.items()}, background)
+
+
+def _draw(canvas: _Canvas, placed) -> None:
+    for owner, (draw, points, colour, width) in placed:
+        draw(canvas, points, colour, width, owner)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    ys, xs = np.nonzero(mask)
+    return int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
 
 
 def main() -> None:
