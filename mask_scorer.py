@@ -11,6 +11,9 @@ which is linear in N: one matrix product (B, patches) @ (patches, H*W) builds a 
     scorer = MaskScorer(model, image, baseline, category=84)
     scorer([(11, 30), (10, 30)])        # tensor of 2 probabilities of class 84
     scorer([()])                        # the baseline alone
+    scorer.without([(11,)])             # everything but patch 11
+
+A picture may be cut into regions of any shape instead (regions.py): then basis says which pixels each region has.
 
 Shitole et al., NeurIPS 2021, section 3; the tents are those of Qi, Khorram and Li (I-GOS), 2019.
 """
@@ -18,6 +21,7 @@ Shitole et al., NeurIPS 2021, section 3; the tents are those of Qi, Khorram and 
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import torch
 
 from utils import class_probabilities
@@ -42,8 +46,12 @@ def cells(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
     """What each patch shows where it is not a tent but a rectangle, as a transformer's tokens are; 0 or 1, shaped as tents."""
     row = torch.arange(size[0]) * grid[0] // size[0]
     column = torch.arange(size[1]) * grid[1] // size[1]
-    number = row[:, None] * grid[1] + column                                    # (H, W), of the patch at each pixel
-    return torch.nn.functional.one_hot(number.flatten(), grid[0] * grid[1]).T.float()
+    return region_basis(row[:, None] * grid[1] + column, grid[0] * grid[1])
+
+
+def region_basis(number: torch.Tensor, regions: int) -> torch.Tensor:
+    """The pixels of each region, 0 or 1, (regions, H * W) float32. number: (H, W), the region at each pixel, from 0."""
+    return torch.nn.functional.one_hot(number.flatten().long(), regions).T.float()
 
 
 def compose(masks: torch.Tensor, basis: torch.Tensor, image: torch.Tensor, baseline: torch.Tensor) -> torch.Tensor:
@@ -58,11 +66,13 @@ def canonical(patches: Iterable[int]) -> PatchSet:
 
 
 class MaskScorer:
-    """The probability of one class for any set of visible patches, each set scored once.
+    """The probability of one class, or of all, for any set of visible patches, each set scored once.
 
     model: a module from (B, 3, H, W) to logits (B, classes), or (B, 1) for a sigmoid; already in eval
         mode on the image's device.
     image, baseline: (3, H, W), normalised as the model wants them.
+    category: the class; None: all of them, answers are rows (N, classes) then (and fast is not for this).
+    basis: the weight of every region at every pixel, (regions, H * W), in place of the tents of a grid.
     fast: the same network in a lower precision (pictures to logits), asked in the model's place. What it puts
         between doubt[0] and doubt[1] is too close to a threshold to be left to it, and the model decides at once.
     logits: masks (B, patches) to logits, where pictures are not to be composed (token_dropping.py).
@@ -78,21 +88,23 @@ class MaskScorer:
     not even one picture fits.
     """
 
-    def __init__(self, model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
+    def __init__(self, model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int | None,
                  grid: tuple[int, int] = (7, 7), batch_size: int | str = "auto", deadline: float | None = None,
                  on_scored: Callable[[int], None] | None = None, fast: Callable[[torch.Tensor], torch.Tensor] | None = None,
-                 doubt: tuple[float, float] = (0.0, 0.0), logits: Callable[[torch.Tensor], torch.Tensor] | None = None):
+                 doubt: tuple[float, float] = (0.0, 0.0), logits: Callable[[torch.Tensor], torch.Tensor] | None = None,
+                 basis: torch.Tensor | None = None):
         assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
+        assert category is not None or fast is None, "whole rows are scored in full precision only"
         self.model, self.image, self.baseline, self.category = model, image, baseline, category
         self.fast, self.doubt, self.logits = fast, doubt, logits
-        self.basis = tents(grid, tuple(image.shape[1:])).to(image.device)       # (patches, H*W)
+        self.basis = (tents(grid, tuple(image.shape[1:])) if basis is None else basis).to(image.device)     # (patches, H*W)
         self.batch_size = auto_batch_size(image) if batch_size == "auto" else max(1, int(batch_size))
         self.deadline, self.on_scored = deadline, on_scored
-        self.table: dict[PatchSet, float] = {}
+        self.table: dict[PatchSet, float | np.ndarray] = {}
         self.asked = self.scored = self.doubted = 0
 
     def __call__(self, patch_sets: Sequence[Iterable[int]]) -> torch.Tensor:
-        """-> (N,) float32 on the CPU, in the order asked."""
+        """-> (N,) float32 on the CPU, in the order asked; (N, classes) where the category is None."""
         sets = [canonical(s) for s in patch_sets]
         self.asked += len(sets)
         new = list(dict.fromkeys(s for s in sets if s not in self.table))
@@ -113,10 +125,14 @@ class MaskScorer:
             self.scored += len(batch)
             if self.on_scored:
                 self.on_scored(len(batch))
-        return torch.tensor([self.table[s] for s in sets], dtype=torch.float32)
+        return torch.from_numpy(np.array([self.table[s] for s in sets], np.float32))
+
+    def without(self, hidden_sets: Sequence[Iterable[int]]) -> torch.Tensor:
+        """The same with these patches hidden, and all others visible."""
+        return self([set(range(len(self.basis))).difference(hidden) for hidden in hidden_sets])
 
     @torch.inference_mode()
-    def _score(self, batch: list[PatchSet]) -> list[float]:
+    def _score(self, batch: list[PatchSet]) -> list[float] | list[np.ndarray]:
         masks = torch.zeros(len(batch), len(self.basis))                        # (B, patches)
         for row, patches in zip(masks, batch):
             if patches and not 0 <= patches[0] <= patches[-1] < len(row):
@@ -125,16 +141,19 @@ class MaskScorer:
         scores = self._probabilities(masks.to(self.image.device)).cpu()
         if not scores.isfinite().all():
             raise FloatingPointError("the model answers NaN")
-        return scores.tolist()
+        return list(scores.numpy()) if self.category is None else scores.tolist()
 
     def _probabilities(self, masks: torch.Tensor) -> torch.Tensor:
+        wanted = slice(None) if self.category is None else self.category
         if self.logits:
-            return class_probabilities(self.logits(masks))[:, self.category]
+            return class_probabilities(self.logits(masks))[:, wanted]
         pictures = compose(masks, self.basis, self.image, self.baseline)
-        scores = class_probabilities((self.fast or self.model)(pictures))[:, self.category]
+        scores = class_probabilities((self.fast or self.model)(pictures))[:, wanted]
+        if not self.fast:
+            return scores
         unsure = (self.doubt[0] < scores) & (scores < self.doubt[1])
-        if self.fast and unsure.any():
-            scores[unsure] = class_probabilities(self.model(pictures[unsure]))[:, self.category]
+        if unsure.any():
+            scores[unsure] = class_probabilities(self.model(pictures[unsure]))[:, wanted]
             self.doubted += int(unsure.sum())
         return scores
 

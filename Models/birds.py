@@ -23,6 +23,8 @@ SIZE = 224          # side of a scene, pixels
 FINE = 3            # drawn this many times larger, then averaged down: anti-aliasing
 PARTS = ("beak", "crest", "wing", "tail", "feet")
 BODY = len(PARTS) + 1           # owner of the pixels of body, neck and head; parts own 1, 2, ..
+BACKGROUND = BODY + 1           # in a label map: whatever is no bird
+LABEL_NAMES = (*PARTS, "body", "background")        # of the labels 1, 2, .. of a label map
 
 COLOURS = {
     "red": (205, 44, 44), "orange": (240, 138, 30), "yellow": (248, 212, 62), "green": (62, 150, 72),
@@ -352,6 +354,7 @@ class Scene:
     masks: dict[str, np.ndarray]                    # part drawn -> (224, 224) bool, its visible pixels
     boxes: dict[str, tuple[int, int, int, int]]     # part drawn -> x0, y0, x1, y1; the last row and column belong to it
     background: str
+    labels: np.ndarray                              # (224, 224) uint8, 1 .. 7: which of LABEL_NAMES each pixel shows
 
 
 def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Scene:
@@ -367,7 +370,7 @@ def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Sc
     _draw(canvas, _placed(_bird_strokes(variants, parts, rng), rng))
     rgb, owner = canvas.finish()
     masks = {part: owner == PARTS.index(part) + 1 for part in PARTS if part in parts}
-    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, {part: _box(mask) for part, mask in masks.items()}, background)
+    return _described(_lit(rgb, owner, rng), owner, variants, masks, background)
 
 
 def draw_between(variants, others, seed, weight: float = 0.5) -> Scene:
@@ -382,16 +385,16 @@ def draw_between(variants, others, seed, weight: float = 0.5) -> Scene:
     twin = deepcopy(rng)                                                # the same pose for both
     first, second = _bird_strokes(variants, PARTS, rng), _bird_strokes(others, PARTS, twin)
     placed = _placed(first + second, rng)
-    rgbs, owners = [], []
+    drawn = []                                                          # (rgb, owner) of each
     for strokes in (placed[:len(first)], placed[len(first):]):
         sheet = deepcopy(canvas)
         _draw(sheet, strokes)
-        rgb, owner = sheet.finish()
-        rgbs.append(rgb.astype(np.float32))
-        owners.append(owner)
-    mixed = np.round((1 - weight) * rgbs[0] + weight * rgbs[1]).astype(np.uint8)
-    masks = {part: (owners[0] == i) | (owners[1] == i) for i, part in enumerate(PARTS, 1)}
-    return Scene(_lit(mixed, np.maximum(*owners), rng), tuple(variants), masks, {p: _box(m) for p, m in masks.items()}, background)
+        drawn.append(sheet.finish())
+    (rgb, owner), (rgb2, owner2) = drawn
+    mixed = np.round((1 - weight) * rgb + weight * rgb2).astype(np.uint8)
+    masks = {part: (owner == i) | (owner2 == i) for i, part in enumerate(PARTS, 1)}
+    owner = np.where(owner, owner, owner2)
+    return _described(_lit(mixed, owner, rng), owner, variants, masks, background)
 
 
 def _draw(canvas: _Canvas, placed) -> None:
@@ -399,9 +402,12 @@ def _draw(canvas: _Canvas, placed) -> None:
         draw(canvas, points, colour, width, owner)
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    ys, xs = np.nonzero(mask)
-    return int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
+def _described(image: np.ndarray, owner: np.ndarray, variants, masks: dict[str, np.ndarray], background: str) -> Scene:
+    boxes = {}
+    for part, mask in masks.items():
+        ys, xs = np.nonzero(mask)
+        boxes[part] = (int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max()))
+    return Scene(image, tuple(variants), masks, boxes, background, np.where(owner == 0, BACKGROUND, owner).astype(np.uint8))
 
 
 def main() -> None:

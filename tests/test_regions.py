@@ -1,0 +1,149 @@
+"""Regions: label maps read and resized, their names, superpixels, and regions in the scorer."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mask_scorer import MaskScorer, cells
+from regions import Regions, load_label_map, read_names, resize_labels, superpixels
+from utils import UserError, load_image
+
+LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [300, 300, 300, 3]])
+
+
+class Sums(torch.nn.Module):
+    """Two logits: the mean brightness of the upper and of the lower half."""
+
+    def forward(self, x):
+        self.calls = getattr(self, "calls", []) + [len(x)]
+        upper, lower = x.mean(1).chunk(2, 1)
+        return torch.stack([upper.mean((1, 2)), lower.mean((1, 2))], 1)
+
+
+# ---------------------------------------------------------------- reading
+
+@pytest.mark.parametrize("kind", ["palette", "grey", "16 bit", "grey as colour"])
+def test_numbers_survive_every_kind_of_png(tmp_path, kind):
+    labels = LABELS if kind == "16 bit" else LABELS % 256
+    picture = Image.fromarray(labels.astype(np.uint16 if kind == "16 bit" else np.uint8))
+    if kind == "palette":
+        picture.putpalette([7 * i % 256 for i in range(768)])
+    if kind == "grey as colour":
+        picture = picture.convert("RGB")
+    picture.save(tmp_path / "map.png")
+    assert np.array_equal(load_label_map(tmp_path / "map.png"), labels)
+
+
+def test_label_map_and_image_are_resized_alike(tmp_path):
+    labels = np.zeros((60, 90), np.uint8)
+    labels[:20], labels[:, 60:] = 1, 2
+    Image.fromarray(labels).save(tmp_path / "map.png")
+    Image.fromarray((labels[..., None] * 100).repeat(3, 2)).save(tmp_path / "image.png")
+    small = load_label_map(tmp_path / "map.png", (30, 20), tmp_path / "image.png")
+    image = load_image(tmp_path / "image.png", (30, 20))[..., 0]
+    assert small.shape == (30, 20) and set(np.unique(small)) == {0, 1, 2}
+    inside = np.abs(image.astype(int) - 100 * small) <= 1                   # but for pixels on a border, where colours mix
+    assert inside.mean() > 0.85 and inside[2:8, 2:10].all() and inside[12:28, 2:10].all()
+    assert np.array_equal(resize_labels(small, (30, 20)), small)
+
+
+def test_a_label_map_that_cannot_be_used_is_one_line(tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "map.png")
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "image.png")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "map.jpg")
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(tmp_path / "colour.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 9, (40, 40), dtype=np.uint8)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:300])
+    (tmp_path / "text.png").write_text("no picture")
+    cases = {"map.png": "8 x 8 pixels, the image image.png has 9 x 8", "map.jpg": "JPEG", "colour.png": "colour", "cut.png": "cannot read it",
+             "text.png": "not an image", "missing.png": "No such file"}
+    for name, words in cases.items():
+        with pytest.raises(ValueError) as error:
+            load_label_map(tmp_path / name, image=tmp_path / "image.png" if name == "map.png" else None)
+        assert name in str(error.value) and words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_size_compared_is_that_of_the_upright_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6                                                        # turned by 90 degrees
+    Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(tmp_path / "image.jpg", exif=exif)
+    Image.fromarray(np.zeros((12, 8), np.uint8)).save(tmp_path / "map.png")
+    assert load_label_map(tmp_path / "map.png", image=tmp_path / "image.jpg").shape == (12, 8)
+
+
+# ---------------------------------------------------------------- names
+
+def test_names(tmp_path):
+    (tmp_path / "names.txt").write_text("wall\nfloor\n\nlamp\n")
+    assert read_names(tmp_path / "names.txt") == {0: "unlabelled", 1: "wall", 2: "floor", 3: "", 4: "lamp"}
+    (tmp_path / "info.csv").write_text("Idx,Ratio,Name\n1,.5,building;edifice\n2,.1,screen;door;screen\n4,.1,screen;silver;screen\n")
+    assert read_names(tmp_path / "info.csv") == {0: "unlabelled", 1: "building", 2: "screen (door)", 4: "screen (silver)"}
+
+
+@pytest.mark.parametrize("content", ["Idx,Name\nx,wall\n", "a,b\n1,2\n", "Idx,Name\n1\n"])
+def test_a_damaged_table_of_names_is_one_line(tmp_path, content):
+    (tmp_path / "info.csv").write_text(content)
+    with pytest.raises(UserError, match="info.csv: not a table of names"):
+        read_names(tmp_path / "info.csv")
+    with pytest.raises(UserError, match="nothing.txt: No such file"):
+        read_names(tmp_path / "nothing.txt")
+
+
+def test_a_label_without_a_name_is_named():
+    assert Regions.of(LABELS).names == ["unlabelled", "label 3", "label 7", "label 300"]
+    with pytest.raises(ValueError, match="no name for label 7 .* up to 3"):
+        Regions.of(LABELS, {0: "unlabelled", 3: "lamp"})
+
+
+# ---------------------------------------------------------------- the regions
+
+def test_every_pixel_is_in_one_region():
+    regions = Regions.of(LABELS)
+    basis = regions.basis().reshape(4, 3, 4)
+    assert regions.numbers == [0, 3, 7, 300] and torch.equal(basis.sum(0), torch.ones(3, 4))
+    assert all(torch.equal(basis[i].bool(), torch.from_numpy(LABELS == n)) for i, n in enumerate(regions.numbers))
+    assert regions.areas() == [3 / 12, 4 / 12, 2 / 12, 3 / 12]
+
+
+@pytest.mark.parametrize("count", [4, 400])
+def test_a_record_gives_the_same_regions_back(count):
+    regions = Regions.of(np.arange(400).reshape(20, 20) % count)
+    again = Regions.from_record(regions.record())
+    assert np.array_equal(again.index, regions.index) and again.names == regions.names and again.numbers == regions.numbers
+
+
+def test_superpixels_follow_the_picture_and_repeat():
+    image = np.full((60, 60, 3), 30, np.uint8)
+    image[:, 27:] = 220
+    regions = superpixels(image, 16)
+    assert 8 <= len(regions.names) <= 24 and regions.names[0].startswith("S")
+    assert all(len({int(v) for v in image[regions.index == i].ravel()}) == 1 for i in range(len(regions.names)))
+    assert np.array_equal(superpixels(image, 16).index, regions.index)
+
+
+# ---------------------------------------------------------------- in the scorer
+
+def test_the_scorer_on_regions_shows_and_hides_whole_rows():
+    number = torch.tensor([[0, 0], [1, 1], [2, 2], [2, 2]])
+    image, baseline, network = torch.rand(3, 4, 2), torch.rand(3, 4, 2), Sums()
+    basis = Regions.of(number.numpy()).basis()
+    scorer = MaskScorer(network, image, baseline, None, basis=basis)
+    shown = torch.where((number == 0) | (number == 2), image, baseline)
+    wanted = torch.stack([network(shown[None])[0], network(baseline[None])[0]]).softmax(1)
+    assert torch.allclose(scorer([(0, 2), ()]), wanted, atol=1e-6)
+    assert torch.equal(scorer.without([(1,), (0, 1, 2)]), scorer([(0, 2), ()])) and scorer.scored == 2
+    assert scorer([]).shape[0] == 0
+    one = MaskScorer(network, image, baseline, 1, basis=basis)
+    assert torch.allclose(one.without([(1,)]), wanted[:1, 1], atol=1e-6)
+
+
+def test_without_and_rows_on_a_grid():
+    image, baseline, network = torch.rand(3, 8, 8), torch.zeros(3, 8, 8), Sums()
+    rows, one = MaskScorer(network, image, baseline, None, (2, 2)), MaskScorer(network, image, baseline, 0, (2, 2))
+    assert torch.allclose(rows.without([(0, 3), ()])[:, 0], one([(1, 2), (0, 1, 2, 3)]), atol=1e-6)
+    assert torch.allclose(rows([(1,)]).sum(1), torch.ones(1))
+
+
+def test_cells_are_regions_too():
+    assert torch.equal(cells((2, 3), (4, 6)), Regions.of(np.kron(np.arange(6).reshape(2, 3), np.ones((2, 2), int))).basis())
