@@ -16,6 +16,7 @@ by scikit-image.
 import base64
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,12 +78,13 @@ class Regions:
 
 # ---------------------------------------------------------------- label maps
 
-def load_label_map(path: Path, size: tuple[int, int] | None = None, image: Path | None = None) -> np.ndarray:
+def load_label_map(path: Path, size: tuple[int, int] | None = None, image: Path | None = None, channel: int | None = None) -> np.ndarray:
     """A label map file as (H, W) int32: palette indices, or grey levels of 1, 8 or 16 bits.
 
     size: resized straight to (H, W), each pixel to its nearest, as utils.load_image resizes the image. image: the
-    picture it belongs to, whose height and width (upright) it must have. Raises ValueError, one line: missing,
-    damaged, of another size, a JPEG (which blurs labels), or coloured.
+    picture it belongs to, whose height and width (upright) it must have. channel: of a coloured map, the one that holds
+    the labels counted from 0, so that 1 is added. Raises ValueError, one line: missing, damaged, of another size, a
+    JPEG (which blurs labels), or coloured.
     """
     try:
         with Image.open(path) as file:
@@ -97,6 +99,8 @@ def load_label_map(path: Path, size: tuple[int, int] | None = None, image: Path 
         raise ValueError(f"label map {path}: {picture.size[0]} x {picture.size[1]} pixels, the image {image.name} has "
                          "{} x {}".format(*upright_size(image)))
     labels = np.asarray(picture).astype(np.int32)
+    if channel is not None and labels.ndim == 3:
+        labels = labels[..., channel] + 1
     if labels.ndim == 3:                        # grey saved as colour is still grey
         if not (labels[..., :3] == labels[..., :1]).all():
             raise ValueError(f"label map {path}: a colour picture; a label map has one number per pixel (palette or grey)")
@@ -122,19 +126,20 @@ def upright_size(path: Path) -> tuple[int, int]:
 def read_names(path: Path) -> dict[int, str]:
     """Label number -> name, 0 being "unlabelled".
 
-    A text file has a name a line, the first for label 1. A .csv file has columns Idx and Name, as ADE20K's
-    objectInfo150.csv; of synonyms ("building;edifice") the first is taken, with the second where two labels share the
-    first. Raises UserError.
+    A text file has a name a line, the first for label 1. A table with columns Idx and Name, with commas or tabs between
+    them, is read as ADE20K's objectInfo150: of synonyms ("building;edifice") the first is taken, with the second where
+    two labels share the first. Raises UserError.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".csv":
-            rows = {int(row["Idx"]): row["Name"].split(";") for row in csv.DictReader(io.StringIO(text))}
+        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        if {"Idx", "Name"} <= set(re.split("[,\t]", lines[0].strip())) or path.suffix.lower() == ".csv":
+            table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+            rows = {int(row["Idx"]): [word.strip() for word in re.split(";|, ", row["Name"])] for row in table}
         else:
-            rows = {n: [line.strip()] for n, line in enumerate(text.rstrip("\n").split("\n"), 1)}
+            rows = {n: [line.strip()] for n, line in enumerate(lines, 1)}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError):
         raise UserError(f"{path}: not a table of names, with columns Idx (a number) and Name") from None
     often = Counter(words[0] for words in rows.values())
     return {0: UNLABELLED} | {n: f"{words[0]} ({words[1]})" if often[words[0]] > 1 and len(words) > 1 else words[0]

@@ -191,7 +191,7 @@ def load_network(name: str, weights: Path | None, labels: Path | None, device: t
     architecture = BUNDLED_ARCHITECTURE if name == BUNDLED else name
     if name == BUNDLED:
         weights, labels = weights or BUNDLED_WEIGHTS, labels or BUNDLED_LABELS
-    state = _read_weights(weights) if weights else None
+    state = read_weights(weights) if weights else None
     if ".py:" in architecture:
         module = _user_module(architecture)
         size, mean, std = (getattr(module, a, d) for a, d in (("input_size", size), ("mean", mean), ("std", std)))
@@ -199,9 +199,9 @@ def load_network(name: str, weights: Path | None, labels: Path | None, device: t
         pretrained = _torchvision_weights(architecture)
         preset = pretrained.transforms()
         size, mean, std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
-        module = _torchvision_module(architecture, size, state) if state else _download(architecture, pretrained)
+        module = _torchvision_module(architecture, size, state) if state else download(architecture, pretrained)
     if state:
-        _load_strictly(module, state, weights)
+        load_strictly(module, state, weights)
     module = module.eval().requires_grad_(False).to(device)
     if pretrained:              # a quarter faster; a user's module may view() its maps, which this layout forbids
         module = module.to(memory_format=torch.channels_last)
@@ -253,29 +253,32 @@ def _torchvision_module(name: str, size: int, state: dict) -> torch.nn.Module:
     return module
 
 
-def _download(name: str, entry) -> torch.nn.Module:
+def download(name: str, entry, option: str = "--model", weights_option: str = "--weights") -> torch.nn.Module:
+    """A torchvision network with its own weights. Raises UserError, which names the file and where it belongs."""
     try:
         return torchvision.models.get_model(name, weights=entry)
     except Exception as error:              # no network, a full disk, or a damaged file in the cache: each is named
         folder, file = Path(torch.hub.get_dir()) / "checkpoints", Path(entry.url).name
         problem = "cannot load" if (folder / file).exists() else "cannot download"
-        raise UserError(f"--model {name}: {problem} {file} ({one_line(getattr(error, 'reason', error))}); put that file into "
-                        f"{folder}, or pass a state_dict with --weights FILE") from error
+        raise UserError(f"{option} {name}: {problem} {file} ({one_line(getattr(error, 'reason', error))}); put that file into "
+                        f"{folder}, or pass a state_dict with {weights_option} FILE") from error
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path, option: str = "--weights") -> dict[str, torch.Tensor]:
+    """The state_dict in a .pth or .safetensors file; code in it is not run. Raises UserError."""
     if not path.is_file():
-        raise UserError(f"--weights {path}: no such file")
+        raise UserError(f"{option} {path}: no such file")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:              # a damaged file fails in many ways, each of them "cannot read"
-        raise UserError(f"--weights {path}: not a readable state_dict ({type(error).__name__})") from error
+        raise UserError(f"{option} {path}: not a readable state_dict ({type(error).__name__})") from error
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise UserError(f"--weights {path}: not a state_dict, that is names and tensors alone")
+        raise UserError(f"{option} {path}: not a state_dict, that is names and tensors alone")
     return state
 
 
-def _load_strictly(module: torch.nn.Module, state: dict, path: Path) -> None:
+def load_strictly(module: torch.nn.Module, state: dict, path: Path, option: str = "--weights") -> None:
+    """Load a state_dict of which nothing may be missing, left over or of another shape. Raises UserError."""
     # Two dialects of old files that PyTorch and torchvision read as well: DenseNet's "norm.1", no batch counts.
     for key in [k for k in state if ".denselayer" in k]:
         state[re.sub(r"(norm|relu|conv)\.([12])", r"\1\2", key)] = state.pop(key)
@@ -283,13 +286,13 @@ def _load_strictly(module: torch.nn.Module, state: dict, path: Path) -> None:
     state |= {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked") and k not in state}
     for key, value in wanted.items():
         if key not in state:
-            raise UserError(f"--weights {path}: of another architecture: {key} is missing")
+            raise UserError(f"{option} {path}: of another architecture: {key} is missing")
         if state[key].shape != value.shape:
-            raise UserError(f"--weights {path}: of another architecture: {key} is {tuple(state[key].shape)}, "
+            raise UserError(f"{option} {path}: of another architecture: {key} is {tuple(state[key].shape)}, "
                             f"the model's is {tuple(value.shape)}")
     extra = next((key for key in state if key not in wanted), None)
     if extra:
-        raise UserError(f"--weights {path}: of another architecture: the model has no {extra}")
+        raise UserError(f"{option} {path}: of another architecture: the model has no {extra}")
     module.load_state_dict(state)
 
 
