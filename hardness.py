@@ -24,6 +24,8 @@ from utils import UserError
 
 DECAY = 1e-3                # of the weights of the standardised features
 STEPS = 200
+FEWEST = 20                 # images to train on
+HELD_OUT = 5                # one image in so many is only measured on
 
 
 def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = DECAY) -> Hardness:
@@ -55,6 +57,13 @@ def agreement(predictor: Hardness, pooled: torch.Tensor, hard: torch.Tensor) -> 
     correlation = float(torch.corrcoef(ranks)[0, 1]) if len(y) > 1 else 0.0
     return {"images": len(y), "cross_entropy": float(binary_cross_entropy_with_logits(logits, y)),
             "cross_entropy_of_the_mean": float(binary_cross_entropy_with_logits(plain, y)), "rank_correlation": correlation}
+
+
+def fit_and_measure(pooled: torch.Tensor, hard: torch.Tensor) -> tuple[Hardness, dict]:
+    """A predictor fitted on four images of five, and how good it is on the others."""
+    held_out = torch.arange(len(hard)) % HELD_OUT == HELD_OUT - 1
+    predictor = fit(pooled[~held_out], hard[~held_out])
+    return predictor, agreement(predictor, pooled[held_out], hard[held_out])
 
 
 def save(predictor: Hardness, path: Path, weights_sha256: str) -> None:

@@ -17,9 +17,13 @@ is largest, and its strength is the mean of M over r.
     split = Split(model, x)                                 # x: (3, H, W), normalised
     found = insecurities(split, x, black, certainty, "second-order", top=6, share=0.05)
     found[0].classes, found[0].strength, found[0].region    # (84, 85), 0.31, (H, W) bool
+    probabilities, hard = without(split, x, black, torch.stack([i.region for i in found]), certainty)
 
-After Wang and Vasconcelos, "Deliberative Explanations: visualizing network insecurities", NeurIPS 2019. The closed form of
-the second order, and looking for the split in any network, are this project's own.
+The strength does not know how probable the classes are, so that a pair of which the network gives each a thousandth can come
+first. rank="probable" puts the pairs in order of strength * p_a * p_b; rank="strength" is the paper's order.
+
+After Wang and Vasconcelos, "Deliberative Explanations: visualizing network insecurities", NeurIPS 2019. This project's own: the closed form of
+the second order, looking for the split in any network, the order by probability, and the check by removal.
 """
 
 from collections.abc import Callable
@@ -31,10 +35,11 @@ import torch
 from torch import nn
 
 from get_perturbation_mask import last_convolution
-from mask_scorer import auto_batch_size
+from mask_scorer import MaskScorer, auto_batch_size
 from utils import UserError
 
 ATTRIBUTIONS = ("gradient", "ig", "second-order")
+RANKS = ("probable", "strength")
 MOST_PROBABLE = 5                     # the most probable classes are looked at,
 AT_ONE_PLACE = 3                # of these at each location the ones with the largest attribution
 POINTS = 51                     # of the integrated gradient, black and the image among them
@@ -140,7 +145,10 @@ class Hardness:
     bias: torch.Tensor
 
     def __call__(self, features: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return (features.mean((2, 3)) @ self.weight + self.bias).sigmoid()
+        return self.logit(features).sigmoid()
+
+    def logit(self, features: torch.Tensor) -> torch.Tensor:
+        return features.mean((2, 3)) @ self.weight + self.bias
 
 
 # ---------------------------------------------------------------- attributions of first order
@@ -257,6 +265,7 @@ class Insecurity:
     """Two classes and where the network hesitates between them."""
     classes: tuple[int, int]                    # the more probable one first
     strength: float                             # the mean of M over the region
+    score: float                                # what it is ranked by
     map: torch.Tensor                           # M, (h, w), on the CPU
     region: torch.Tensor                        # (H, W) bool, on the CPU
 
@@ -288,29 +297,59 @@ def top_region(fine: torch.Tensor, share: float) -> torch.Tensor:
     return region.view(fine.shape) & (fine > 0)
 
 
-def insecurity_maps(split: Split, image: torch.Tensor, black: torch.Tensor, difficulty: Difficulty, attribution: str,
-                    batch_size: int | str = "auto") -> dict[tuple[int, int], torch.Tensor]:
-    """M (h, w), on the CPU, of every candidate pair of classes, the more probable class of each first."""
-    features, logits = split(image[None])
-    classes = logits[0].topk(min(MOST_PROBABLE, logits.shape[1])).indices.tolist()
-    maps = class_maps(features, logits, classes)
-    hard = difficulty_map(split, image, black, difficulty, attribution, batch_size)
-    return {(classes[i], classes[j]): (maps[i] * maps[j] * hard).cpu() for i, j in candidates(maps)}
-
-
 def insecurities(split: Split, image: torch.Tensor, black: torch.Tensor, difficulty: Difficulty, attribution: str = "second-order",
-                 top: int = 6, share: float = 0.05, batch_size: int | str = "auto") -> list[Insecurity]:
+                 top: int = 6, share: float = 0.05, rank: str = "probable", batch_size: int | str = "auto") -> list[Insecurity]:
     """The strongest insecurities of an image, at most `top` of them, the strongest first.
 
     image, black: (3, H, W), normalised: the image, and what black becomes. share: of the image's pixels, the region's size.
-    Pairs whose M is nowhere positive are left out. Raises FloatingPointError where the network answers NaN.
+    rank: one of RANKS. Pairs whose M is nowhere positive are left out. Raises FloatingPointError where the network answers NaN.
     """
+    features, logits = split(image[None])
+    if not logits.isfinite().all():
+        raise FloatingPointError("the model answers NaN")
+    classes, p = logits[0].topk(min(MOST_PROBABLE, logits.shape[1])).indices.tolist(), logits.detach()[0].softmax(0)
+    maps = class_maps(features, logits, classes)
+    hard = difficulty_map(split, image, black, difficulty, attribution, batch_size)
     found = []
-    for classes, m in insecurity_maps(split, image, black, difficulty, attribution, batch_size).items():
-        if not m.isfinite().all():
-            raise FloatingPointError("the model answers NaN")
+    for i, j in candidates(maps):
+        m = (maps[i] * maps[j] * hard).cpu()
         fine = upsampled(m[None], tuple(image.shape[1:]))[0]
         region = top_region(fine, share)
         if region.any():
-            found.append(Insecurity(classes, float(fine[region].mean()), m, region))
-    return sorted(found, key=lambda x: -x.strength)[:top]
+            strength = float(fine[region].mean())
+            likely = float(p[classes[i]] * p[classes[j]]) if rank == "probable" else 1.0
+            found.append(Insecurity((classes[i], classes[j]), strength, strength * likely, m, region))
+    return sorted(found, key=lambda x: -x.score)[:top]
+
+
+# ---------------------------------------------------------------- does the network hesitate less without the region?
+
+class HardnessNetwork(nn.Module):
+    """A predictor of hardness as a network from pictures (B, 3, H, W) to one logit (B, 1)."""
+
+    def __init__(self, split: Split, predictor: Hardness):
+        super().__init__()
+        self.split, self.predictor = split, predictor
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.predictor.logit(self.split(pictures)[0])[:, None]
+
+
+def without(split: Split, image: torch.Tensor, baseline: torch.Tensor, regions: torch.Tensor, difficulty: Difficulty,
+            batch_size: int | str = "auto") -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network says of the image with each region replaced by the baseline: probabilities (N, C), difficulty (N,).
+
+    image, baseline: (3, H, W), normalised. regions: (N, H, W) bool; an empty one leaves the image as it is.
+    """
+    kept = (~regions).flatten(1).float()                                                    # (N, H * W), a region for the scorer
+    each = [(i,) for i in range(len(kept))]
+    probabilities = MaskScorer(split.model, image, baseline, None, batch_size=batch_size, basis=kept)(each)
+    if isinstance(difficulty, Hardness):
+        return probabilities, MaskScorer(HardnessNetwork(split, difficulty), image, baseline, 1, batch_size=batch_size, basis=kept)(each)
+    return probabilities, difficulty(probabilities, probabilities.clamp(min=1e-38).log())
+
+
+def moved(region: torch.Tensor, times: int, generator: torch.Generator) -> torch.Tensor:
+    """The region (H, W) in other places, (times, H, W): shifted at random, what leaves the picture comes in at the other side."""
+    (height, width), places = region.shape, torch.rand((times, 2), generator=generator).tolist()
+    return torch.stack([region.roll((int(y * height), int(x * width)), (0, 1)) for y, x in places]) if times else region[None][:0]
