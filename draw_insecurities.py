@@ -43,7 +43,7 @@ def draw_insecurities(record: dict, image: np.ndarray, path: Path, style: Style 
     gap = GAP / 2 if style.width else GAP
     side = (style.width - gap) / abreast - gap if style.width else SIDE
     tall = side * image.shape[0] / image.shape[1]
-    row, rows = tall + 10.5 * size + gap, -(-(1 + len(found)) // abreast)
+    row, rows = tall + 11 * size + gap, -(-(1 + len(found)) // abreast)
     note = notes(record)
     canvas = Canvas(abreast * (side + gap) + gap, rows * row + gap + 1.5 * size * len(note), style, path.suffix != ".png")
     for n in range(1 + len(found)):
@@ -87,11 +87,11 @@ def lines_of_insecurity(canvas: Canvas, insecurity: dict, number: int, left: flo
     """The two classes, the strength, and three bars: p_a, p_b and s with the region removed."""
     size, style = canvas.style.small, canvas.style
     (a, b), y = insecurity["classes"], top - 0.5 * size
-    fitting(canvas, f"{number}.  a: {a['name']}", left, y, side, style.root, va="top")
-    fitting(canvas, f"{number}.  b: {b['name']}", left, y - 1.5 * size, side, style.root, va="top")
+    fitting(canvas, f"{number}   a  {a['name']}", left, y, side, style.root, va="top")
+    fitting(canvas, f"{number}   b  {b['name']}", left, y - 1.5 * size, side, style.root, va="top")
     fitting(canvas, f"strength {insecurity['strength']:.2g}", left, y - 3 * size, side, style.muted, va="top")
     for n, (key, name) in enumerate((("p_a", "a"), ("p_b", "b"), ("s", "s"))):
-        before, after, y = insecurity["before"][key], insecurity["without"][key], top - (5.2 + 1.6 * n) * size
+        before, after, y = insecurity["before"][key], insecurity["without"][key], top - (5.9 + 1.6 * n) * size
         start, long = left + 1.5 * size, side - 10.5 * size
         canvas.text(left, y + 0.35 * size, name, size, style.ink, va="center")
         canvas.box(start, y, long, 0.7 * size, f"track-{number}-{key}", color=style.track, lw=0)
