@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,26 +70,42 @@ def parser() -> argparse.ArgumentParser:
     return checked_defaults(p)
 
 
-def difficulty_of(args: argparse.Namespace, network: Network) -> tuple[Callable, dict]:
-    """The difficulty that the options name, and its description for the record."""
+@dataclass(frozen=True)
+class Asked:
+    """A network, split, and what is asked of it."""
+    network: Network
+    split: Split
+    difficulty: Callable
+    description: dict           # of the difficulty, for the record
+    args: argparse.Namespace
+
+
+def asked(args: argparse.Namespace) -> Asked:
+    """What the options ask for, loaded. Raises UserError."""
+    network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
     if args.difficulty in DIFFICULTIES:
-        return DIFFICULTIES[args.difficulty], {"name": args.difficulty, "sha256": None}
-    path = Path(args.difficulty)
-    return hardness.load(path, network.weights_sha256, network.device), {"name": "hardness", "sha256": file_sha256(path)}
+        difficulty, description = DIFFICULTIES[args.difficulty], {"name": args.difficulty, "sha256": None}
+    else:
+        path = Path(args.difficulty)
+        difficulty = hardness.load(path, network.weights_sha256, network.device)
+        description = {"name": "hardness", "sha256": file_sha256(path)}
+    torch.manual_seed(args.seed)                                # for a user's module that draws random numbers
+    split = Split(network.module, network.prepare(np.zeros((*network.size, 3), np.uint8)))
+    return Asked(network, split, difficulty, description, args)
 
 
 # ---------------------------------------------------------------- one image
 
-def explain(network: Network, split: Split, difficulty: Callable, image: np.ndarray, args: argparse.Namespace) -> dict:
+def explain(ask: Asked, image: np.ndarray) -> dict:
     """The part of the record that is found out. image: (H, W, 3) uint8."""
-    start = time.monotonic()
+    start, args, network = time.monotonic(), ask.args, ask.network
     x, black = network.prepare(image), network.prepare(np.zeros_like(image))
-    found = insecurities(split, x, black, difficulty, args.attribution, args.top, args.share, args.rank, args.batch_size)
+    found = insecurities(ask.split, x, black, ask.difficulty, args.attribution, args.top, args.share, args.rank, args.batch_size)
     generator, regions = torch.Generator().manual_seed(args.seed), [torch.zeros(image.shape[:2], dtype=torch.bool)[None]]
     for insecurity in found:
         regions += [insecurity.region[None], moved(insecurity.region, args.moved, generator)]
     baseline = network.prepare(make_baseline(image, args.baseline))
-    probabilities, hard = without(split, x, baseline, torch.cat(regions), difficulty, args.batch_size)
+    probabilities, hard = without(ask.split, x, baseline, torch.cat(regions), ask.difficulty, args.batch_size)
     top = probabilities[0].topk(min(MOST_PROBABLE, probabilities.shape[1])).indices.tolist()
 
     def values(rows: slice, classes) -> dict:
@@ -106,19 +123,19 @@ def explain(network: Network, split: Split, difficulty: Callable, image: np.ndar
             "s": float(hard[0]), "insecurities": listed, "seconds": time.monotonic() - start}
 
 
-def look_into(path: Path, name: str, folder: Path, network: Network, split: Split, args: argparse.Namespace) -> tuple[dict, bool]:
+def look_into(path: Path, name: str, folder: Path, ask: Asked) -> tuple[dict, bool]:
     """One image: its record, made and drawn, or found where an earlier run left it. -> the record, and whether it is new.
 
     Raises ValueError or OSError for an image that cannot be read, FloatingPointError where the network answers NaN.
     """
-    difficulty, description = difficulty_of(args, network)
+    args, network = ask.args, ask.network
     frame = {"format": 1, "image": name, "image_sha256": file_sha256(path), "size": list(network.size), "model": network.description(),
-             "difficulty": description, "settings": {k: printable(v) if isinstance(v, Path) else v for k, v in vars(args).items()}}
+             "difficulty": ask.description, "settings": {k: printable(v) if isinstance(v, Path) else v for k, v in vars(args).items()}}
     old = read_insecurities(folder / RECORD)
-    if old and not args.overwrite and fingerprint_of(old) == fingerprint_of(frame) and old["difficulty"] == description:
+    if old and not args.overwrite and fingerprint_of(old) == fingerprint_of(frame) and old["difficulty"] == ask.description:
         return old, False
     image = load_image(path, network.size)
-    record = {**frame, **explain(network, split, difficulty, image, args), "versions": versions()}
+    record = {**frame, **explain(ask, image), "versions": versions()}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)                   # it comes last: its presence means that all is there
     for kind in args.formats:
@@ -148,19 +165,18 @@ def told(record: dict) -> str:
 
 # ---------------------------------------------------------------- all images
 
-def explain_all(images: list[Path], root: Path, network: Network, split: Split, args: argparse.Namespace) -> tuple[dict[Path, dict], int]:
+def explain_all(images: list[Path], root: Path, ask: Asked) -> tuple[dict[Path, dict], int]:
     """Every image, one after the other. -> the records, and the exit status."""
-    folders, records, failures, status = result_folders(images, root, args.results), {}, [], 0
+    results = ask.args.results
+    folders, records, failures, status = result_folders(images, root, results), {}, [], 0
     with tqdm(total=len(images), desc="images", unit="image") as bar:
         try:
             for path in images:
                 name = printable(path.relative_to(root))
                 try:
-                    records[path], fresh = look_into(path, name, folders[path], network, split, args)
+                    records[path], fresh = look_into(path, name, folders[path], ask)
                     log(f"{name}: {told(records[path]) if fresh else 'there already'}")
                 except Exception as error:                      # whatever befalls an image, the others go on
-                    if isinstance(error, UserError):
-                        raise
                     kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
                     failures.append(f"{name}: {kind}{one_line(error)}")
                 bar.update()
@@ -168,18 +184,18 @@ def explain_all(images: list[Path], root: Path, network: Network, split: Split, 
             status = 130
     for failure in failures:
         log(f"failed: {failure}")
-    log(f"interrupted; what is finished is in {args.results}, the same command goes on from there" if status else
-        f"{len(records)} records in {args.results}, {len(failures)} failed")
+    log(f"interrupted; what is finished is in {results}, the same command goes on from there" if status else
+        f"{len(records)} records in {results}, {len(failures)} failed")
     return records, status or int(bool(failures))
 
 
-def train(images: list[Path], network: Network, split: Split, args: argparse.Namespace) -> int:
+def train(images: list[Path], ask: Asked) -> int:
     """--train-hardness: the predictor, from images whose class is the name, or the number, of the folder that they lie in."""
-    pooled, hard = [], []
+    pooled, hard, network, file = [], [], ask.network, ask.args.train_hardness
     for path in tqdm(images, desc="features", unit="image"):
         try:
             true = truth_of(path.parent.name, network.labels)
-            features, logits = split(network.prepare(load_image(path, network.size))[None])
+            features, logits = ask.split(network.prepare(load_image(path, network.size))[None])
         except ValueError as error:
             raise UserError(f"{path}: {error}") from None
         pooled.append(features.detach().mean((2, 3))[0])
@@ -187,18 +203,19 @@ def train(images: list[Path], network: Network, split: Split, args: argparse.Nam
     if len(images) < hardness.FEWEST:
         raise UserError(f"--train-hardness: {len(images)} images; a predictor needs {hardness.FEWEST} or more")
     predictor, measured = hardness.fit_and_measure(torch.stack(pooled), torch.stack(hard))
-    hardness.save(predictor, args.train_hardness, network.weights_sha256)
-    log(f"{args.train_hardness}: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in measured.items()))
+    hardness.save(predictor, file, network.weights_sha256)
+    log(f"{file}: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in measured.items()))
     return 0
 
 
-def evaluate(data, network: Network, split: Split, args: argparse.Namespace) -> int:
+def evaluate(data: insecurity_evaluation.DataSet, ask: Asked) -> int:
     """--evaluate: all pairs of every image of the data set, measured against its annotations; evaluation.json and a table."""
-    records, status = explain_all(data.images, data.root, network, split, args)
+    data.check(ask.network.labels)
+    records, status = explain_all(data.images, data.root, ask)
     if status == 130:
         return status
     table = insecurity_evaluation.evaluate(data, records)
-    write_atomically(args.results / "evaluation.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
+    write_atomically(ask.args.results / "evaluation.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
     print(insecurity_evaluation.as_text(table))
     return status
 
@@ -213,17 +230,11 @@ def run(args: argparse.Namespace) -> int:
         if args.images.is_dir() and args.results.resolve() == root.resolve():
             raise UserError(f"--results {args.results}: the folder of the images themselves")
     make_writable(args.results if not args.train_hardness else args.train_hardness.resolve().parent)
-    network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
-    difficulty_of(args, network)                                # so that a bad one is named before the work begins
-    torch.manual_seed(args.seed)                                # for a user's module that draws random numbers
-    split = Split(network.module, network.prepare(np.zeros((*network.size, 3), np.uint8)))
-    log(f"{network.name} ({network.classes} classes) on {network.device}, {len(data.images if args.evaluate else images)} images")
+    ask = asked(args)
+    log(f"{ask.network.name} ({ask.network.classes} classes) on {ask.network.device}, {len(data.images if args.evaluate else images)} images")
     if args.train_hardness:
-        return train(images, network, split, args)
-    if args.evaluate:
-        data.check(network.labels)
-        return evaluate(data, network, split, args)
-    return explain_all(images, root, network, split, args)[1]
+        return train(images, ask)
+    return evaluate(data, ask) if args.evaluate else explain_all(images, root, ask)[1]
 
 
 def log(line: str) -> None:

@@ -189,6 +189,7 @@ def ade20k(path: Path) -> DataSet:
             raise UserError(f"--evaluate ade20k {path}: the network has fewer than two of the set's {len(present)} scenes; --labels names its classes")
 
     def of_one(image: Path, record: dict) -> list[dict]:
+        """The IoU of each insecurity whose scenes share something in sight."""
         size = tuple(record["size"])
         labels, rows = load_label_map(tested[image].mask, size, image), []
         for i in record["insecurities"]:

@@ -129,9 +129,9 @@ def test_one_relu_used_everywhere_is_replaced_only_at_its_last_call():
 # ---------------------------------------------------------------- insecurities
 
 def scene_of_colours() -> np.ndarray:
-    """56 x 56: a red cell, a green cell, and two yellow cells, which are red and green; the rest black."""
+    """56 x 56: two red cells, a green one, and two yellow ones, which are red and green; the rest black."""
     image = np.zeros((56, 56, 3), np.uint8)
-    image[0:8, 0:8, 0] = image[48:56, 48:56, 1] = 255
+    image[0:8, 0:16, 0] = image[48:56, 48:56, 1] = 255
     image[24:32, 24:40, :2] = 255
     return image
 
@@ -145,10 +145,10 @@ def test_a_planted_network_hesitates_where_both_colours_are(attribution):
     m = found[0].map
     yellow = torch.zeros(7, 7, dtype=torch.bool)
     yellow[3, 3:5] = True
-    assert (m[yellow] > 0).all() and (m[~yellow] == 0).all() and float(found[0].region[24:32, 24:40].float().mean()) > 0.8
+    assert (m[yellow] > 0).all() and (m[~yellow] == 0).all() and float(found[0].region[24:32, 24:40].float().mean()) > 0.7
     if attribution != "ig":                                                                 # the value, worked out by hand
-        t, z = 10 / 49, 10 * 3 / 49
-        p = np.exp([z, z, 0]) / np.exp([z, z, 0]).sum()
+        t, odds = 10 / 49, np.exp([40 / 49, 30 / 49, 0])
+        p = odds / odds.sum()
         slope = p[0] * p[1] * t                                                             # of the certainty by the other colour
         tbar = t * (p[0] + p[1])
         q = -p[0] * ((t - tbar) ** 2 - (t * t * (p[0] + p[1]) - tbar ** 2))
@@ -278,7 +278,7 @@ def test_a_run_leaves_records_and_pictures(images):
         first = record["insecurities"][0]
         assert {c["name"] for c in first["classes"]} == {"red", "green"} and len(record["insecurities"]) == 1
         assert [c["name"] for c in record["classes"]][2] == "blue" and record["s"] == pytest.approx(1 - record["classes"][0]["probability"], abs=1e-6)
-        assert first["before"]["p_a"] == pytest.approx(0.394, abs=0.01) and first["without"]["p_a"] < first["before"]["p_a"]
+        assert first["before"]["p_a"] == pytest.approx(0.443, abs=0.001) and first["without"]["p_a"] < first["before"]["p_a"]
         assert first["without"]["s"] > first["before"]["s"] and first["moved"] is not None and np.array(first["map"]).shape == (7, 7)
         assert "red" in (images.parent / "out" / folder / "insecurities.svg").read_text()
         assert np.asarray(Image.open(images.parent / "out" / folder / "insecurities.png")).std() > 20
@@ -324,7 +324,6 @@ def test_training_from_the_command_line(tmp_path, capsys):
     file = tmp_path / "hard.safetensors"
     assert explained(tmp_path / "in", "--train-hardness", file) == 0 and "rank correlation" in capsys.readouterr().err
     assert load_file(file)["weight"].shape == (1, 3)
-    assert explained(tmp_path / "in/red", "--difficulty", file, "--attribution", "ig", results="../out") == 2        # names.txt is elsewhere
     assert run(tmp_path / "in/red", "--results", tmp_path / "out", "--model", f"{PLANTED}:colours", "--difficulty", file, "--device", "cpu") == 0
     record = json.loads(next((tmp_path / "out").rglob("insecurities.json")).read_text())
     assert record["difficulty"]["name"] == "hardness" and 0 < record["s"] < 1
@@ -353,9 +352,8 @@ def test_a_network_without_convolutions_is_refused_with_its_layers(images, capsy
 
 
 def test_a_network_that_answers_nan_fails_the_image(images, capsys, monkeypatch):
-    monkeypatch.setattr(program, "Split", lambda model, x: Split(nn.Sequential(*colours()[:-1], nn.Linear(3, 3)).requires_grad_(False), x))
     monkeypatch.setattr(nn.Linear, "forward", lambda self, x: x * float("nan"))
-    assert explained(images / "a.png") in (1, 2) and "NaN" in capsys.readouterr().err
+    assert explained(images / "a.png") == 1 and "NaN" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- data sets
@@ -388,7 +386,8 @@ def small_cub(folder):
         Image.fromarray(scene_of_colours()).resize((112, 56), Image.Resampling.NEAREST).save(folder / "images" / name / "x.png")
 
 
-def test_cub_parts_move_with_the_image_and_pairs_without_a_shared_part_are_not_counted(tmp_path, capsys):
+def test_cub_parts_move_with_the_image_and_pairs_without_a_shared_part_are_not_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluation, "ALIKE", 0.04)              # three of 45 divergences are 0
     small_cub(tmp_path / "cub")
     data = evaluation.cub(tmp_path / "cub")
     assert [p.parent.name for p in data.images] == ["green", "red"]
