@@ -82,6 +82,7 @@ REGIONS = None                  # in place of the grid: a label map, a folder of
 SEARCH_SHARE = 0.75             # of the time limit; the rest is for checking and for the graph
 DOUBT = 0.03                    # this near the threshold bfloat16 is not believed
 COMPILE_GAIN, COMPILE_SECONDS = 0.25, 30        # what compiling saves of the time of a search on a CPU; what it costs
+MOST_REGIONS = 256              # of a label map
 MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger than this are refused
 
 
@@ -289,6 +290,8 @@ def look_into(path: Path, name: str, folder: Path, passes: Passes, args, progres
         regions = cut(path, name, image)
         frame["regions"] |= regions.record()
         check_sizes(args, len(regions.names))
+        if len(regions.names) > MOST_REGIONS:
+            raise ValueError(f"{len(regions.names)} regions; graph and page are for {MOST_REGIONS} at most")
     with torch.inference_mode(), passes.alone:
         probabilities = class_probabilities(network.module(network.prepare(image)[None]))[0]
     if not probabilities.isfinite().all():

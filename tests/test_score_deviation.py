@@ -247,7 +247,7 @@ def test_ctrl_c_keeps_what_is_finished(lit, monkeypatch, capsys):
     (["--manifest", "{}/names.txt"], "no column named image"), (["--ade20k", "{}"], "not ADE20K's folder"), (["--places365", "{}"], "categories_places365.txt"),
     (["{}/in", "--segmentation", "slic", "--category", "7"], "--category 7"), (["{}/in", "--segmentation", "slic", "--segments", "1"], "1 is not a whole number"),
     (["{}/in", "--segmentation", "slic", "--fill", "pink"], "pink"), (["{}/in", "--segmentation", "slic", "--relevant", "2"], "2"),
-    (["--manifest", "{}/twice.csv"], "in/one: named twice")])
+    (["--manifest", "{}/twice.csv"], "in/one.png: named twice")])
 def test_unusable_arguments_are_one_line(lit, capsys, options, words):
     (lit / "twice.csv").write_text("image,mask\nin/one.png,maps/one.png\nin/one.png,maps/two.png\n")
     assert deviate(lit, *(o.replace("{}", str(lit)) for o in options)) == 2
