@@ -11,6 +11,7 @@ from parts with known sufficient sets: FunnyBirds, Hesse et al., ICCV 2023.)
     scene = draw_scene(CLASSES[3], seed=7) # scene.image, scene.boxes["wing"], ...
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -366,16 +367,47 @@ def draw_scene(variants, seed, parts=PARTS, background: str | None = None) -> Sc
     background = background or str(rng.choice(list(BACKGROUNDS)))
     canvas = _Canvas(_background(background, rng))
     _distractors(canvas, rng)
-    for owner, (draw, points, colour, width) in _placed(_bird_strokes(variants, parts, rng), rng):
-        draw(canvas, points, colour, width, owner)
+    _draw(canvas, _placed(_bird_strokes(variants, parts, rng), rng))
     rgb, owner = canvas.finish()
     masks = {part: owner == PARTS.index(part) + 1 for part in PARTS if part in parts}
+    return _described(_lit(rgb, owner, rng), owner, variants, masks, background)
+
+
+def draw_between(variants, others, seed, weight: float = 0.5) -> Scene:
+    """A scene between two birds: both drawn in one pose and place, weight of the second's colours mixed into the first's.
+
+    Pixels differ from either bird's only about the parts in which the two differ. A part's mask is what it covers in either.
+    """
+    rng = np.random.default_rng(seed)
+    background = str(rng.choice(list(BACKGROUNDS)))
+    canvas = _Canvas(_background(background, rng))
+    _distractors(canvas, rng)
+    twin = deepcopy(rng)                                                # the same pose for both
+    first, second = _bird_strokes(variants, PARTS, rng), _bird_strokes(others, PARTS, twin)
+    placed = _placed(first + second, rng)
+    drawn = []                                                          # (rgb, owner) of each
+    for strokes in (placed[:len(first)], placed[len(first):]):
+        sheet = deepcopy(canvas)
+        _draw(sheet, strokes)
+        drawn.append(sheet.finish())
+    (rgb, owner), (rgb2, owner2) = drawn
+    mixed = np.round((1 - weight) * rgb + weight * rgb2).astype(np.uint8)
+    masks = {part: (owner == i) | (owner2 == i) for i, part in enumerate(PARTS, 1)}
+    owner = np.where(owner, owner, owner2)
+    return _described(_lit(mixed, owner, rng), owner, variants, masks, background)
+
+
+def _draw(canvas: _Canvas, placed) -> None:
+    for owner, (draw, points, colour, width) in placed:
+        draw(canvas, points, colour, width, owner)
+
+
+def _described(image: np.ndarray, owner: np.ndarray, variants, masks: dict[str, np.ndarray], background: str) -> Scene:
     boxes = {}
     for part, mask in masks.items():
         ys, xs = np.nonzero(mask)
         boxes[part] = (int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max()))
-    return Scene(_lit(rgb, owner, rng), tuple(variants), masks, boxes, background,
-                 np.where(owner == 0, BACKGROUND, owner).astype(np.uint8))
+    return Scene(image, tuple(variants), masks, boxes, background, np.where(owner == 0, BACKGROUND, owner).astype(np.uint8))
 
 
 def main() -> None:
