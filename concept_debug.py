@@ -262,7 +262,7 @@ def select(args: argparse.Namespace) -> int:
         raise UserError(f"--model {args.model}: no linear layer or convolution in it, so no embedding for S-Similarity")
     for strategy in args.strategies:
         chosen = {"random": partial(s_random, seed=args.seed), "active": partial(s_active, seen.probabilities),
-                  "similarity": partial(s_similarity, seen.embeddings, predicted=seen.predicted)}[strategy](truth=images.truth, per_class=args.per_class)
+                  "similarity": partial(similar_or_random, seen, seed=args.seed)}[strategy](truth=images.truth, per_class=args.per_class)
         write_selection(strategy, chosen, images, seen, network, args)
     write_prompts(args.results)
     return told(failures)
@@ -287,6 +287,16 @@ def seen_before_or_now(images: Labelled, network: Network, args: argparse.Namesp
     return images.take(kept), seen
 
 
+def similar_or_random(seen: Seen, truth: np.ndarray, per_class: int, seed: int) -> list[Choice]:
+    """S-Similarity; a class without a misclassified image, of which it takes none, is drawn at random, lest training forgets it."""
+    chosen = s_similarity(seen.embeddings, truth, seen.predicted, per_class)
+    served = {c.category for c in chosen}
+    rest = [c for c in s_random(truth, per_class, seed) if c.category not in served]
+    if rest:
+        log(f"S-Similarity: {len({c.category for c in rest})} classes have no misclassified image; theirs are drawn at random")
+    return chosen + rest
+
+
 def write_selection(strategy: str, chosen: Sequence[Choice], images: Labelled, seen: Seen, network: Network, args: argparse.Namespace) -> None:
     """The CSV file, and a sheet of the first of each class; a wrong prediction is written below the picture."""
     def predicted(choice: Choice) -> str:
@@ -298,10 +308,8 @@ def write_selection(strategy: str, chosen: Sequence[Choice], images: Labelled, s
     per_class = {k: [c for c in chosen if c.category == k] for k in np.unique(images.truth).tolist()}
     draw_sheet([(network.labels[k], [(load_image(images.items[c.index].image, (112, 112)), "" if seen.predicted[c.index] == k else f"said {predicted(c)}")
                                      for c in own[:SHEET]]) for k, own in per_class.items()], args.results / f"selection_{strategy}.png")
-    none = [network.labels[k] for k, own in per_class.items() if not own]
     wrong = sum(seen.predicted[c.index] != c.category for c in chosen)
-    log(f"S-{strategy.capitalize()}: {len(chosen)} images, {wrong} of them misclassified" +
-        (f"; none of {', '.join(none)}, which {'has' if len(none) == 1 else 'have'} no misclassified image" if none else ""))
+    log(f"S-{strategy.capitalize()}: {len(chosen)} images, {wrong} of them misclassified")
 
 
 def write_prompts(results: Path) -> None:

@@ -51,6 +51,7 @@ def add_improve_options(p: argparse.ArgumentParser) -> None:
     add("--lr", type=above_zero(10, "a learning rate above 0"), default=recipe.lr, metavar="X", help="highest learning rate")
     add("--weight-decay", type=above_zero(10, "a number above 0"), default=recipe.weight_decay, metavar="X", help="of AdamW")
     add("--erase", type=share, default=recipe.erase, metavar="X", help="share of pictures with a rectangle filled")
+    add("--hide", type=share, metavar="X", help="share of pictures with cells of a 7 x 7 grid filled")
     add("--mixup", type=above_zero(100, "a number above 0"), metavar="ALPHA", help="mix pictures by mixup")
     add("--cutmix", type=above_zero(100, "a number above 0"), metavar="ALPHA", help="mix pictures by CutMix")
     add("--seed", type=whole(0, 2 ** 31), default=0, metavar="N", help="of training")
@@ -183,7 +184,7 @@ def improve(args: argparse.Namespace) -> int:
     chosen = [read_selection(path, args, network) for path in args.selection]
     bench = bench_of(args, network)
     make_writable(args.results)
-    recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.mixup or 0.0, args.cutmix or 0.0, args.seed)
+    recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.hide or 0.0, args.mixup or 0.0, args.cutmix or 0.0, args.seed)
     path = args.results / "improve.json"
     old = {} if args.overwrite else {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
     before = {"model": network.description(), "bench": bench.key()}

@@ -46,7 +46,7 @@ def draw_numbered(image: np.ndarray, regions: Regions, deviations: Sequence[floa
     order: the regions' indices, number 1 first; the first `concepts` of them are in the network's graph, the others are grey.
     """
     (rows, columns), order, wide = regions.index.shape, order[:MOST_NUMBERS], 3.3
-    side, tall = 4.0 * image.shape[1] / image.shape[0], max(4.2, 0.2 * len(order[:MOST_NUMBERS]) + 0.8)
+    side, tall = 4.0 * image.shape[1] / image.shape[0], max(4.2, 0.2 * len(order) + 0.8)
     figure = _figure(side + wide + 0.4, tall)
     axes = figure.add_axes((0.1 / (side + wide + 0.4), 1 - 4.1 / tall, side / (side + wide + 0.4), 4.0 / tall))
     axes.imshow(image, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), aspect="auto")
@@ -68,7 +68,7 @@ def draw_numbered(image: np.ndarray, regions: Regions, deviations: Sequence[floa
         name = regions.names[i]
         _words(table, 0.22, y, str(number), colour=ink, va="center", ha="right")
         _words(table, 0.32, y, name if len(name) <= 18 else name[:17] + "…", colour=ink, va="center")
-        table.barh(y, 0.5 * d, 0.13, left=2.15, color=colours(d))
+        table.barh(y, 0.75 * d, 0.13, left=1.9, color=colours(d))
         _words(table, wide, y, signed(d), colour=ink, va="center", ha="right")
     save_figure(figure, path, DARK)
 
@@ -101,9 +101,9 @@ def draw_table(means: Mapping[str, Mapping[str, float]], path: Path) -> None:
             x, y = left + 0.58 * c, up + 0.34 * r
             axes.add_patch(Rectangle((x, y), 0.56, 0.32, color="#1c1c1c" if value is None else colours(value)))
             if value is not None:
-                _words(axes, x + 0.28, y + 0.165, f"{value:.2f}".replace("-", "−"), TEXT * 0.9, "black" if abs(value) < 0.35 else "white",
+                _words(axes, x + 0.28, y + 0.165, f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−"), TEXT * 0.9, "black" if abs(value) < 0.35 else "white",
                        ha="center", va="center")
-    _words(axes, 0.1, height - 0.2, "mean score deviation where the concept is present", TEXT * 0.9, DARK.muted, va="center")
+    _words(axes, 0.1, height - 0.2, "mean score deviation where the concept is present; dark: in no image of the class", TEXT * 0.9, DARK.muted, va="center")
     save_figure(figure, path, DARK)
 
 

@@ -3,7 +3,8 @@
     tuned = fine_tune(network, load, truth, Recipe(steps=200))          # the network given is left as it was
 
 AdamW on cross entropy; the learning rate rises over the first tenth of the steps and falls as a cosine. Pictures are mirrored at
-random, and a rectangle is filled with the mean colour in a share of them (Zhong et al., "Random Erasing", AAAI 2020); mixup and
+random, and in a share of them a rectangle is filled with the mean colour (Zhong et al., "Random Erasing", AAAI 2020), or cells of a grid
+(Singh and Lee, "Hide-and-Seek", ICCV 2017: hidden regions are then ordinary to the network, and explanations by hiding fair). Mixup and
 CutMix are there for recipes that want them. Every step draws from a generator of its own, so a run that was cut off and goes on
 from its checkpoint gives the same weights as one that was not.
 """
@@ -26,16 +27,18 @@ from utils import Network
 
 WARM_UP = 0.1                   # share of the steps in which the learning rate rises
 CHECKPOINTS = 10                # in a run
+GRID = 7                        # of the cells that are hidden
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. erase: share of the pictures with a rectangle filled; mixup, cutmix: their alpha, 0 for none."""
+    """How to train. erase, hide: share of the pictures with a rectangle, with cells of a grid filled; mixup, cutmix: their alpha, 0 for none."""
     steps: int = 200
     batch: int = 16
     lr: float = 1e-4
     weight_decay: float = 0.05
     erase: float = 0.25
+    hide: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
     seed: int = 0
@@ -100,7 +103,7 @@ def _batch(network: Network, load, truth: Sequence[int], recipe: Recipe, step: i
     for n in {place // size for place in places}:
         rounds[n] = np.random.default_rng([recipe.seed, 2, n]).permutation(size)
     chosen = [int(rounds[place // size][place % size]) for place in places]
-    pictures = torch.stack([network.prepare(_varied(load(i), recipe.erase, rng)) for i in chosen])
+    pictures = torch.stack([network.prepare(_varied(load(i), recipe, rng)) for i in chosen])
     target = torch.tensor([int(truth[i]) for i in chosen], device=network.device)
     mixing = [kind(alpha=alpha, num_classes=network.classes) for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)) if alpha]
     if not mixing:
@@ -110,14 +113,17 @@ def _batch(network: Network, load, truth: Sequence[int], recipe: Recipe, step: i
         return mixing[int(rng.integers(len(mixing)))](pictures, target)
 
 
-def _varied(image: np.ndarray, erase: float, rng) -> np.ndarray:
-    """The image, mirrored or not, and perhaps with a rectangle of a fifth to three fifths of its sides filled."""
+def _varied(image: np.ndarray, recipe: Recipe, rng) -> np.ndarray:
+    """The image, mirrored or not, perhaps with a rectangle of a fifth to three fifths of its sides filled, perhaps with cells hidden."""
     image = np.array(image[:, ::-1] if rng.random() < 0.5 else image)
-    if rng.random() < erase:
-        height, width = image.shape[:2]
+    height, width = image.shape[:2]
+    if rng.random() < recipe.erase:
         tall, wide = (rng.uniform(0.2, 0.6, 2) * (height, width)).astype(int)
         top, left = int(rng.integers(0, height - tall + 1)), int(rng.integers(0, width - wide + 1))
         image[top:top + tall, left:left + wide] = IMAGENET_MEAN_COLOUR
+    if rng.random() < recipe.hide:
+        hidden = rng.random((GRID, GRID)) < rng.uniform(0.1, 0.8)
+        image[hidden[np.arange(height) * GRID // height][:, np.arange(width) * GRID // width]] = IMAGENET_MEAN_COLOUR
     return image
 
 
