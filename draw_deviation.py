@@ -48,33 +48,53 @@ def draw_map(record: dict, image: np.ndarray, folder: Path, style: Style, format
     """deviation.*: the image, its score deviation map with the colour scale, and a bar per label with its area."""
     labels = sorted(record["labels"], key=lambda label: -abs(label["deviation"]))[:MOST_BARS]
     labels.sort(key=lambda label: -label["deviation"])
-    small = style.width is not None
-    wide, text = (style.width / 72, 6.2) if small else (11.0, 10)
-    tall = wide * image.shape[0] / image.shape[1]
-    grid = {"width_ratios": (1, 1, 0.035, 1.15)} if not small else {}
+    text = 6.8 if style.width else 10
+    width, height, places = layout_of(labels, image.shape[0] / image.shape[1], style, text)
     for kind in formats:
-        figure = Figure(figsize=(wide, 0.31 * tall + 0.6) if not small else (wide, 0.55 * tall + 0.16 * len(labels) + 0.5),
-                        facecolor=style.background, layout="constrained")
-        if small:
-            places = figure.subplot_mosaic("AABBC;DDDDD", width_ratios=(1, 1, 1, 1, 0.12), height_ratios=(0.5 * tall, 0.13 * len(labels) + 0.1))
-            axes = [places[k] for k in "ABCD"]
-        else:
-            axes = list(figure.subplots(1, 4, gridspec_kw=grid))
+        figure = Figure(figsize=(width, height), facecolor=style.background)
+        axes = [figure.add_axes((x / width, y / height, w / width, h / height)) for x, y, w, h in places]
         for a, picture, title in ((axes[0], image, f"{record['category']['name']} {record['probability']:.3f}"),
                                   (axes[1], deviation_map(record, image), "score deviation")):
-            a.imshow(picture, interpolation="none" if kind != "png" else "hanning")
+            a.imshow(picture, aspect="auto", interpolation="none" if kind != "png" else "hanning")
             a.set_axis_off()
-            a.set_title(title, fontsize=text * 1.1, color=style.ink, fontfamily=FAMILY, parse_math=False)
+            a.set_title(title, fontsize=min(text * 1.1, 72 * places[0][2] / text_width(title, 1)), color=style.ink, fontfamily=FAMILY, parse_math=False)
         draw_scale(figure, axes[2], style, text)
         draw_bars(axes[3], labels, len(record["labels"]), style, text)
         save_figure(figure, folder / f"deviation{'_paper' if style.name == 'paper' else ''}.{kind}", style)
+
+
+def layout_of(labels: Sequence[dict], shape: float, style: Style, text: float) -> tuple[float, float, list[tuple[float, float, float, float]]]:
+    """Width and height of the figure, and (left, bottom, width, height) of image, map, scale and bars, in inches.
+
+    shape: height of the image by its width. Dark: the bars at the right; in a figure of a given width: below.
+    """
+    pad, title, names = text / 72, 1.9 * text / 72, max(text_width(bar_name(label), 0.9 * text) for label in labels) / 72
+    bars = max(4, len(labels)) * 1.9 * text / 72
+    if style.width:
+        width = style.width / 72
+        side = (width - 2.5 * pad - 0.09 - 0.28) / 2
+        tall, low = side * shape, 2 * pad
+        up = low + bars + 2 * title
+        picture = [(pad * 0.5, up), (pad + side, up)]
+        scale, below = (1.3 * pad + 2 * side, up, 0.07, tall), (1.2 * pad + names, low, width - names - 2 * pad, bars)
+        height = up + tall + title
+    else:
+        side = 2.9
+        tall = side * shape
+        height = max(tall, bars + 2 * pad) + 2 * title + pad
+        y = (height - title - tall) / 2
+        picture = [(pad, y), (2 * pad + side, y)]
+        scale = (2.6 * pad + 2 * side, y, 0.1, tall)
+        left = scale[0] + 0.75 + names
+        below, width = (left, (height - title - bars) / 2 + pad, 3.2, bars), left + 3.2 + pad
+    return width, height, [*((x, y, side, tall) for x, y in picture), scale, below]
 
 
 def draw_scale(figure: Figure, axes, style: Style, text: float) -> None:
     """The colour scale, the same in every picture."""
     bar = figure.colorbar(ScalarMappable(SCALE, "RdBu_r"), cax=axes, ticks=TICKS)
     bar.ax.set_yticklabels([f"{t:+g}".replace("-", "−") if t else "0" for t in TICKS], fontfamily=FAMILY)
-    bar.ax.tick_params(colors=style.ink, labelsize=text * 0.85)
+    bar.ax.tick_params(colors=style.ink, labelsize=text * 0.9, length=2, pad=2)
     bar.outline.set_edgecolor(style.muted)
 
 
@@ -84,15 +104,19 @@ def draw_bars(axes, labels: Sequence[dict], total: int, style: Style, text: floa
     room = max([0.02, *map(abs, d)])
     axes.barh(range(len(d)), d, color=colours(d), edgecolor=style.muted, linewidth=0.5)
     for i, label in enumerate(labels):
-        axes.annotate(f"{d[i]:+.3f}".replace("-", "−"), (max(d[i], 0), i), (3, 0), textcoords="offset points", va="center", fontsize=text * 0.85, color=style.ink,
+        axes.annotate(f"{d[i]:+.3f}".replace("-", "−"), (max(d[i], 0), i), (3, 0), textcoords="offset points", va="center", fontsize=text * 0.95, color=style.ink,
                       fontfamily=FAMILY)
-    names = [f"{label['name']}, {percent_of_area(label['area'])}" for label in labels]
-    axes.set_yticks(range(len(d)), names, fontfamily=FAMILY, parse_math=False)
-    axes.set(ylim=(len(d) - 0.4, -0.6), xlim=(min(0, *d, 0) - 0.06 * room, max(0, *d, 0) + 0.32 * room))
+    axes.set_yticks(range(len(d)), [bar_name(label) for label in labels], fontfamily=FAMILY, parse_math=False)
+    axes.set(ylim=(max(4, len(d)) - 0.4, -0.6), xlim=(min(0, *d, 0) - 0.06 * room, max(0, *d, 0) + 0.32 * room))
     axes.axvline(0, color=style.muted, lw=0.7)
     plain(axes, style, text)
     left_out = f" (the {len(labels)} largest of {total})" if total > len(labels) else ""
     axes.set_title(f"probability lost without it{left_out}", fontsize=text * 1.1, color=style.ink, fontfamily=FAMILY)
+
+
+def bar_name(label: dict) -> str:
+    """A label and the share of the image that it covers."""
+    return f"{label['name']}, {percent_of_area(label['area'])}"
 
 
 def plain(axes, style: Style, text: float) -> None:
@@ -133,7 +157,7 @@ def draw_boxes(axes, rows: Sequence[dict], table: dict, style: Style) -> None:
     """d of each label in the correct images that have it (box: quartiles; line: median; a dot per image), and its mean over all."""
     for i, row in enumerate(rows):
         low, high = row["lower_quartile"], row["upper_quartile"]
-        axes.barh(i, high - low, 0.6, low, color=colours(row["median"]), edgecolor=style.muted, linewidth=0.8)
+        axes.barh(i, high - low, 0.6, low, color=colours(row["mean_present"]), edgecolor=style.muted, linewidth=0.8)
         axes.plot([row["median"]] * 2, [i - 0.3, i + 0.3], color=style.bar, lw=2)
         axes.plot(row["values"], i + 0.5 * (np.arange(len(row["values"])) * 0.618 % 1 - 0.5), ls="", marker=".", ms=4, color=style.muted, zorder=3)
     axes.plot([row["mean"] for row in rows], range(len(rows)), ls="", marker="D", zorder=4, ms=5, mfc=style.root, mec=style.background, label="mean over all correct images")
