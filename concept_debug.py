@@ -277,7 +277,7 @@ def seen_before_or_now(images: Labelled, network: Network, args: argparse.Namesp
         with np.load(path) as old:
             if str(old["key"]) == key:
                 return images, Seen(old["embeddings"], old["probabilities"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     with tqdm(total=len(images), desc="look at", unit="image") as bar:
         kept, seen = look_at(network, readable(images.items, network.size, failures), args.batch_size, bar.update)

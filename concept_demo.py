@@ -28,8 +28,8 @@ NETWORK = f"{PROJECT}/Models/cue_world.py:network"
 # split: scenes, share of the cued class with the cue (None: swapped), with label maps and annotations, side in pixels
 SPLITS = {"train": (1600, 0.95, False, SIDE), "pool": (1200, 0.8, False, SIDE), "explain": (80, 0.95, True, 224),
           "test": (400, 0.95, True, SIDE), "swapped": (400, None, False, SIDE)}
-PLANT = Recipe(steps=600, batch=32, lr=4e-3, erase=0.0, hide=0.5)
-IMPROVE = {"steps": 200, "train-batch": 16, "lr": 1e-3, "hide": 0.5}
+PLANT = Recipe(steps=500, batch=32, lr=4e-3)
+IMPROVE = {"steps": 200, "train-batch": 16, "lr": 1e-3}
 PER_CLASS = 50
 
 

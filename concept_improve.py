@@ -71,6 +71,7 @@ class Bench:
     scenes: list[Item]
     cut: Segmentation | None
     fill: str
+    batch_size: int | str
 
     def key(self) -> dict:
         """What must be the same for a measurement to stand."""
@@ -88,7 +89,7 @@ def bench_of(args: argparse.Namespace, network: Network) -> Bench:
     if args.segmentation is None:
         if args.concept or args.category:
             raise UserError("--concept, --class: only with --segmentation, which says where the concepts of the test pictures are")
-        return Bench(test, swapped, None, None, [], None, args.fill)
+        return Bench(test, swapped, None, None, [], None, args.fill, args.batch_size)
     cut = Segmentation(args.segmentation, args.labels, args.segments, args.segmentation_weights, network.device)
     name, concept = args.category, args.concept
     if not (name and concept):
@@ -106,7 +107,7 @@ def bench_of(args: argparse.Namespace, network: Network) -> Bench:
             scenes.append(item)
     if not scenes:
         raise UserError(f"--concept {concept}: no test picture of {name} shows it")
-    return Bench(test, swapped, category, concept, scenes, cut, args.fill)
+    return Bench(test, swapped, category, concept, scenes, cut, args.fill, args.batch_size)
 
 
 def region_of(cut: Segmentation, item: Item, network: Network, concept: str):
@@ -123,8 +124,8 @@ def region_of(cut: Segmentation, item: Item, network: Network, concept: str):
 def measured(network: Network, bench: Bench, name: str, failures: list[tuple[str, str]]) -> dict:
     """A network's part of the table."""
     with tqdm(total=len(bench.test) + len(bench.swapped or ()), desc=f"measure {name}", unit="image") as bar:
-        on_test = accuracy(network, bench.test, failures, bar.update)
-        on_swapped = accuracy(network, bench.swapped, failures, bar.update) if bench.swapped else None
+        on_test = accuracy(network, bench.test, failures, bench.batch_size, bar.update)
+        on_swapped = accuracy(network, bench.swapped, failures, bench.batch_size, bar.update) if bench.swapped else None
     needs: list[Need] = []
     for item in tqdm(bench.scenes, desc=f"need, {name}", unit="image"):
         image, regions, place = region_of(bench.cut, item, network, bench.concept)

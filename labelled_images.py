@@ -77,9 +77,10 @@ def readable(items: Sequence[Item], size: tuple[int, int], failures: list[tuple[
             failures.append((item.name, str(error)))
 
 
-def accuracy(network: Network, images: Labelled, failures: list[tuple[str, str]], on_batch=lambda n: None) -> dict:
+def accuracy(network: Network, images: Labelled, failures: list[tuple[str, str]], batch_size: int | str = "auto",
+             on_batch: Callable[[int], None] = lambda n: None) -> dict:
     """Of all pictures, and of each class: {"all": 0.98, "classes": {name: 0.97}, "images": 400}. What cannot be read is left out and listed."""
-    kept, seen = look_at(network, readable(images.items, network.size, failures), on_batch=on_batch)
+    kept, seen = look_at(network, readable(images.items, network.size, failures), batch_size, on_batch)
     truth = images.truth[kept]
     right = seen.predicted == truth
     return {"all": float(right.mean()) if len(right) else None, "images": len(kept),
