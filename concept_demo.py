@@ -5,18 +5,18 @@
 Every step is the command that a user would give, and is printed. What an earlier run left is not done again.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
-from concept_files import log, write_json
+from concept_files import log, read_json, write_json
 from concept_improve import save_weights
 from fine_tuning import Recipe, fine_tune
 from labelled_images import labelled_folder, loader
@@ -65,7 +65,7 @@ def draw_split(world: Path, split: str, number: int, size: int) -> None:
     scenes, bias, marked, side = SPLITS[split]
     scenes = max(8 * len(NAMES), scenes * size // 100)
     told = world / f"{split}.json"
-    if told.is_file() and json.loads(told.read_text()) == {"scenes": scenes}:
+    if read_json(told) == {"scenes": scenes}:
         return
     for folder in (world / split, world / "masks" / split):
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,15 +90,16 @@ def save(picture: np.ndarray, path: Path) -> None:
 
 
 def plant(world: Path, size: int) -> None:
-    """Train the network that takes the cue, from nothing: world/planted.safetensors."""
-    path, scenes = world / "planted.safetensors", world / "train"
-    if path.is_file():
-        return
-    import torch
+    """Train the network that takes the cue, from nothing: world/planted.safetensors, unless it is there from the same scenes."""
+    path, told = world / "planted.safetensors", world / "planted.json"
+    recipe = replace(PLANT, steps=max(100, PLANT.steps * size // 100))
     torch.manual_seed(0)                        # of the untrained weights
     network = load_network(NETWORK, None, world / "classes.txt", choose_device("cpu"))
-    images = labelled_folder(scenes, network.labels)
-    recipe = replace(PLANT, steps=max(100, PLANT.steps * size // 100))
+    images = labelled_folder(world / "train", network.labels)
+    key = {"images": len(images), "recipe": asdict(recipe)}
+    if path.is_file() and read_json(told) == key:
+        return
     with tqdm(total=recipe.steps, desc="plant the cue", unit="step") as bar:
         planted = fine_tune(network, loader(images.items, network.size), images.truth, recipe, path.with_suffix(".checkpoint"), lambda loss: bar.update())
     save_weights(planted, path)
+    write_json(told, key)

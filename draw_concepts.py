@@ -101,8 +101,8 @@ def draw_table(means: Mapping[str, Mapping[str, float]], path: Path) -> None:
             x, y = left + 0.58 * c, up + 0.34 * r
             axes.add_patch(Rectangle((x, y), 0.56, 0.32, color="#1c1c1c" if value is None else colours(value)))
             if value is not None:
-                _words(axes, x + 0.28, y + 0.165, f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−"), TEXT * 0.9, "black" if abs(value) < 0.35 else "white",
-                       ha="center", va="center")
+                words = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+                _words(axes, x + 0.28, y + 0.165, words, TEXT * 0.9, "black" if abs(value) < 0.35 else "white", ha="center", va="center")
     _words(axes, 0.1, height - 0.2, "mean score deviation where the concept is present; dark: in no image of the class", TEXT * 0.9, DARK.muted, va="center")
     save_figure(figure, path, DARK)
 
