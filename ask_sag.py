@@ -14,7 +14,8 @@ from pathlib import Path
 
 from get_perturbation_mask import make_baseline
 from mask_scorer import MaskScorer, PatchSet, canonical
-from pictures import conjunction, percent
+from pictures import conjunction, names_of, percent
+from regions import Regions
 from token_dropping import TokenDropping
 from utils import OneLineParser, UserError, choose_device, load_network, load_record, load_result, scores_of
 
@@ -39,9 +40,10 @@ def ask(argv: Sequence[str]) -> str:
     args = parser().parse_args(argv)
     record = load_record(args.result)
     everything = tuple(range(record["grid"][0] * record["grid"][1]))
-    named = patches_of(args.without if args.only is None else args.only, len(everything))
+    names = names_of(record)
+    named = patches_of(args.without if args.only is None else args.only, len(everything), names)
     visible = named if args.only is not None else tuple(p for p in everything if p not in named)
-    table, question = scores_of(record), f"{record['category']['name']}, {'only' if args.only is not None else 'without'} {conjunction(named)}"
+    table, question = scores_of(record), f"{record['category']['name']}, {'only' if args.only is not None else 'without'} {conjunction(named, names)}"
     if visible in table:
         return f"{question}: {confidence(record, table[visible])} (scored)"
     if args.score:
@@ -50,9 +52,15 @@ def ask(argv: Sequence[str]) -> str:
                       "--score runs the network on the set itself."])
 
 
-def patches_of(text: str, patches: int) -> PatchSet:
-    """"11,30" -> (11, 30). Raises UserError for what is no patch of the grid."""
-    words = [word.strip().lstrip("Pp") for word in text.split(",") if word.strip()]
+def patches_of(text: str, patches: int, names: Sequence[str] | None = None) -> PatchSet:
+    """"11,30" -> (11, 30); of regions also "head, wing". Raises UserError for what is no patch of the grid."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if names:
+        numbers = {name.lower(): str(number) for number, name in enumerate(names)}
+        if unknown := [word for word in words if word.lower() not in numbers and not word.isdecimal()]:
+            raise UserError(f"{unknown[0]} is not a region; there are {', '.join(names)}")
+        words = [numbers.get(word.lower(), word) for word in words]
+    words = [word.lstrip("Pp") for word in words]
     for word in words:
         if not (word.isdecimal() and int(word) < patches):
             raise UserError(f"{word or text!r} is not a patch; there are 0 to {patches - 1}, with commas between them")
@@ -83,12 +91,12 @@ def near_lines(record: dict, table: Mapping[PatchSet, float], visible: PatchSet)
     """A line for each of the nearest scored sets: how it differs, and its confidence."""
     larger, smaller = nearest(table, visible)
     changes = [("showing also", sorted(set(s) - set(visible)), s) for s in larger] + [("hiding also", sorted(set(visible) - set(s)), s) for s in smaller]
-    return [f"  {word} {short(patches)}: {confidence(record, table[s])}" for word, patches, s in changes]
+    return [f"  {word} {short(patches, names_of(record))}: {confidence(record, table[s])}" for word, patches, s in changes]
 
 
-def short(patches: Sequence[int]) -> str:
+def short(patches: Sequence[int], names: Sequence[str] | None = None) -> str:
     """A list of patches, cut where it is long."""
-    return conjunction(patches) if len(patches) <= 12 else f"{conjunction(patches[:10])} and {len(patches) - 10} more"
+    return conjunction(patches, names) if len(patches) <= 12 else f"{conjunction(patches[:10], names)} and {len(patches) - 10} more"
 
 
 def run_network(args: argparse.Namespace, visible: PatchSet) -> float:
@@ -101,5 +109,6 @@ def run_network(args: argparse.Namespace, visible: PatchSet) -> float:
         raise UserError(f"{settings['weights'] or settings['model']}: other weights than those of the record")
     x, b = network.prepare(image), network.prepare(make_baseline(image, record["baseline"]["name"]))
     dropped = TokenDropping(network.module, x, tuple(record["grid"])) if record["baseline"]["name"] == "drop" else None
-    scorer = MaskScorer(network.module, x, b, record["category"]["index"], tuple(record["grid"]), 1, logits=dropped)
+    scorer = MaskScorer(network.module, x, b, record["category"]["index"], tuple(record["grid"]), 1, logits=dropped,
+                        basis=Regions.from_record(record["regions"]).basis() if "regions" in record else None)
     return float(scorer([visible])[0])

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from PIL import Image
 
-from pictures import Pictures, conjunction, joined, outlined, percent, why_no_root
+from pictures import Pictures, conjunction, joined, names_of, patch_name, percent, why_no_root
 from sag_layout import DARK, Layout, Style, edge_lines, fitted, label_size, root_nodes, wrapped
 
 FONT = "DejaVu Sans"            # ships with matplotlib
@@ -77,17 +77,17 @@ def write_dot(record: dict, drawn: Sequence[int], shown: dict[int, np.ndarray], 
     for i in drawn:
         picture = Path("nodes") / f"{joined(nodes[i]['patches'])}.png"
         Image.fromarray(shown[i]).save(folder / picture)
-        graph.add_node(i, label=_dot_label(nodes[i], picture, i in roots))
+        graph.add_node(i, label=_dot_label(nodes[i], picture, i in roots, names_of(record)))
     for parent, child, patch in record["sag"]["edges"]:
         if parent in chosen and child in chosen:
             drop = nodes[parent]["relative"] - nodes[child]["relative"]
-            graph.add_edge(parent, child, label=f" −P{patch}", penwidth=f"{1 + 4 * min(max(drop, 0), 1):.2f}")
+            graph.add_edge(parent, child, label=f" −{patch_name(patch, names_of(record))}", penwidth=f"{1 + 4 * min(max(drop, 0), 1):.2f}")
     graph.write(str(folder / f"SAG_{len(record['diverse_roots'])}roots.dot"))
 
 
-def _dot_label(node: dict, picture: Path, is_root: bool) -> str:
+def _dot_label(node: dict, picture: Path, is_root: bool, names=None) -> str:
     frame = 'BORDER="2" COLOR="white"' if is_root else 'BORDER="1" COLOR="#666666"'
-    patches = conjunction(node["patches"]) if len(node["patches"]) <= 4 else f"{len(node['patches'])} patches"
+    patches = conjunction(node["patches"], names) if len(node["patches"]) <= 4 else f"{len(node['patches'])} patches"
     return (f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="0">'
             f'<TR><TD {frame} FIXEDSIZE="TRUE" WIDTH="116" HEIGHT="116"><IMG SRC="{html.escape(picture.as_posix())}" SCALE="TRUE"/></TD></TR>'
             f'<TR><TD><FONT POINT-SIZE="15">{percent(node["relative"])}</FONT></TD></TR>'
@@ -160,7 +160,7 @@ def node_pictures(record: dict, pictures: Pictures, drawn: Sequence[int], layout
     nodes, removed = record["sag"]["nodes"], {i: [] for i in drawn}
     for edge in layout.edges:
         removed[edge.child].append((edge.patch, nodes[edge.parent]["relative"] - nodes[edge.child]["relative"]))
-    return {i: outlined(pictures(nodes[i]["patches"], hidden), removed[i], pictures.grid, pictures.squares) for i in drawn}
+    return {i: pictures.outlined(nodes[i]["patches"], removed[i], hidden) for i in drawn}
 
 
 def compose(record: dict, drawn: Sequence[int], layout: Layout, shown: dict[int, np.ndarray], style: Style, hidden: str,

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 import ask_sag
 import sag_page
 from draw_graph import FAMILY, FONT, FORMATS, Canvas, draw_graph, save_figure
-from pictures import HIDDEN, Pictures, centres, coloured, conjunction, grad_cam_heat, joined, overlaid, percent, saliency_heat, why_no_root
+from pictures import HIDDEN, Pictures, centres, coloured, conjunction, grad_cam_heat, joined, names_of, overlaid, percent, saliency_heat, why_no_root
 from sag_layout import DARK, Style, font, paper, text_width, with_limits
 from utils import OneLineParser, UserError, exit_status, load_result, whole
 
@@ -56,7 +56,7 @@ def draw_all(record: dict, image: np.ndarray, folder: Path, look: Look = Look())
     pictures = Pictures(record, image, paper=look.style.name == "paper")
     if look.style.name == "dark":
         draw_heat_maps(record, pictures, folder)
-        draw_grid(record, image, folder / "gridimage.png")
+        draw_grid(record, pictures, folder / "gridimage.png")
         draw_roots(record, pictures, folder)
         (folder / "dnf.txt").write_text(dnf_text(record), encoding="utf-8")
     draw_comparison(record, pictures, folder, look)
@@ -75,7 +75,7 @@ def dnf_text(record: dict) -> str:
         return "\n".join(lines + [f"no MSE: {why_no_root(record)}", ""])
     lines += [record["dnf"], ""]
     remark = {"subset": "", "single": "  (only 1-minimal)"}
-    lines += [f"{percent(r['relative']):>6}  {conjunction(r['patches'])}{remark[r['minimal']]}" for r in record["roots"]]
+    lines += [f"{percent(r['relative']):>6}  {conjunction(r['patches'], names_of(record))}{remark[r['minimal']]}" for r in record["roots"]]
     return "\n".join(lines + [""])
 
 
@@ -89,19 +89,21 @@ def draw_heat_maps(record: dict, pictures: Pictures, folder: Path) -> None:
         Image.fromarray(np.ascontiguousarray(picture)).save(folder / f"perturbation_{name}.png")
 
 
-def draw_grid(record: dict, image: np.ndarray, path: Path) -> None:
-    """The image with every patch's number at its true centre (the outer ones lie on the border)."""
+def draw_grid(record: dict, pictures: Pictures, path: Path) -> None:
+    """The image with every patch's number at its true centre (the outer ones lie on the border), or every region's name in it."""
+    image, regions = pictures.image, pictures.regions
     (rows, columns), (height, width) = record["grid"], image.shape[:2]
     ys, xs = centres(rows, height), centres(columns, width)
     figure = Figure(figsize=(6.4, 6.4 * height / width))
     axes = figure.add_axes((0.05, 0.05, 0.9, 0.9))
-    axes.imshow(image)
-    for edges, line in ((ys, axes.axhline), (xs, axes.axvline)):
+    axes.imshow(np.where(regions.borders()[..., None], 255, image) if regions else image)
+    for edges, line in ((ys, axes.axhline), (xs, axes.axvline)) if not regions else ():
         for a, b in zip(edges, edges[1:]):
             line((a + b) / 2, color="white", lw=0.7, alpha=0.65)
-    size = min(15, 90 / max(rows, columns))
-    for number in range(rows * columns):
-        axes.text(xs[number % columns], ys[number // columns], str(number), ha="center", va="center", fontsize=size,
+    size = min(15, 90 / max(rows, columns)) if not regions else 12 if columns <= 30 else 7
+    places = zip(regions.names, regions.middles()) if regions else ((str(n), (xs[n % columns], ys[n // columns])) for n in range(rows * columns))
+    for name, (x, y) in places:
+        axes.text(x, y, name, ha="center", va="center", fontsize=size, parse_math=False,
                   color="white", weight="bold", path_effects=[withStroke(linewidth=size / 5, foreground="black")])
     axes.set_axis_off()
     figure.savefig(path, dpi=110)
@@ -124,7 +126,7 @@ def draw_comparison(record: dict, pictures: Pictures, folder: Path, look: Look) 
     panels = heat_panels(record, pictures)
     for i in record["diverse_roots"][:MAX_PANELS]:
         root = record["roots"][i]
-        names = conjunction(root["patches"])
+        names = conjunction(root["patches"], names_of(record))
         panels.append((f"{names if len(names) < 26 else str(len(root['patches'])) + ' patches'}\n{percent(root['relative'])}",
                        pictures(root["patches"])))
     for kind in look.figures:

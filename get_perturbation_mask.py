@@ -54,14 +54,16 @@ def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
 
 def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
               grid: tuple[int, int] = (7, 7), iterations: int = 2, seed: int = 0, l1: float = 1.0, tv: float = 20.0,
-              points: int = 20, noise: float = 0.2, deadline: float | None = None) -> torch.Tensor:
+              points: int = 20, noise: float = 0.2, deadline: float | None = None, basis: torch.Tensor | None = None) -> torch.Tensor:
     """The I-GOS mask, (rows, columns) float32 in [0, 1] on the CPU; 1 = keep, low = salient.
 
     image, baseline: (3, H, W), normalised. noise: standard deviation of the Gaussian noise on each
     perturbed input, drawn from a generator of its own (the global random state is left alone).
-    deadline: a time.monotonic() after which no iteration is begun.
+    deadline: a time.monotonic() after which no iteration is begun. basis: (regions, H * W) in place of the tents; regions
+    lie in no order, so that the variation between neighbours does not count.
     """
-    basis = tents(grid, tuple(image.shape[1:])).to(image.device)
+    tv = tv if basis is None else 0.0
+    basis = (tents(grid, tuple(image.shape[1:])) if basis is None else basis).to(image.device)
     generator = torch.Generator().manual_seed(seed)
     mask = torch.ones(grid[0] * grid[1], device=image.device)
 

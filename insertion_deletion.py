@@ -54,13 +54,14 @@ def saliency_order(saliency) -> list[int]:
     return np.argsort(np.asarray(saliency, float).ravel(), kind="stable").tolist()
 
 
-def heat_order(heat: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> list[int]:
+def heat_order(heat: np.ndarray, grid: tuple[int, int], size: tuple[int, int], basis: np.ndarray | None = None) -> list[int]:
     """Patches by a heat map of any resolution (Grad-CAM's), the hottest first.
 
-    heat: (h, w), high = important. size: (H, W) of the image. A patch has the mean of the heat under its tent.
+    heat: (h, w), high = important. size: (H, W) of the image. A patch has the mean of the heat under its tent; basis:
+    (regions, H * W) in place of the tents.
     """
     pixels = cv2.resize(np.asarray(heat, np.float32), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
-    basis = tents(grid, size).numpy()
+    basis = tents(grid, size).numpy() if basis is None else basis
     return np.argsort(-(basis @ pixels) / basis.sum(1), kind="stable").tolist()
 
 

@@ -33,12 +33,15 @@ from forward_pass import CannotCompile, Passes
 from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from insertion_deletion import heat_order, insertion_deletion, roots_order, saliency_order
 from mask_scorer import MaskScorer
+from options import add_model_options, add_segmentation_options, checked_defaults, seconds, share
 from patch_deletion_tree import build_sag
 from pictures import conjunction
+from regions import Regions
 from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, printable, result_folders, save, summary_rows,
                           write_summary)
 from sag_page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
+from segmentation import Segmentation
 from token_dropping import TokenDropping, why_not
 from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, file_sha256,
                    find_images, load_image, load_network, one_line, packed_scores, versions, whole)
@@ -74,35 +77,16 @@ OVERLAP_THRESH = 1              # patches that two drawn roots may share
 NUM_ROOTS_SAG = 3               # roots drawn
 BASELINE = "black"
 GRID = 7
+REGIONS = None                  # in place of the grid: a label map, a folder of them, "slic", or a segmentation network
 
 SEARCH_SHARE = 0.75             # of the time limit; the rest is for checking and for the graph
 DOUBT = 0.03                    # this near the threshold bfloat16 is not believed
 COMPILE_GAIN, COMPILE_SECONDS = 0.25, 30        # what compiling saves of the time of a search on a CPU; what it costs
+MOST_REGIONS = 256              # of a label map
 MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger than this are refused
 
 
 # ---------------------------------------------------------------- options
-
-def above_zero(high: float, what: str):
-    """An argparse type: a number above 0 and at most high; what: the words for it."""
-    def convert(text: str) -> float:
-        try:
-            if 0 < float(text) <= high:
-                return float(text)
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text} is not {what}")
-    return convert
-
-
-share = above_zero(1, "a number above 0 and at most 1")
-seconds = above_zero(1e9, "a number of seconds above 0")
-
-
-def batch_size(text: str) -> str | int:
-    """An argparse type: "auto", or a whole number of 1 or more."""
-    return text if text == "auto" else whole(1)(text)
-
 
 def parser() -> argparse.ArgumentParser:
     """All options; the constants above are their defaults."""
@@ -111,13 +95,9 @@ def parser() -> argparse.ArgumentParser:
     add = p.add_argument
     add("--images", type=Path, default=IMAGES, metavar="PATH", help="a file or a folder, searched through its sub-folders")
     add("--results", type=Path, default=RESULTS, metavar="DIR", help="one folder per image below it")
-    add("--model", default=MODEL, metavar="NAME", help="birds (bundled), a torchvision classifier, or FILE.py:function")
-    add("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="a state_dict, .pth or .safetensors; else the model's own")
-    add("--labels", type=Path, default=LABELS, metavar="FILE", help="class names, one a line; else by model")
+    add_model_options(p, MODEL, WEIGHTS, LABELS, DEVICE, BATCH_SIZE)
     add("--category", type=whole(0), default=CATEGORY, metavar="N", help="explain class N; else the most probable")
     add("--num-categories", type=whole(1), default=NUM_CATEGORIES, metavar="K", help="explain the K most probable")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default=DEVICE, help="what to run on")
-    add("--batch-size", type=batch_size, default=BATCH_SIZE, metavar="N", help="pictures per forward pass, or auto")
     add("--precision", choices=("auto", "float32", "bfloat16"), default=PRECISION, help="of the search; auto: the fastest")
     add("--seed", type=whole(0, 2 ** 63 - 1), default=SEED, metavar="N", help="of the noise in I-GOS")
     add("--search", choices=("beam", "combinatorial", "exhaustive", "diverse"), default=SEARCH, help="how to look for explanations")
@@ -134,29 +114,36 @@ def parser() -> argparse.ArgumentParser:
     add("--num-roots-sag", type=whole(1), default=NUM_ROOTS_SAG, metavar="N", help="roots drawn")
     add("--baseline", choices=BASELINES, default=BASELINE, help="what hides a patch")
     add("--grid", type=whole(1, 28), default=GRID, metavar="N", help="patches along each side")
+    add_segmentation_options(p, "--regions", ["--region-names"], REGIONS)
     add("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
     add("--overwrite", action="store_true", help="do images again whose record is there")
     add("--open", action="store_true", help="at the end print the gallery's path, and open it where there is a display")
-    for action in p._actions:               # argparse takes defaults as they are: an edited constant is checked like an option
-        if action.default not in (None, False, argparse.SUPPRESS):
-            action.default = p._get_value(action, str(action.default))
-            p._check_value(action, action.default)
-    return p
+    return checked_defaults(p)
 
 
 def check_options(args: argparse.Namespace, network: Network) -> None:
     """Refuse what only makes sense together with the model or other options. Raises UserError."""
+    if args.baseline == "drop" and args.regions:
+        raise UserError("--baseline drop: not together with --regions")
     if args.baseline == "drop" and (problem := why_not(network.module, (args.grid, args.grid))):
         raise UserError(f"--baseline drop: {problem}")
     if args.baseline == "drop" and args.precision == "bfloat16":
         raise UserError("--precision bfloat16: not together with --baseline drop")
-    patches, most = args.grid ** 2, f"this program scores {MOST_SETS:,} at most"
     if args.category is not None and args.category >= network.classes:
         raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
     if args.category is not None and args.num_categories > 1:
         raise UserError(f"--num-categories {args.num_categories}: not together with --category {args.category}")
     if args.num_categories > network.classes:
         raise UserError(f"--num-categories {args.num_categories}: the model has {network.classes} classes")
+    if args.region_names and not args.regions:
+        raise UserError(f"--region-names {args.region_names}: only together with --regions")
+    if not args.regions:
+        check_sizes(args, args.grid ** 2)
+
+
+def check_sizes(args: argparse.Namespace, patches: int) -> None:
+    """Refuse a search that would never end on so many patches, or that they are too few for. Raises UserError."""
+    most = f"this program scores {MOST_SETS:,} at most"
     if args.search == "combinatorial":
         top = min(args.comb_top, patches)
         if args.comb_size > top:
@@ -176,33 +163,35 @@ def settings_of(args: argparse.Namespace) -> dict:
 
 # ---------------------------------------------------------------- one image, one class
 
-def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Namespace, limit: float, progress) -> dict:
+def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Namespace, limit: float, progress,
+            regions: Regions | None = None) -> dict:
     """The part of the record that is found out: image -> baseline and saliency -> search -> diverse subset -> graph.
 
-    limit: seconds that this may take. The search has most of them, checking and the graph the rest.
+    limit: seconds that this may take. The search has most of them, checking and the graph the rest. regions: in place of the grid.
     """
     start = time.monotonic()
     network, search_end, end = passes.network, start + SEARCH_SHARE * limit, start + limit
     baseline = make_baseline(image, args.baseline)
-    x, b, grid = network.prepare(image), network.prepare(baseline), (args.grid, args.grid)
+    x, b, grid = network.prepare(image), network.prepare(baseline), (1, len(regions.names)) if regions else (args.grid, args.grid)
+    everything, basis = tuple(range(grid[0] * grid[1])), regions.basis() if regions else None
     dropped = TokenDropping(network.module, x, grid) if args.baseline == "drop" else None
     with passes.alone:
         progress.set_description_str("saliency")
-        ends = MaskScorer(network.module, x, b, category, grid, 2, logits=dropped)
-        full, hidden = ends([range(args.grid ** 2), ()]).tolist()
-        saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=search_end)
+        ends = MaskScorer(network.module, x, b, category, grid, 2, logits=dropped, basis=basis)
+        full, hidden = ends([everything, ()]).tolist()
+        saliency = igos_mask(network.module, x, b, category, grid, seed=args.seed, deadline=search_end, basis=basis)
         heat = grad_cam(network.module, x, category)
     masked, threshold = time.monotonic(), args.prob_thresh * full
 
     progress.set_description_str("search")
     scorer = MaskScorer(passes.exact, x, b, category, grid, passes.batch_size, search_end, progress.update, passes.fast,
-                        (threshold - DOUBT, threshold + DOUBT), dropped)
+                        (threshold - DOUBT, threshold + DOUBT), dropped, basis)
     found = run_search(scorer, saliency, args)
     searched = time.monotonic()
 
     progress.set_description_str("check and graph")
     again = MaskScorer(passes.exact, x, b, category, grid, passes.batch_size, end if passes.fast else None, progress.update,
-                       logits=dropped)
+                       logits=dropped, basis=basis)
     roots = certified(found, again, threshold, anew=passes.fast is not None)
     again.deadline, left = end, min(20.0, max(1.0, end - time.monotonic()))
     diverse, proven = diverse_subset([r.patches for r in roots], [r.probability for r in roots], args.overlap_thresh, left)
@@ -211,7 +200,7 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
     curves = curves_of(again, roots, saliency, heat, network.size, full)
     done = time.monotonic()
     exact = {} if passes.fast else scorer.table             # no value of a lower precision is kept
-    exact = {**exact, **again.table, tuple(range(args.grid ** 2)): full, (): hidden}
+    exact = {**exact, **again.table, everything: full, (): hidden}
     return {
         "category": {"index": category, "name": network.labels[category]}, "probability": full,
         "baseline": {"name": args.baseline, "probability": hidden},
@@ -221,7 +210,7 @@ def explain(passes: Passes, image: np.ndarray, category: int, args: argparse.Nam
         "roots": [{"patches": list(r.patches), "probability": r.probability, "relative": r.probability / full,
                    "minimal": r.minimal} for r in roots],
         "diverse_roots": diverse[:args.num_roots_sag], "diverse_set": diverse, "diverse_set_proven": proven,
-        "dnf": " | ".join(conjunction(r.patches) for r in roots),
+        "dnf": " | ".join(conjunction(r.patches, regions and regions.names) for r in roots),
         "sag": listed(sag), "curves": curves, "scores": packed_scores(exact),
         "evaluations": {"asked": scorer.asked, "scored": scorer.scored, "scored_again": again.scored,
                         "scored_for_curves": again.scored - scored_before,
@@ -236,7 +225,7 @@ def curves_of(scorer: MaskScorer, roots: Roots, saliency: torch.Tensor, heat, si
     """Insertion and deletion curves of the three explanations there are; None where time was up or the class has no confidence."""
     orders = {"igos": saliency_order(saliency)}
     if heat is not None:
-        orders["gradcam"] = heat_order(heat, tuple(saliency.shape), size)
+        orders["gradcam"] = heat_order(heat, tuple(saliency.shape), size, scorer.basis.cpu().numpy())
     if roots:
         orders["roots"] = roots_order([(r.patches, r.probability) for r in roots], saliency)
     try:
@@ -287,22 +276,29 @@ def disagreed(search: MaskScorer, exact: MaskScorer, threshold: float) -> int:
     return sum((p > threshold) != (search.table.get(patches, p) > threshold) for patches, p in exact.table.items())
 
 
-def look_into(path: Path, name: str, folder: Path, passes: Passes, args, progress) -> tuple[list[dict], np.ndarray | None]:
-    """One image. -> its records, and, where they are new and not written yet, the image."""
+def look_into(path: Path, name: str, folder: Path, passes: Passes, args, progress,
+              cut: Segmentation | None = None) -> tuple[list[dict], np.ndarray | None]:
+    """One image. -> its records, and, where they are new and not written yet, the image. cut: gives it regions in place of the grid."""
     network = passes.network
     frame = {"format": 1, "image": name, "image_sha256": file_sha256(path), "size": list(network.size),
-             "model": network.description()}
+             "model": network.description()} | ({"regions": {"from": cut.identity(name)}} if cut else {})
     old = done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)
     if old and not args.overwrite:
         return old, None
-    image = load_image(path, network.size)
+    image, regions = load_image(path, network.size), None
+    if cut:
+        regions = cut(path, name, image)
+        frame["regions"] |= regions.record()
+        check_sizes(args, len(regions.names))
+        if len(regions.names) > MOST_REGIONS:
+            raise ValueError(f"{len(regions.names)} regions; graph and page are for {MOST_REGIONS} at most")
     with torch.inference_mode(), passes.alone:
         probabilities = class_probabilities(network.module(network.prepare(image)[None]))[0]
     if not probabilities.isfinite().all():
         raise FloatingPointError("the model answers NaN")
     categories = [args.category] if args.category is not None else probabilities.topk(args.num_categories).indices.tolist()
     limit = (args.time_limit or float("inf")) / len(categories)
-    return [{**frame, **explain(passes, image, category, args, limit, progress), "settings": settings_of(args),
+    return [{**frame, **explain(passes, image, category, args, limit, progress, regions), "settings": settings_of(args),
              "versions": versions()} for category in categories], image
 
 
@@ -354,6 +350,7 @@ def run(args: argparse.Namespace) -> int:
     make_writable(args.results)
     network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
     check_options(args, network)
+    cut = args.regions and Segmentation(args.regions, args.region_names, args.segments, args.segmentation_weights, network.device, "--regions")
     torch.manual_seed(args.seed)                    # for a user's module that draws random numbers
     defaults = settings_of(parser().parse_args([]))
     changed = [f"{k} {v}" for k, v in settings_of(args).items() if v != defaults[k]]
@@ -369,7 +366,7 @@ def run(args: argparse.Namespace) -> int:
           tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress):
         def job(path: Path):
             with passes.part():
-                return look_into(path, printable(path.relative_to(root)), folders[path], passes, args, progress)
+                return look_into(path, printable(path.relative_to(root)), folders[path], passes, args, progress, cut)
 
         turns = in_turn(job, images, at_once)
         try:
@@ -413,7 +410,7 @@ def finish(result: Callable[[], tuple], name: str, folder: Path, results: Path, 
         log(f"{name}: {told(records, fresh=image is not None)}")
         return summary_rows(records, folder, results), sum(r["seconds"]["search"] for r in records) if image is not None else 0.0
     except Exception as error:
-        why = ("" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: ") + one_line(error)
+        why = ("" if isinstance(error, (ValueError, OSError, UserError)) else f"{type(error).__name__}: ") + one_line(error)
         log(f"{name}: failed: {why}")
         return [{**dict.fromkeys(SUMMARY, ""), "image": name, "error": why}], 0.0
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from get_perturbation_mask import make_baseline
 from mask_scorer import cells, tents
+from regions import Regions
 
 HIDDEN = ("dim", "black", "outline", "baseline")        # how a figure shows what was hidden from the network
 DIM = 0.3                       # brightness of the hidden part, on black; on white it is as pale
@@ -37,9 +38,19 @@ def cost(drop: float) -> str:
     return f"{points:+d} %".replace("-", "−") if points else "0 %"
 
 
-def conjunction(patches) -> str:
-    """A patch set in the paper's words: P11 & P30."""
-    return " & ".join(f"P{p}" for p in patches) or "no patch"
+def conjunction(patches, names=None) -> str:
+    """A patch set in the paper's words: P11 & P30; with names of regions: head & wing."""
+    return " & ".join(patch_name(p, names) for p in patches) or "no patch"
+
+
+def patch_name(patch: int, names=None) -> str:
+    """P11, or the name of that region."""
+    return names[patch] if names else f"P{patch}"
+
+
+def names_of(record: dict) -> list[str] | None:
+    """The names of a record's regions; None where it has a grid."""
+    return record["regions"]["names"] if "regions" in record else None
 
 
 def joined(patches) -> str:
@@ -66,7 +77,8 @@ class Pictures:
         self.image, self.grid, self.paper = image, tuple(record["grid"]), paper
         self.squares = record["baseline"]["name"] == "drop"         # patches are rectangles of tokens
         self.baseline = make_baseline(image, record["baseline"]["name"])
-        self.basis = (cells if self.squares else tents)(self.grid, image.shape[:2]).numpy()
+        self.regions = Regions.from_record(record["regions"]) if "regions" in record else None
+        self.basis = (self.regions.basis() if self.regions else (cells if self.squares else tents)(self.grid, image.shape[:2])).numpy()
 
     def __call__(self, patches, hidden: str = "baseline") -> np.ndarray:
         """The picture with these patches visible, (H, W, 3) uint8.
@@ -86,12 +98,29 @@ class Pictures:
         grey = self.image.mean(2, keepdims=True).repeat(3, 2)
         return 255 - DIM * (255 - grey) if self.paper else DIM * grey
 
+    def own(self, patch: int) -> np.ndarray:
+        """The pixels that are a region, or nearer to this patch's centre than to any other's; (H, W) uint8, 0 or 1."""
+        if self.regions:
+            return (self.regions.index == patch).astype(np.uint8)
+        inside = np.zeros(self.image.shape[:2], np.uint8)
+        top, left, bottom, right = box(patch, self.grid, inside.shape, self.squares)
+        inside[top:bottom + 1, left:right + 1] = 1
+        return inside
+
+    def outlined(self, patches, removed: list[tuple[int, float]], hidden: str = "baseline") -> np.ndarray:
+        """The picture of a set with each removed patch outlined in red. removed: as of outlined()."""
+        picture = self(patches, hidden)
+        if not self.regions:
+            return outlined(picture, removed, self.grid, self.squares)
+        for patch, drop in removed:
+            cv2.drawContours(picture, contours_of(self.own(patch)), -1, RED, thickness(drop), offset=(-1, -1))
+        return picture
+
     def _with_contour(self, patches) -> np.ndarray:
         inside = np.zeros(self.image.shape[:2], np.uint8)
         for patch in patches:
-            top, left, bottom, right = box(patch, self.grid, self.image.shape[:2], self.squares)
-            inside[top:bottom + 1, left:right + 1] = 1
-        contours, _ = cv2.findContours(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            inside |= self.own(patch)
+        contours = contours_of(inside)
         out, thick = self.image.copy(), max(1, self.image.shape[1] // 90)
         for colour, width in (((0, 0, 0), 2 * thick + 1), ((255, 255, 255), thick)):
             cv2.drawContours(out, contours, -1, colour, width, offset=(-1, -1))
@@ -123,10 +152,20 @@ def outlined(picture: np.ndarray, removed: list[tuple[int, float]], grid: tuple[
     out = picture.copy()
     for patch, drop in removed:
         top, left, bottom, right = box(patch, grid, picture.shape[:2], squares)
-        thick = 1 + round(6 * min(max(drop, 0), 1))
+        thick = thickness(drop)
         inset = thick // 2
         cv2.rectangle(out, (left + inset, top + inset), (right - inset, bottom - inset), RED, thick)
     return out
+
+
+def thickness(drop: float) -> int:
+    """Of an outline, in pixels: more where more confidence was lost."""
+    return 1 + round(6 * min(max(drop, 0), 1))
+
+
+def contours_of(inside: np.ndarray) -> list[np.ndarray]:
+    """The outlines of (H, W) uint8, along the picture's border too; to be drawn with offset (-1, -1)."""
+    return cv2.findContours(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
 
 
 # ---------------------------------------------------------------- heat

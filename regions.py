@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -61,6 +62,22 @@ class Regions:
     def areas(self) -> list[float]:
         """The share of the picture that each region has; they sum to 1."""
         return (np.bincount(self.index.ravel(), minlength=len(self.names)) / self.index.size).tolist()
+
+    def middles(self) -> list[tuple[int, int]]:
+        """A pixel (x, y) well inside each region, for its name: the one farthest from the region's border."""
+        found = []
+        for i in range(len(self.names)):
+            inside = cv2.copyMakeBorder((self.index == i).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+            y, x = np.unravel_index(cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax(), inside.shape)
+            found.append((int(x) - 1, int(y) - 1))
+        return found
+
+    def borders(self) -> np.ndarray:
+        """Where another region begins, (H, W) bool."""
+        edge = np.zeros(self.index.shape, bool)
+        edge[1:] |= self.index[1:] != self.index[:-1]
+        edge[:, 1:] |= self.index[:, 1:] != self.index[:, :-1]
+        return edge
 
     def record(self) -> dict:
         """As a record has it: names, label numbers, areas, and the map itself as a PNG (base64), region i as grey level i."""

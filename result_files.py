@@ -15,7 +15,8 @@ import numpy as np
 import draw_sag
 from utils import IMAGE_ENDINGS, UserError, read_record, write_atomically
 
-NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size", "open")      # these change no result
+NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size", "open",      # these change no result, and
+                "regions", "region_names", "segments", "segmentation_weights")          # what these gave stands in the record by itself
 SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by",
            "complete", "asked", "scored", "seconds", "folder", "error")
 
@@ -66,7 +67,8 @@ def done_before(folder: Path, fingerprint: dict, categories: int) -> list[dict]:
 def fingerprint_of(record: dict) -> dict:
     """What must agree for a record to stand: the image, the model, and every setting that changes a result."""
     settings = {k: v for k, v in record["settings"].items() if k not in NOT_SETTINGS}
-    return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], "settings": settings}
+    return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], "settings": settings,
+            "regions": record.get("regions", {}).get("from")}
 
 
 def clear(folder: Path) -> None:

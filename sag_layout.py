@@ -18,7 +18,7 @@ import numpy as np
 import pygraphviz
 from PIL import ImageFont
 
-from pictures import conjunction, cost
+from pictures import conjunction, cost, names_of, patch_name
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
 def edge_lines(record: dict, parent: int, child: int, patch: int) -> tuple[str, str]:
     """What stands at an edge: the patch that goes, and what that cost."""
     nodes = record["sag"]["nodes"]
-    return f"−P{patch}", cost(nodes[parent]["relative"] - nodes[child]["relative"])
+    return f"−{patch_name(patch, names_of(record))}", cost(nodes[parent]["relative"] - nodes[child]["relative"])
 
 
 def fitted(record: dict, style: Style) -> tuple[list[int], Layout, Style]:
@@ -204,8 +204,9 @@ def fitted(record: dict, style: Style) -> tuple[list[int], Layout, Style]:
 def node_lines(record: dict, i: int, drawn: set[int], style: Style) -> list[str]:
     """The text below a node's picture: its patches, and how many of its children are left out."""
     patches = record["sag"]["nodes"][i]["patches"]
-    lines = wrapped(conjunction(patches), style.small, style.node + style.gap / 2)
-    lines = lines if len(lines) <= 2 else [f"{len(patches)} patches"]
+    names = names_of(record)
+    lines = wrapped(conjunction(patches, names), style.small, style.node + style.gap / 2)
+    lines = lines if len(lines) <= 2 else [f"{len(patches)} {'regions' if names else 'patches'}"]
     missing = len(set(children_of(record).get(i, ())) - drawn)
     return lines + [f"+{missing} more"] * bool(missing)
 

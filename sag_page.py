@@ -30,6 +30,8 @@ def write_page(record: dict, pictures: Pictures, path: Path) -> None:
     """sag.html: to look at one SAG, and to ask which patches are enough. Raises OSError where it cannot be written."""
     scores = record.get("scores") or {"sets": "", "probabilities": []}
     kept = {k: v for k, v in record.items() if k not in NOT_ON_THE_PAGE}
+    if pictures.regions:
+        kept["regions"] = {k: record["regions"][k] for k in ("names", "map")} | {"middles": pictures.regions.middles()}
     write_atomically(path, filled("sag.html", {
         "TITLE": html.escape(f"{record['category']['name']} – {record['image']}"),
         "RECORD": json_in_html({**kept, "why": why_no_root(record), "squares": pictures.squares,

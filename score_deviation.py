@@ -136,7 +136,7 @@ def explain(network: Network, image: np.ndarray, regions: Regions, truth: int | 
 
     return {
         "category": {"index": category, "name": network.labels[category]}, "probability": float(y[category]), "predicted": named(predicted),
-        "true": None if truth is None else {**named(truth), "rank": 1 + int((y > y[truth]).sum())},
+        "true": None if truth is None else {**named(truth), "rank": 1 + int(np.argsort(-y, kind="stable").tolist().index(truth))},
         "fill": args.fill, "regions": regions.record(),
         "labels": [{"label": number, "name": name, "area": area, "deviation": float(y[category] - row[category]), "probability": float(row[category]),
                     "true_deviation": None if truth is None else float(y[truth] - row[truth]), "top": named(row.argmax(), row)}
@@ -155,7 +155,7 @@ def look_into(item: Item, folder: Path, network: Network, cut: Segmentation, arg
              "segmentation": cut.identity(item.name, item.mask) | ({"channel": item.channel} if item.channel is not None else {}),
              "asked": {"category": args.category, "fill": args.fill, "true": truth}}
     old = read_deviation(folder / "deviation.json")
-    if old and not args.overwrite and {k: old[k] for k in frame} == frame:
+    if old and not args.overwrite and {k: old.get(k) for k in frame} == frame:
         return old, False
     image = load_image(item.image, network.size)
     record = {**frame, **explain(network, image, cut(item.image, item.name, image, item.mask, item.channel), truth, args),

@@ -32,6 +32,8 @@ class Segmentation:
     def __init__(self, source: str, names: Path | None = None, segments: int = 40, weights: Path | None = None,
                  device: torch.device = torch.device("cpu"), option: str = "--segmentation"):
         self.source, self.segments, self.path, self.network = source, segments, Path(source), None
+        if source == "slic" and names:
+            raise UserError(f"{names}: superpixels have no names; names are for the labels of label maps")
         self.names = read_names(names) if names else None
         if source != "slic" and not self.path.exists():
             self.network = SegmentationNetwork(source, weights, device, option)

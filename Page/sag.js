@@ -9,8 +9,9 @@ const THUMB = 124, DIM = 0.3, ABREAST = 14, MOST_LABELS = 36, MOST_LINES = 120, 
 // ------------------------------------------------------------ words
 
 const percent = probability => record.probability > 0 ? `${Math.round(100 * probability / record.probability)} %` : probability.toFixed(4);
-const named = set => set.map(p => `P${p}`).join(" & ") || "no patch";
-const short = set => set.length <= 4 ? named(set) : `${set.length} patches`;
+const regions = record.regions, nameOf = p => regions ? regions.names[p] : `P${p}`, one = regions ? "region" : "patch", many = regions ? "regions" : "patches";
+const named = set => set.map(nameOf).join(" & ") || `no ${one}`;
+const short = set => set.length <= 4 ? named(set) : `${set.length} ${many}`;
 const sufficient = probability => probability > record.threshold * record.probability;
 const said = list => list.length < 2 ? list.join("") : `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
 
@@ -47,9 +48,16 @@ function axis(cells, size) {
   });
 }
 
+// The region at each pixel of a w x h picture: a grey level of the map, each pixel as its nearest one.
+function regionsAt(map, w, h) {
+  const all = pixels(map, width, height), at = new Uint8Array(w * h);
+  for (let y = 0, k = 0; y < h; y++) for (let x = 0; x < w; x++) at[k++] = all[4 * (Math.floor((y + 0.5) * height / h) * width + Math.floor((x + 0.5) * width / w))];
+  return at;
+}
+
 // What the network sees of a set: image and baseline mixed by the tents of the visible patches (bilinear, aligned corners).
 function compose(canvas, set, seen) {
-  const w = canvas.width, h = canvas.height, source = sources[w];
+  const w = canvas.width, h = canvas.height, source = sources[w], visible = new Set(set);
   const shows = new Float32Array((rows + 1) * (columns + 1));            // a further row and column: no neighbour there
   for (const p of set) shows[Math.floor(p / columns) * (columns + 1) + p % columns] = 1;
   const context = canvas.getContext("2d"), out = context.createImageData(w, h), data = out.data;
@@ -57,7 +65,7 @@ function compose(canvas, set, seen) {
     const [r, f] = source.down[y], up = r * (columns + 1), low = up + columns + 1;
     for (let x = 0; x < w; x++, k += 4) {
       const [c, g] = source.across[x];
-      const weight = (1 - f) * ((1 - g) * shows[up + c] + g * shows[up + c + 1]) + f * ((1 - g) * shows[low + c] + g * shows[low + c + 1]);
+      const weight = source.region ? +visible.has(source.region[k >> 2]) : (1 - f) * ((1 - g) * shows[up + c] + g * shows[up + c + 1]) + f * ((1 - g) * shows[low + c] + g * shows[low + c + 1]);
       const grey = DIM / 3 * (source.image[k] + source.image[k + 1] + source.image[k + 2]);
       for (let i = k; i < k + 3; i++) {
         const rest = seen ? source.baseline[i] : grey;
@@ -79,7 +87,15 @@ function cell(p) {
 
 function outline(canvas, removed) {
   const context = canvas.getContext("2d");
-  context.strokeStyle = "#e62828";
+  context.strokeStyle = context.fillStyle = "#e62828";
+  if (regions) {
+    const w = canvas.width, at = sources[w].region;
+    for (const [p, drop] of removed) {
+      const thick = 1 + 3 * Math.min(Math.max(drop, 0), 1);
+      for (let k = 0; k < at.length; k++) if (at[k] === p && [k - 1, k + 1, k - w, k + w].some(n => at[n] !== p)) context.fillRect(k % w - thick / 2, Math.floor(k / w) - thick / 2, thick, thick);
+    }
+    return;
+  }
   for (const [p, drop] of removed) {
     const [x, y, w, h] = cell(p), thick = 1 + 3 * Math.min(Math.max(drop, 0), 1);
     context.lineWidth = thick;
@@ -157,9 +173,10 @@ let current = 0;                                        // the patch that has th
 function makeGrid() {
   for (const p of everything) {
     const [x, y, w, h] = cell(p), row = Math.floor(p / columns), column = p % columns;
-    const button = element("button", {type: "button", className: "patch", textContent: p, tabIndex: p ? -1 : 0});
-    button.setAttribute("aria-label", `patch ${p}, row ${row + 1}, column ${column + 1}`);
-    button.style.cssText = `left:${100 * x}%;top:${100 * y}%;width:${100 * w}%;height:${100 * h}%;font-size:${Math.max(7, Math.min(12, 90 / columns))}px`;
+    const button = element("button", {type: "button", className: regions ? "patch region" : "patch", textContent: regions ? nameOf(p) : p, tabIndex: p ? -1 : 0});
+    button.setAttribute("aria-label", regions ? nameOf(p) : `patch ${p}, row ${row + 1}, column ${column + 1}`);
+    if (regions) button.style.cssText = `left:${100 * (regions.middles[p][0] + 0.5) / width}%;top:${100 * (regions.middles[p][1] + 0.5) / height}%`;
+    else button.style.cssText = `left:${100 * x}%;top:${100 * y}%;width:${100 * w}%;height:${100 * h}%;font-size:${Math.max(7, Math.min(12, 90 / columns))}px`;
     button.addEventListener("click", () => { move(p); chosen.has(p) ? chosen.delete(p) : chosen.add(p); update(); });
     buttons.push(button);
   }
@@ -201,8 +218,8 @@ function update() {
   show(set, false);
   buttons.forEach((button, p) => button.setAttribute("aria-pressed", chosen.has(p)));
   const hidden = everything.filter(p => !chosen.has(p));
-  $("visible").textContent = !hidden.length ? "All patches are visible." : hidden.length < set.length ? `Hidden: ${said(hidden.map(p => `P${p}`))}. The rest is visible.`
-    : set.length ? `Visible: ${said(set.map(p => `P${p}`))}. The rest is hidden.` : "All patches are hidden.";
+  $("visible").textContent = !hidden.length ? `All ${many} are visible.` : hidden.length < set.length ? `Hidden: ${said(hidden.map(nameOf))}. The rest is visible.`
+    : set.length ? `Visible: ${said(set.map(nameOf))}. The rest is hidden.` : `All ${many} are hidden.`;
   const known = exact !== null, bar = $("answer-bar");
   $("confidence").textContent = known ? percent(exact) : "not scored";
   $("confidence").classList.toggle("unknown", !known);
@@ -259,7 +276,7 @@ function setButton(s, isRoot, removed, words, more) {
   fillBar(bar, s.probability);
   const button = element("button", {type: "button", className: isRoot ? "node root" : "node"}, canvas, bar,
     element("span", {className: "percent", textContent: percent(s.probability)}), element("span", {className: "names", textContent: short(s.patches)}));
-  button.setAttribute("aria-label", `${isRoot ? "root: " : ""}${s.patches.length ? "patches " + said(s.patches.map(String)) : "no patch"}, ${percent(s.probability)}${words}`);
+  button.setAttribute("aria-label", `${isRoot ? "root: " : ""}${s.patches.length ? `${many} ${said(s.patches.map(p => regions ? nameOf(p) : String(p)))}` : `no ${one}`}, ${percent(s.probability)}${words}`);
   button.title = named(s.patches);
   light(button, s.patches, more);
   button.addEventListener("click", () => choose(s.patches));
@@ -286,7 +303,7 @@ function makeGraph() {
   const sizes = [...new Set(nodes.map(n => n.patches.length))].sort((a, b) => b - a);
   for (const size of sizes) {
     const all = element("button", {type: "button", className: "tool"}), list = element("ul", {className: "nodes"});
-    const item = element("li", {}, element("h3", {textContent: size > 1 ? `${size} patches` : size ? "1 patch" : "No patch"}), list, all);
+    const item = element("li", {}, element("h3", {textContent: size > 1 ? `${size} ${many}` : size ? `1 ${one}` : `No ${one}`}), list, all);
     levels.set(size, {item, list, all, open: false});
     all.addEventListener("click", () => { levels.get(size).open = true; drawGraph(); list.children[ABREAST]?.firstChild.focus(); });
   }
@@ -310,7 +327,7 @@ function reachable(threshold) {
 function nodeItem(i) {
   if (!made.has(i)) {
     const removed = parents[i].map(([a, p]) => [p, relative[a] - relative[i]]);
-    const steps = children[i].map(([b, p]) => `without ${p} ${percent(nodes[b].probability)}`);
+    const steps = children[i].map(([b, p]) => `without ${regions ? nameOf(p) : p} ${percent(nodes[b].probability)}`);
     made.set(i, element("li", {}, setButton(nodes[i], !parents[i].length, removed, steps.length ? "; " + steps.join(", ") : "",
       on => { pointed = on ? i : null; drawEdges(); })));
   }
@@ -353,7 +370,7 @@ function drawEdges() {
     parts.unshift(line);
     if (on || visible.length <= MOST_LABELS) {
       const t = on && a === pointed ? 0.66 : 0.5, points = Math.round(-100 * drop), x = x1 + t * (x2 - x1), text = shape("text", {x, y: y1 + t * (y2 - y1)});
-      text.append(shape("tspan", {x, dy: -2}, `−P${p}`), shape("tspan", {x, dy: 13}, `${points > 0 ? "+" : ""}${points} %`.replace("-", "−")));
+      text.append(shape("tspan", {x, dy: -2}, `−${nameOf(p)}`), shape("tspan", {x, dy: 13}, `${points > 0 ? "+" : ""}${points} %`.replace("-", "−")));
       parts.push(text);
     }
   }
@@ -374,14 +391,14 @@ function makeWords() {
   $("name").textContent = record.category.name;
   $("found").textContent = `${record.image}: probability ${record.probability.toFixed(4)} on the full image` +
     (roots.length ? `, ${roots.length} minimal sufficient explanation${roots.length > 1 ? "s" : ""} found, ${proven} proven minimal.` : ".");
-  const each = roots.map(r => r.patches.length ? `patch${r.patches.length > 1 ? "es" : ""} ${said(r.patches.map(String))}` : "no patch at all");
+  const each = roots.map(r => !r.patches.length ? `no ${one} at all` : regions ? said(r.patches.map(nameOf)) : `patch${r.patches.length > 1 ? "es" : ""} ${said(r.patches.map(String))}`);
   $("formula").textContent = roots.length ? `For this network, each of these alone keeps more than ${Math.round(100 * record.threshold)} % of its confidence in “${record.category.name}”: ${each.join("; or ")}.`
     : `No explanation: ${record.why}.`;
   $("dnf").textContent = record.dnf;
   if (proven < roots.length) $("roots-note").textContent = "Each is enough by itself. No part of it is, where it is proven minimal; of the others it is only known that no single patch can go. Point at one to see its patches light up; click to start asking from it.";
   $("roots-part").hidden = $("graph-part").hidden = !roots.length;
   const counts = record.evaluations, spent = record.seconds.total ?? Object.values(record.seconds).reduce((a, b) => a + b, 0);
-  const facts = {"Network": `${record.model.name}, ${record.model.classes} classes`, "Patches": `${rows} × ${columns}`,
+  const facts = {"Network": `${record.model.name}, ${record.model.classes} classes`, [regions ? "Regions" : "Patches"]: regions ? `${patches}` : `${rows} × ${columns}`,
     "Hidden patches": `${record.baseline.name}; with all hidden, probability ${record.baseline.probability.toFixed(4)}`,
     "Search": `${record.search.method}, stopped by ${record.search.stopped_by.replaceAll("_", " ")}${record.search.complete ? "" : " (incomplete)"}`,
     "Sets": `${counts.asked} asked about, ${counts.scored} scored by the search`, "Time": `${spent.toFixed(1)} s`};
@@ -391,9 +408,10 @@ function makeWords() {
 
 async function start() {
   const [image, baseline] = await Promise.all([loaded(IMAGE), loaded(BASELINE)]);
+  const map = regions && await loaded(`data:image/png;base64,${regions.map}`);
   for (const w of [width, THUMB]) {
     const h = Math.round(w * height / width);
-    sources[w] = {image: pixels(image, w, h), baseline: pixels(baseline, w, h), across: axis(columns, w), down: axis(rows, h)};
+    sources[w] = {image: pixels(image, w, h), baseline: pixels(baseline, w, h), across: axis(columns, w), down: axis(rows, h), region: map && regionsAt(map, w, h)};
   }
   Object.assign($("view"), {width, height});
   document.documentElement.style.setProperty("--shape", `${width} / ${height}`);

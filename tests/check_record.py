@@ -8,6 +8,7 @@ formula are worked out again from the definitions. Only reading images and build
 """
 
 import argparse
+import base64
 import json
 import sys
 from itertools import combinations
@@ -44,6 +45,13 @@ def tent(patch, grid, size):
     return np.outer(ramp(patch // grid[1], grid[0], size[0]), ramp(patch % grid[1], grid[1], size[1]))
 
 
+def region_index(record):
+    """The region at each pixel, (H, W), as the record says; None for a grid."""
+    if "regions" not in record:
+        return None
+    return cv2.imdecode(np.frombuffer(base64.b64decode(record["regions"]["map"]), np.uint8), cv2.IMREAD_UNCHANGED).astype(int)
+
+
 def square(patch, grid, size):
     """One patch's pixels where it is a rectangle, (H, W)."""
     high, wide = size[0] // grid[0], size[1] // grid[1]
@@ -53,8 +61,8 @@ def square(patch, grid, size):
 
 
 @torch.no_grad()
-def confidences(network, x, b, category, grid, sets):
-    """Softmax probability of the category for each patch set, eight pictures at a time; b None: hidden tokens are dropped."""
+def confidences(network, x, b, category, grid, sets, index=None):
+    """Softmax probability of the category for each patch set, eight pictures at a time; b None: hidden tokens are dropped; index: regions."""
     if b is None:
         return dict(zip(sets, masked_attention(network.module, x, grid, sets)[:, category].tolist()))
     out = []
@@ -62,7 +70,8 @@ def confidences(network, x, b, category, grid, sets):
         masks = torch.zeros(len(sets[start:start + 8]), 1, grid[0] * grid[1])
         for row, patches in zip(masks, sets[start:start + 8]):
             row[0, list(patches)] = 1
-        up = F.interpolate(masks.view(-1, 1, *grid), x.shape[1:], mode="bilinear", align_corners=True).to(x.device)
+        up = masks[..., index] if index is not None else F.interpolate(masks.view(-1, 1, *grid), x.shape[1:], mode="bilinear", align_corners=True)
+        up = up.to(x.device)
         logits = network.module(x * up + b * (1 - up))
         p = torch.softmax(logits, 1)[:, category] if logits.shape[1] > 1 else torch.sigmoid(logits if category else -logits)[:, 0]
         out += p.tolist()
@@ -120,7 +129,7 @@ def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
     scores, curves = sampled_scores(record), sampled_curves(record)
     dropped = record["baseline"]["name"] == "drop"
     f = confidences(network, network.prepare(image), None if dropped else network.prepare(baseline), category, grid,
-                    list({everything, (), *roots, *nodes, *parts, *scores, *(s for s, _ in curves)}))
+                    list({everything, (), *roots, *nodes, *parts, *scores, *(s for s, _ in curves)}), region_index(record))
     claim(record["format"] == 1 and record["image_sha256"] == file_sha256(image_file), "another image")
     claim(record["model"]["classes"] == len(network.labels) and record["category"]["name"] == network.labels[category], "labels")
     claim(close(f[everything], record["probability"]), f"full probability is {f[everything]}")
@@ -157,7 +166,8 @@ def check_roots(claim, record, roots, f, everything):
     claim(all(len(set(a) & set(c)) <= overlap for a, c in combinations(diverse, 2)), "diverse roots overlap")
     claim(record["diverse_roots"] == record["diverse_set"][:record["settings"]["num_roots_sag"]], "roots drawn")
     claim(bool(diverse) == bool(roots), "no diverse root")
-    claim(record["dnf"] == " | ".join(" & ".join(f"P{p}" for p in r) for r in roots), "formula")
+    names = record["regions"]["names"] if "regions" in record else [f"P{p}" for p in everything]
+    claim(record["dnf"] == " | ".join(" & ".join(names[p] for p in r) for r in roots), "formula")
 
 
 def check_search(claim, record, roots, f):
@@ -227,10 +237,11 @@ def check_files(claim, record, folder, image, baseline, roots):
     for name in FILES:
         file = folder / name.format(n=len(record["diverse_roots"]))
         claim(file.exists() and file.stat().st_size > 0, f"{file.name} is missing")
-    grid, size = tuple(record["grid"]), image.shape[:2]
+    grid, size, index = tuple(record["grid"]), image.shape[:2], region_index(record)
     for rank, patches in enumerate(roots, 1):
         files = list((folder / "roots").glob(f"{rank}_*.png"))
-        up = sum(((square if record["baseline"]["name"] == "drop" else tent)(p, grid, size) for p in patches), np.zeros(size))[..., None]
+        weight = square if record["baseline"]["name"] == "drop" else tent
+        up = sum((weight(p, grid, size) if index is None else index == p for p in patches), np.zeros(size))[..., None]
         shown = baseline * (1 - up) + image * up
         claim(len(files) == 1 and np.abs(cv2.imread(str(files[0]))[..., ::-1] - shown).max() < 1, f"picture of root {rank}")
     claim(len(list((folder / "roots").glob("*.png"))) == len(roots), "pictures of the roots")

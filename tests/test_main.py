@@ -216,6 +216,9 @@ CASES = {      # option -> (value, where its value must arrive, what must arrive
     "--labels": ("l.txt", "load_network", lambda a, k: str(a[2]).endswith("l.txt")), "--precision": ("bfloat16", "Passes", lambda a, k: a[1] == "bfloat16"),
     "--search": ("combinatorial", "combinatorial_search", lambda a, k: len(a) == 5),
     "--images": (None, "find_images", lambda a, k: a[0].name == "a.png"), "--results": (None, "make_writable", lambda a, k: a[0].name == "out"),
+    "--regions": ("slic", "Segmentation", lambda a, k: a[0] == "slic"), "--segments": (9, "Segmentation", lambda a, k: a[2] == 9),
+    "--region-names": ("l.txt", "Segmentation", lambda a, k: a[1].name == "l.txt"),
+    "--segmentation-weights": ("w.pth", "Segmentation", lambda a, k: a[3].name == "w.pth"),
     "--overwrite": ("", "explain", lambda a, k: a[3].overwrite), "--open": ("", "open_gallery", lambda a, k: a[0].name == "index.html"),
 }
 
@@ -236,11 +239,12 @@ def test_every_option_reaches_its_parameter(option, images, out, tmp_path, monke
         seen.append(arrived(args, kwargs))
         return original(*args, **kwargs)
     monkeypatch.setattr(main_generate_sag, target, spy)
-    extra = [] if value is None else [option] if value == "" else [option, tmp_path / value if option in ("--weights", "--labels") else value]
+    extra = [] if value is None else [option] if value == "" else [option, tmp_path / value if str(value).endswith((".pth", ".txt")) else value]
     base = ["--images", images / "a.png", "--results", out, "--model", f"{PLANTED}:network"] + ["--grid", 4] * (option != "--grid")
     base += ["--category", 1] if option not in ("--category", "--num-categories") else []
     base += ["--search", "combinatorial", "--comb-top", 5, "--comb-size", 1] if option.startswith("--comb") else []
     base += ["--search", "exhaustive"] if option == "--exhaustive-size" else []
+    base += ["--regions", "slic"] if option in ("--segments", "--region-names", "--segmentation-weights") else []
     run(*base, *extra)
     assert seen and any(seen)
 

@@ -1,13 +1,25 @@
 """Regions: label maps read and resized, their names, superpixels, and regions in the scorer."""
 
+import json
+import shutil
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import draw_sag
+import main_generate_sag
+from ask_sag import ask
+from check_record import problems
 from mask_scorer import MaskScorer, cells
+from pictures import Pictures
 from regions import Regions, load_label_map, read_names, resize_labels, superpixels
-from utils import UserError, load_image
+from utils import UserError, load_image, load_network
+
+HERE = Path(__file__).resolve().parent
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [300, 300, 300, 3]])
 
@@ -147,3 +159,117 @@ def test_without_and_rows_on_a_grid():
 
 def test_cells_are_regions_too():
     assert torch.equal(cells((2, 3), (4, 6)), Regions.of(np.kron(np.arange(6).reshape(2, 3), np.ones((2, 2), int))).basis())
+
+
+# ---------------------------------------------------------------- SAGs on named regions
+
+PARTS_OF_PLANTED = {5: "head", 6: "wing", 10: "tail", 1: "feet", 8: "feet", 14: "feet"}         # patch of the planted network -> region
+NAMES = ("head", "wing", "tail", "feet", "rest")
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A white picture, a label map that cuts it as the planted network looks at it, and names; -> their folder."""
+    near = np.abs(np.arange(56)[:, None] - np.linspace(0, 55, 4).round()).argmin(1)
+    patch = near[:, None] * 4 + near
+    labels = np.vectorize(lambda p: 1 + NAMES.index(PARTS_OF_PLANTED.get(p, "rest")))(patch)
+    for folder, picture in (("in", np.full((56, 56, 3), 255, np.uint8)), ("maps", labels.astype(np.uint8))):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(picture).save(tmp_path / folder / "scene.png")
+    (tmp_path / "names.txt").write_text("\n".join(NAMES) + "\n")
+    return tmp_path
+
+
+def sag(scene, *options):
+    """The main script on the planted network. -> exit status."""
+    return main_generate_sag.main([str(o) for o in ("--images", scene / "in", "--results", scene / "out", "--model", f"{HERE}/planted.py:network",
+                                                    "--category", 1, "--device", "cpu", *options)])
+
+
+def record_of(scene):
+    return json.loads((scene / "out/scene/sag.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("search", ["beam", "exhaustive", "combinatorial", "diverse"])
+def test_a_sag_on_named_regions_finds_the_planted_ones(scene, search):
+    assert sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt", "--search", search) == 0
+    record = record_of(scene)
+    assert record["grid"] == [1, 5] and record["regions"]["names"] == list(NAMES) and record["regions"]["labels"] == [1, 2, 3, 4, 5]
+    assert set(record["dnf"].split(" | ")) == {"head", "feet", "wing & tail"}
+    wrong, claims = problems(scene / "out/scene/sag.json", scene / "in/scene.png", load_network(f"{HERE}/planted.py:network", None, None, torch.device("cpu")))
+    assert wrong == [] and claims > 20
+    dot = (scene / "out/scene/SAG_3roots.dot").read_text(encoding="utf-8")
+    assert "wing &amp; tail" in dot and "−wing" in dot and "P0" not in dot
+    assert "wing & tail" in (scene / "out/scene/dnf.txt").read_text(encoding="utf-8")
+
+
+def test_a_false_claim_about_regions_is_found(scene):
+    sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt")
+    record, network = record_of(scene), load_network(f"{HERE}/planted.py:network", None, None, torch.device("cpu"))
+    turned = Regions.from_record(record["regions"])
+    record["regions"]["map"] = Regions(turned.index[::-1, ::-1], turned.numbers, turned.names).record()["map"]
+    (scene / "out/scene/sag.json").write_text(json.dumps(record))
+    assert problems(scene / "out/scene/sag.json", scene / "in/scene.png", network)[0]
+
+
+def test_questions_by_name(scene, capsys):
+    sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt")
+    capsys.readouterr()
+    assert "only wing & tail: 100 %" in ask([str(scene / "out/scene"), "--only", "Wing, tail"])
+    assert "scored now" in ask([str(scene / "out/scene"), "--only", "tail,rest", "--score", "--device", "cpu"]) or "scored" in ask(
+        [str(scene / "out/scene"), "--only", "tail,rest"])
+    with pytest.raises(UserError, match="beak is not a region; there are head, wing"):
+        ask([str(scene / "out/scene"), "--only", "beak"])
+
+
+def test_the_figures_are_drawn_again_from_the_record_alone(scene):
+    sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt")
+    shutil.rmtree(scene / "maps")
+    for options in (["--style", "paper"], ["--hidden", "outline"]):
+        assert draw_sag.main([str(scene / "out/scene"), "--images", str(scene / "in"), *options]) == 0
+    assert "wing" in (scene / "out/scene/SAG_final_3roots.svg").read_text(encoding="utf-8")
+    picture = Pictures(record_of(scene), np.full((56, 56, 3), 255, np.uint8))
+    shown, red = picture((0,)), picture.outlined((0,), [(1, 0.2)])
+    assert (shown[..., 0] > 0).sum() == (picture.regions.index == 0).sum()
+    changed = (red != shown).any(-1)
+    assert changed.any() and (cv2.dilate((picture.regions.index == 1).astype(np.uint8), np.ones((7, 7))) >= changed).all()
+
+
+def test_a_record_on_regions_stands_until_the_label_map_changes(scene):
+    options = ("--regions", scene / "maps", "--region-names", scene / "names.txt")
+    sag(scene, *options)
+    first = (scene / "out/scene/sag.json").stat().st_mtime_ns
+    sag(scene, *options)
+    assert (scene / "out/scene/sag.json").stat().st_mtime_ns == first
+    labels = np.asarray(Image.open(scene / "maps/scene.png")).copy()
+    labels[labels == 3] = 2                                                 # the tail is now part of the wing
+    Image.fromarray(labels).save(scene / "maps/scene.png")
+    sag(scene, *options)
+    assert set(record_of(scene)["dnf"].split(" | ")) == {"head", "feet", "wing"}
+
+
+def test_superpixels_in_the_main_script(scene):
+    Image.fromarray(np.random.default_rng(0).integers(200, 256, (56, 56, 3), dtype=np.uint8)).save(scene / "in/scene.png")
+    assert sag(scene, "--regions", "slic", "--segments", 12) == 0
+    record = record_of(scene)
+    assert 4 <= record["grid"][1] <= 24 and record["roots"] and record["dnf"].startswith("S")
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--regions", "nothing.png"], "nothing.png: no such file or folder"), (["--region-names", "names.txt"], "only together with --regions"),
+    (["--regions", "slic", "--region-names", "{}/names.txt"], "superpixels have no names"),
+    (["--regions", "slic", "--baseline", "drop"], "drop"), (["--regions", "{}/maps", "--region-names", "{}/none.txt"], "none.txt")])
+def test_unusable_regions_are_one_line(scene, capsys, options, words):
+    capsys.readouterr()
+    assert sag(scene, *(o.replace("{}", str(scene)) for o in options)) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and words in lines[0]
+
+
+def test_an_image_whose_label_map_is_bad_is_named_and_the_others_are_done(scene, capsys):
+    shutil.copy(scene / "in/scene.png", scene / "in/other.png")
+    shutil.copy(scene / "in/scene.png", scene / "in/third.png")
+    Image.fromarray(np.full((56, 56), 9, np.uint8)).save(scene / "maps/third.png")
+    assert sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt") == 1
+    err = capsys.readouterr().err
+    assert "failed: other.png: " in err and "other.png" in err and "failed: third.png: no name for label 9" in err and record_of(scene)["roots"]

@@ -1,13 +1,27 @@
 """Score deviations: planted networks whose answer is worked out by hand, and the bundled scenes whose needed parts are known."""
 
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torchvision
+from PIL import Image
 
+import scene_sets
+import score_deviation
+from label_statistics import distracting, table_of
+from Models import part_scenes
 from Models.birds import CLASSES, LABEL_NAMES, PARTS, consistent_classes, draw_scene, is_sufficient
-from score_deviation import score_deviations
-from utils import Network, load_network
+from regions import load_label_map, read_names
+from score_deviation import main, score_deviations
+from utils import PROJECT, Network, UserError, load_image, load_network
 
+HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
 
 
@@ -86,3 +100,255 @@ def test_on_the_bundled_scenes_what_the_class_needs_is_positive_and_the_rest_is_
             assert abs(mean[part]) < 0.1, (part, mean)
     assert bool(needed) == (drawn != PARTS)
     assert abs(mean["background"]) < 0.1 and abs(mean["body"]) < 0.1
+
+
+# ---------------------------------------------------------------- the program
+
+PICTURES = {"one": (255, 255), "two": (0, 255), "three": (255, 0)}          # red of the upper and of the middle lamp
+
+
+def build():
+    """For --model: the lamps."""
+    network = Lamps()
+    network.input_size, network.mean, network.std = 12, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return network
+
+
+@pytest.fixture
+def lit(tmp_path):
+    """A folder of three pictures of the lamps, their label maps, names, class names and a manifest."""
+    for name, reds in PICTURES.items():
+        image = np.zeros((12, 12, 3), np.uint8)
+        image[:4, :, 0], image[4:8, :, 0], image[8:, :, 0] = *reds, 255
+        labels = np.repeat([1, 2, 3], 4)[:, None].repeat(12, 1).astype(np.uint8)
+        for folder, picture in (("in", image), ("maps", labels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(picture).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "names.txt").write_text("upper lamp\nmiddle lamp\nlower lamp\n")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    (tmp_path / "images.csv").write_text("image,mask,class\n" + "".join(f"in/{n}.png,maps/{n}.png,{c}\n" for n, c in zip(PICTURES, "aba")))
+    return tmp_path
+
+
+def deviate(lit, *options, fill="black"):
+    """The program on the lamps. -> exit status."""
+    try:
+        return main([str(o) for o in (*options, "--results", lit / "out", "--model", f"{HERE}/test_score_deviation.py:build", "--device", "cpu",
+                                      "--class-names", lit / "classes.txt", "--fill", fill)])
+    except SystemExit as end:
+        return end.code
+
+
+def deviation(lit, name):
+    return json.loads((lit / "out" / name / "deviation.json").read_text(encoding="utf-8"))
+
+
+def test_a_folder_with_label_maps(lit):
+    assert deviate(lit, lit / "in", "--segmentation", lit / "maps", "--labels", lit / "names.txt") == 0
+    one = deviation(lit, "one")
+    assert one["category"]["name"] == one["predicted"]["name"] == "b" and one["true"] is None and one["evaluations"] == 4
+    d = {label["name"]: label["deviation"] for label in one["labels"]}
+    assert d == pytest.approx({"upper lamp": softmax(-1, 0, 0)[1] - softmax(-3, 0, 0)[1], "middle lamp": softmax(-1, 0, 0)[1] - softmax(2, 0, 0)[1],
+                               "lower lamp": 0}, abs=1e-6)
+    assert [label["area"] for label in one["labels"]] == [1 / 3] * 3
+    assert Image.open(lit / "out/one/deviation.png").width > 800
+    rows = list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))
+    assert len(rows) == 3 and rows[0]["most_supporting"] == "middle lamp" and not any(row["error"] for row in rows)
+
+
+def test_statistics_of_a_set_by_hand(lit):
+    assert deviate(lit, "--manifest", lit / "images.csv", "--labels", lit / "names.txt") == 0
+    found = json.loads((lit / "out/statistics.json").read_text(encoding="utf-8"))
+    # one: logits (-1, 0, 0), true a, seen as b: wrong; without the middle lamp (2, 0, 0) a wins: it distracts.
+    # two: (-3, 0, 0), true b: right (a tie of b and c goes to b). three: (2, 0, 0), true a: right.
+    assert found["accuracy"] == {"top_1": 2 / 3, "top_2": 2 / 3, "top_5": 1.0} and found["with_true_class"] == 3
+    a, b = found["classes"]["a"], found["classes"]["b"]
+    assert (a["images"], a["correct"], b["images"], b["correct"]) == (2, 1, 1, 1)
+    rows = {row["label"]: row for row in a["labels"]}
+    gone = softmax(2, 0, 0)[0] - softmax(0, 0, 0)[0]
+    assert rows["upper lamp"]["mean"] == pytest.approx(gone, abs=1e-6) and rows["upper lamp"]["kind"] == "relevant"
+    assert rows["lower lamp"]["kind"] == rows["middle lamp"]["kind"] == "irrelevant"
+    assert {name: (row["distracting"], row["distracting_by_largest"]) for name, row in rows.items()} == {
+        "middle lamp": (1, 1), "upper lamp": (0, 0), "lower lamp": (0, 0)}
+    rows = {row["label"]: row for row in b["labels"]}
+    assert rows["middle lamp"]["mean"] == pytest.approx(softmax(-3, 0, 0)[1] - softmax(0, 0, 0)[1], abs=1e-6)
+    everything = {row["label"]: row for row in found["classes"]["all classes"]["labels"]}
+    assert everything["upper lamp"]["images"] == 2 and everything["upper lamp"]["mean"] == pytest.approx(gone / 2, abs=1e-6)
+    arrays = np.load(lit / "out/deviations.npz")
+    assert arrays["deviation"].shape == (3, 3) and arrays["labels"].tolist() == ["lower lamp", "middle lamp", "upper lamp"]
+    assert arrays["deviation"][2, 2] == pytest.approx(gone, abs=1e-6) and arrays["correct"].tolist() == [False, True, True]
+    assert (lit / "out/classes/a_labels.png").exists() and (lit / "out/classes/a_words.png").exists()
+
+
+def test_a_label_that_is_absent_dilutes_the_mean_but_not_that_where_present():
+    def record(name, *labels):
+        end = {"index": 0, "name": "a", "probability": 1.0}
+        return {"image": name, "category": end, "predicted": end, "true": {**end, "rank": 1}, "labels": [
+            {"name": n, "area": area, "deviation": d, "true_deviation": d, "top": end} for n, d, area in labels]}
+    table = table_of([record("x", ("lamp", 0.03, 0.1), ("wall", -0.5, 0.9)), record("y", ("wall", 0.1, 1.0)), record("z", ("wall", 0.1, 1.0)),
+                      record("u", ("wall", 0.1, 1.0))])
+    lamp, wall = (next(row for row in table["labels"] if row["label"] == name) for name in ("lamp", "wall"))
+    assert lamp["mean"] == pytest.approx(0.03 / 4) and lamp["mean_present"] == pytest.approx(0.03) and lamp["present"] == 1
+    assert lamp["kind"] == "irrelevant" and lamp["mean_area"] == pytest.approx(0.1)
+    assert wall["kind"] == "opposing" and wall["mean"] == pytest.approx(-0.05) and wall["median"] == pytest.approx(0.1)
+
+
+def test_the_two_rules_for_distracting_differ():
+    end = [{"index": i, "name": n, "probability": p} for i, (n, p) in enumerate((("a", 0.4), ("b", 0.6)))]
+    record = {"true": {**end[0], "rank": 2}, "labels": [
+        {"name": "lamp", "top": {**end[0], "probability": 0.7}}, {"name": "wall", "top": {**end[1], "probability": 0.9}},
+        {"name": "door", "top": {**end[0], "probability": 0.6}}]}
+    assert distracting(record) == ({"lamp", "door"}, set())                 # the largest of the matrix is class b's
+    record["labels"][1]["top"]["probability"] = 0.65
+    assert distracting(record) == ({"lamp", "door"}, {"lamp"})
+
+
+def test_a_class_that_is_never_recognised_has_a_table_without_means(lit):
+    (lit / "images.csv").write_text("image,mask,class\nin/one.png,maps/one.png,c\nin/two.png,maps/two.png,a\n")
+    assert deviate(lit, "--manifest", lit / "images.csv", "--labels", lit / "names.txt") == 0
+    found = json.loads((lit / "out/statistics.json").read_text(encoding="utf-8"))["classes"]
+    assert found["c"]["correct"] == 0 and all(row["mean"] is None and row["kind"] is None for row in found["c"]["labels"])
+    assert not (lit / "out/classes/c_words.png").exists()
+
+
+def test_resume_repairs_what_is_damaged_and_leaves_the_rest(lit, capsys):
+    options = (lit / "in", "--segmentation", lit / "maps", "--labels", lit / "names.txt")
+    deviate(lit, *options)
+    times = {n: (lit / "out" / n / "deviation.json").stat().st_mtime_ns for n in PICTURES}
+    (lit / "out/two/deviation.json").write_text('{"format": 1, "labels": [{}]}')
+    (lit / "out/three/deviation.json").unlink()
+    capsys.readouterr()
+    assert deviate(lit, *options) == 0
+    assert capsys.readouterr().err.count("there already") == 1
+    assert (lit / "out/one/deviation.json").stat().st_mtime_ns == times["one"] and deviation(lit, "two")["labels"][0]["name"] == "upper lamp"
+    deviate(lit, *options, fill="blur")
+    assert deviation(lit, "one")["fill"] == "blur"                          # another setting: done again
+    (lit / "names.txt").write_text("x\ny\nz\n")
+    deviate(lit, *options, fill="blur")
+    assert deviation(lit, "one")["labels"][0]["name"] == "x"
+
+
+def test_ctrl_c_keeps_what_is_finished(lit, monkeypatch, capsys):
+    original, done = score_deviation.explain, []
+
+    def interrupt(*arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(1)
+        return original(*arguments)
+    monkeypatch.setattr(score_deviation, "explain", interrupt)
+    assert deviate(lit, lit / "in", "--segmentation", lit / "maps") == 130
+    assert "interrupted" in capsys.readouterr().err and len(list((lit / "out").rglob("deviation.json"))) == 1
+
+
+@pytest.mark.parametrize("options, words", [
+    (["{}/in"], "has no label map"), (["{}/in", "--segmentation", "{}/no.png"], "no.png"), (["{}/none"], "none: no such file"),
+    (["{}/in", "--segmentation", "slic", "--labels", "{}/names.txt"], "superpixels have no names"), (["--manifest", "{}/none.csv"], "none.csv"),
+    (["--manifest", "{}/names.txt"], "no column named image"), (["--ade20k", "{}"], "not ADE20K's folder"), (["--places365", "{}"], "categories_places365.txt"),
+    (["{}/in", "--segmentation", "slic", "--category", "7"], "--category 7"), (["{}/in", "--segmentation", "slic", "--segments", "1"], "1 is not a whole number"),
+    (["{}/in", "--segmentation", "slic", "--fill", "pink"], "pink"), (["{}/in", "--segmentation", "slic", "--relevant", "2"], "2"),
+    (["--manifest", "{}/twice.csv"], "in/one.png: named twice")])
+def test_unusable_arguments_are_one_line(lit, capsys, options, words):
+    (lit / "twice.csv").write_text("image,mask\nin/one.png,maps/one.png\nin/one.png,maps/two.png\n")
+    assert deviate(lit, *(o.replace("{}", str(lit)) for o in options)) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and words in lines[0], lines
+
+
+def test_a_bad_image_of_a_set_is_named_and_the_others_are_done(lit, capsys):
+    Image.fromarray(np.zeros((9, 12), np.uint8)).save(lit / "maps/two.png")
+    rows = ["in/one.png,maps/one.png,a", "in/two.png,maps/two.png,a", "in/three.png,maps/none.png,a", "in/four.png,maps/one.png,a", "in/five.png,maps/one.png,zebra"]
+    for name in ("four", "five"):
+        (lit / f"in/{name}.png").write_bytes(b"no picture" if name == "four" else (lit / "in/one.png").read_bytes())
+    (lit / "images.csv").write_text("image,mask,class\n" + "\n".join(rows) + "\n")
+    assert deviate(lit, "--manifest", lit / "images.csv", "--labels", lit / "names.txt") == 1
+    err = capsys.readouterr().err
+    for words in ("in/two.png: label map", "12 x 9 pixels, the image two.png has 12 x 12", "in/three.png: ", "none.png", "in/four.png: cannot read it: not an image",
+                  "class zebra: the network has no such class", "1 records"):
+        assert words in err, (words, err)
+    assert "Traceback" not in err and len(list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))) == 5
+
+
+def test_labels_without_a_name_are_named(lit, capsys):
+    (lit / "names.txt").write_text("upper lamp\n\nlower lamp\n")
+    assert deviate(lit, lit / "in/one.png", "--segmentation", lit / "maps/one.png", "--labels", lit / "names.txt") == 1
+    assert "one.png: no name for label 2 in the label map" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- loaders and segmentation networks
+
+@pytest.mark.parametrize("names", ["objectInfo150.csv", "objectInfo150.txt"])
+def test_ade20k_in_its_standard_folder(lit, names):
+    for folder, picture, ending in (("images/validation", "in", "jpg"), ("annotations/validation", "maps", "png")):
+        (lit / "ade" / folder).mkdir(parents=True)
+        Image.open(lit / picture / "three.png").save(lit / "ade" / folder / f"ADE_val_00000001.{ending}", quality=100, subsampling=0)
+    tab = "\t" if names.endswith("txt") else ","
+    (lit / "ade" / names).write_text("\n".join(tab.join(row) for row in (("Idx", "Ratio", "Name"), ("1", ".1", "upper;lamp"), ("2", ".2", "wall"), ("3", ".3", "floor"))))
+    (lit / "ade/sceneCategories.txt").write_text("ADE_val_00000001 a\n")
+    assert deviate(lit, "--ade20k", lit / "ade") == 0
+    record = deviation(lit, "validation/ADE_val_00000001")
+    assert [label["name"] for label in record["labels"]] == ["upper", "wall", "floor"] and record["true"]["name"] == "a" and record["true"]["rank"] == 1
+
+
+def test_places365_in_its_standard_folders(lit):
+    places, flat = lit / "places", lit / "flat"
+    for folder in (places / "val/a", places / "val/b-outdoor", places / "noisy_annotations_RGB/val/a", flat / "val_256"):
+        folder.mkdir(parents=True)
+    for folder in (places, flat):
+        (folder / "categories_places365.txt").write_text("/a/a 0\n/b/b/outdoor 1\n/c/c 2\n")
+    shutil.copy(lit / "in/three.png", places / "val/a/Places365_val_00000001.png")
+    shutil.copy(lit / "in/two.png", places / "val/b-outdoor/Places365_val_00000002.png")
+    shutil.copy(lit / "in/two.png", flat / "val_256/Places365_val_00000002.png")
+    (flat / "places365_val.txt").write_text("Places365_val_00000002.png 1\n")
+    labels = np.asarray(Image.open(lit / "maps/three.png"))
+    Image.fromarray(np.dstack([labels * 0, labels * 5, labels - 1])).save(places / "noisy_annotations_RGB/val/a/Places365_val_00000001.png")
+    items = scene_sets.places365(places)
+    assert [(item.name, item.truth) for item in items] == [("a/Places365_val_00000001.png", 0), ("b-outdoor/Places365_val_00000002.png", 1)]
+    assert items[0].mask and items[1].mask is None and scene_sets.places365(flat)[0].truth == 1
+    assert deviate(lit, "--places365", places, "--segmentation", "slic", "--segments", 4) == 0
+    first, second = deviation(lit, "a/Places365_val_00000001"), deviation(lit, "b-outdoor/Places365_val_00000002")
+    assert [label["name"] for label in first["labels"]] == ["label 1", "label 2", "label 3"] and second["labels"][0]["name"].startswith("S")
+    (flat / "places365_val.txt").write_text("Places365_val_00000002.png 9\n")
+    with pytest.raises(UserError, match="number of a class"):
+        scene_sets.places365(flat)
+
+
+def test_a_segmentation_network_with_weights_of_ones_own(lit, capsys):
+    torch.manual_seed(0)
+    module = torchvision.models.segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4)
+    module.classifier.low_classifier.bias.data = torch.tensor([0.0, 0.0, 99.0, 0.0])               # everything is label 2
+    torch.save(module.state_dict(), lit / "seg.pth")
+    options = (lit / "in/one.png", "--segmentation", "lraspp_mobilenet_v3_large", "--segmentation-weights")
+    assert deviate(lit, *options, lit / "seg.pth") == 0
+    assert [label["name"] for label in deviation(lit, "one")["labels"]] == ["label 2"]
+    assert deviate(lit, *options, lit / "names.txt") == 2 and "--segmentation-weights" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- the bundled scenes
+
+def test_the_bundled_part_maps_are_those_of_the_bundled_scenes():
+    for name, scene in part_scenes.bundled():
+        assert np.array_equal(load_label_map(PROJECT / f"Models/part_maps/{name}.png"), scene.labels)
+        assert np.array_equal(load_image(PROJECT / f"Images/{name}.png", (224, 224)), scene.image)
+    assert tuple(read_names(PROJECT / "Models/part_names.txt").values())[1:] == LABEL_NAMES
+
+
+def test_an_odd_part_distracts():
+    network, against = load_network("birds", None, None, CPU), []
+    for category in (1, 4, 7, 10):
+        scene = part_scenes.scene_of(category, "odd", [3, category])
+        odd = next(i for i, (v, w) in enumerate(zip(scene.variants, CLASSES[category][1])) if v != w)
+        numbers, d = score_deviations(network, scene.image, scene.labels)
+        against.append((d[numbers.index(odd + 1), category], max(d[:, category])))
+    assert all(of_odd < 0.02 for of_odd, _ in against) and min(of_odd for of_odd, _ in against) < -0.001, against
+
+
+def test_ade20k_photos_with_a_real_network(tmp_path):
+    shared = Path(os.environ.get("SAG_SHARED", PROJECT.parent / "shared"))
+    weights = shared / "weights/resnet18.pth"
+    if not weights.is_file() or not (shared / "ade20k/images").is_dir():
+        pytest.skip(f"no weights/resnet18.pth and ade20k/ in {shared.name}/ beside the project (or in $SAG_SHARED)")
+    options = ("--ade20k", shared / "ade20k", "--model", "resnet18", "--weights", weights, "--results", tmp_path, "--device", "cpu")
+    assert main([str(o) for o in options]) == 0
+    record = json.loads((tmp_path / "ADE_val_00000001/deviation.json").read_text(encoding="utf-8"))
+    assert max(record["labels"], key=lambda label: label["deviation"])["name"] == "building" and sum(record["regions"]["areas"]) == pytest.approx(1)
