@@ -212,7 +212,7 @@ def how_many(searches: Mapping) -> Table:
 def sizes(searches: Mapping) -> Table:
     """Sizes of MSEs: mean of an image's smallest, and shares of sizes."""
     table = Table("sizes", "Sizes of MSEs: the image's smallest, all of them, and the share that each size has among an image's MSEs",
-                  ["search", "images", "smallest", "mean size", *(str(a) if a == b else f"{a} to {b}" if b < 100 else f"{a} or more" for a, b in SIZES), "proven minimal"],
+                  ["search", "images", "smallest", "mean size", *(size_name(*s) for s in SIZES), "proven minimal"],
                   note="Over images with an MSE. Proven: against every subset (sets of up to 10 patches); SIS proves nothing.")
     for name, found in searches.items():
         some = [row for row in found if row["sizes"]]
@@ -220,6 +220,11 @@ def sizes(searches: Mapping) -> Table:
         table.rows.append([name, len(some), estimate([row["sizes"][0] for row in some]), estimate([np.mean(row["sizes"]) for row in some]),
                            *map(estimate, shares), estimate([row["proven"] / len(row["sizes"]) for row in some])])
     return table
+
+
+def size_name(low: int, high: int) -> str:
+    """A range of sizes in words."""
+    return str(low) if low == high else f"{low} to {high}" if high < 10 ** 6 else f"{low} or more"
 
 
 def cost(rows: Mapping) -> Table:

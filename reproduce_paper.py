@@ -18,6 +18,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,14 @@ def write_tables(made: Sequence[Table], title: str, folder: Path) -> None:
     write_atomically(folder / "tables.md", "\n".join([f"# {title}\n\n{intervals}\n", *(t.markdown() for t in made if not t.name.endswith("every_k"))]))
 
 
+def write_question_sheets(jobs: Sequence[Job], network: Network, args: argparse.Namespace, folder: Path) -> None:
+    """The sheets, from the first images that have a question."""
+    of_name = {job.subject.name: job.subject for job in jobs if job.condition == "beam3"}
+    done = (is_done(job, key_of(job, network, args)) for job in jobs if job.condition == "beam3")
+    with_questions = (m for m in done if m and m["finding"]["questions"] and m["finding"]["diverse_roots"])
+    write_sheets(list(islice(with_questions, SHEETS)), lambda m: of_name[m["image"]].load(network.size), folder)
+
+
 def run(options: argparse.Namespace) -> int:
     """Measure, then tables, figures and sheets. -> the exit status."""
     make_writable(options.results)
@@ -181,9 +190,10 @@ def run(options: argparse.Namespace) -> int:
                 failed += [(job, why)] if why else []
     title = options.title or network.name
     rows = read_rows(jobs, network, args)
-    write_tables(tables(rows, options.grid ** 2), title, options.results)
-    draw_figures(rows, (options.grid, options.grid), title, options.results)
-    write_sheets([j for j in jobs if j.condition == "beam3" and j.path.exists()], network, options)
+    made = tables(rows, options.grid ** 2)
+    write_tables(made, title, options.results)
+    draw_figures(made, rows, (options.grid, options.grid), title, options.results)
+    write_question_sheets(jobs, network, args, options.results)
     for job, why in failed:
         print(f"failed: {job.subject.name}, {job.condition}: {why}", file=sys.stderr)
     print(f"{sum(map(len, rows.values()))} of {len(jobs)} measurements are in; {options.results / 'tables.md'}", file=sys.stderr)
