@@ -84,7 +84,7 @@ def main_job(passes: Passes, image: np.ndarray, category: int, args: argparse.Na
     questions = draw_questions(scorer_of(passes, image, category, args), args.grid ** 2, full, nodes, seed) if full > 0 else []
     roots = Roots([], record["search"]["stopped_by"])
     roots.extend(sag.Root(tuple(r["patches"]), r["probability"], r["minimal"]) for r in record["roots"])
-    kept = ("category", "probability", "baseline", "grid", "saliency", "gradcam", "diverse_roots", "sag", "curves", "evaluations")
+    kept = ("category", "probability", "baseline", "grid", "saliency", "gradcam", "diverse_roots", "diverse_set", "sag", "curves", "evaluations")
     return {**{key: record[key] for key in kept}, **listed(roots), "questions": questions,
             "seconds": {**record["seconds"], "questions": time.monotonic() - start}}
 

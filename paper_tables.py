@@ -100,7 +100,7 @@ class Table:
         """A table that needs no package."""
         body = [" & ".join(escaped(told(cell)) for cell in row) + r" \\" for row in self.rows]
         head = " & ".join(map(escaped, self.columns)) + r" \\"
-        return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{escaped(self.title + '. ' + self.note)}}}", rf"\label{{tab:{self.name}}}",
+        return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{escaped(f"{self.title}. {self.note}".strip())}}}", rf"\label{{tab:{self.name}}}",
                           rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}", r"\hline", head, r"\hline", *body, r"\hline",
                           r"\end{tabular}", r"\end{table}", ""])
 
@@ -216,6 +216,8 @@ def sizes(searches: Mapping) -> Table:
                   note="Over images with an MSE. Proven: against every subset (sets of up to 10 patches); SIS proves nothing.")
     for name, found in searches.items():
         some = [row for row in found if row["sizes"]]
+        if not some:
+            continue
         shares = [[np.mean([a <= s <= b for s in row["sizes"]]) for row in some] for a, b in SIZES]
         table.rows.append([name, len(some), estimate([row["sizes"][0] for row in some]), estimate([np.mean(row["sizes"]) for row in some]),
                            *map(estimate, shares), estimate([row["proven"] / len(row["sizes"]) for row in some])])

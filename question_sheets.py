@@ -23,7 +23,7 @@ from draw_graph import draw_graph
 from pictures import Pictures, conjunction, grad_cam_heat, overlaid, percent, saliency_heat
 from sag_layout import paper
 from sag_page import data_uri, filled
-from simulated_reader import readers
+from simulated_reader import readers, tie
 from utils import write_atomically
 
 KINDS = {"gradcam": "Explained by Grad-CAM", "igos": "Explained by I-GOS", "root": "Explained by one set of patches", "sag": "Explained by a SAG"}
@@ -50,7 +50,7 @@ def write_sheets(measurements: Sequence[Mapping], load: Callable[[Mapping], np.n
             forms[kind].append(form(number, record, pictures, question, kind, picture))
         simulated = readers(finding, tuple(record["grid"]), tuple(record["size"]))
         a, b = (tuple(question[side]) for side in "ab")
-        answers = ["tie" if abs(read(a) - read(b)) < 1e-9 else "A" if read(a) > read(b) else "B" for read in (simulated[kind] for kind in KINDS)]
+        answers = ["tie" if tie(read(a), read(b)) else "A" if read(a) > read(b) else "B" for read in (simulated[kind] for kind in KINDS)]
         p, q = question["relative"]
         writer.writerow([number, measurement["image"], "A" if p > q else "B", f"{p:.4f}", f"{q:.4f}", conjunction(a), conjunction(b), *answers])
     for kind, title in KINDS.items():
@@ -65,7 +65,7 @@ def as_record(measurement: Mapping) -> dict:
     finding, full = measurement["finding"], measurement["finding"]["probability"]
     roots = [{**r, "relative": r["probability"] / full} for r in finding["roots"]]
     return {**finding, "roots": roots, "image": measurement["image"], "size": measurement["size"], "grid": measurement["grid"],
-            "threshold": measurement["key"]["settings"]["prob_thresh"], "settings": measurement["key"]["settings"], "diverse_set": finding["diverse_roots"],
+            "threshold": measurement["key"]["settings"]["prob_thresh"], "settings": measurement["key"]["settings"],
             "search": {"method": "beam", "complete": True, "stopped_by": finding["stopped_by"]}}
 
 

@@ -16,6 +16,7 @@ Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isclose
 
 import cv2
 import numpy as np
@@ -59,7 +60,12 @@ def accuracy(readers: Mapping[str, Reader], questions: Sequence[Mapping]) -> dic
 def right(read: Reader, question: Mapping) -> float:
     """1, 0 or, for a tie, 0.5."""
     a, b = read(tuple(question["a"])), read(tuple(question["b"]))
-    return 0.5 if abs(a - b) < 1e-9 else float((a > b) == (question["relative"][0] > question["relative"][1]))
+    return 0.5 if tie(a, b) else float((a > b) == (question["relative"][0] > question["relative"][1]))
+
+
+def tie(a: float, b: float) -> bool:
+    """Whether two numbers of a reader are equal, but for rounding."""
+    return isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
 
 
 # ---------------------------------------------------------------- readers

@@ -28,7 +28,7 @@ def test_the_sag_wins_where_two_patches_only_count_together():
     questions = [{"a": a, "b": b, "relative": [1.0, 0.0]} for a, b in (((5, 6), (5, 9)), ((9, 10), (6, 10)), ((0, 5, 6), (3, 5, 10)))]
     answers = accuracy(readers(one, (4, 4), SIZE), questions)
     assert answers["sag"] == 1.0 and answers["gradcam"] == answers["igos"] == 0.5 and answers["area"] <= 0.5
-    assert answers["root"] == pytest.approx(0.5)                            # right, wrong (it knows of (5, 6) only), and .. a tie is a half
+    assert answers["root"] == pytest.approx(2 / 3)                          # it knows of (5, 6) only
 
 
 def test_the_sag_cannot_know_what_it_does_not_show():
