@@ -86,7 +86,8 @@ def sizes(table: Table) -> Figure:
     first = table.columns.index(size_name(*SIZES[0]))
     width = 0.8 / len(table.rows)
     for i, row in enumerate(table.rows):
-        bars(axes, np.arange(len(SIZES)) + (i - (len(table.rows) - 1) / 2) * width, row[first:first + len(SIZES)], width, COLOURS[i % 6], f"{row[0]} (n = {row[1]})")
+        places = np.arange(len(SIZES)) + (i - (len(table.rows) - 1) / 2) * width
+        bars(axes, places, row[first:first + len(SIZES)], width, COLOURS[i % 6], f"{row[0]} (n = {row[1]})")
     axes.set_xticks(range(len(SIZES)), [size_name(*s) for s in SIZES])
     named(axes, "patches of an MSE", "% of an image's MSEs")
     legend(axes, loc="upper right")
@@ -117,7 +118,9 @@ def cost(found: Mapping[str, Sequence[Mapping]]) -> Figure:
 
 def patch_use(searches: Mapping[str, Sequence[Mapping]], grid: tuple[int, int]) -> Figure:
     """Where MSEs are: the share of an image's MSEs that hold each patch, its mean over images."""
-    maps = {f"{name} (n = {len(some)})": np.mean([np.bincount(row["patches"], minlength=grid[0] * grid[1]) / len(row["sizes"]) for row in some], 0).reshape(grid)
+    def use_of(row):
+        return np.bincount(row["patches"], minlength=grid[0] * grid[1]).reshape(grid) / len(row["sizes"])
+    maps = {f"{name} (n = {len(some)})": np.mean([use_of(row) for row in some], 0)
             for name, found in searches.items() if (some := [row for row in found if row["sizes"]])}
     figure, axes = blank(1.75, max(1, len(maps)))
     top = max((m.max() for m in maps.values()), default=1)
@@ -154,7 +157,8 @@ def study(table: Table) -> Figure:
         cell = row[3]
         axes.barh(place, 100 * cell.value, 0.7, color=COLOURS[5 if row[0].startswith("control") else place])
         if cell.low is not None:
-            axes.errorbar(100 * cell.value, place, xerr=[[100 * (cell.value - cell.low)], [100 * (cell.high - cell.value)]], ecolor="#333333", elinewidth=0.8, capsize=2)
+            span = [[100 * (cell.value - cell.low)], [100 * (cell.high - cell.value)]]
+            axes.errorbar(100 * cell.value, place, xerr=span, ecolor="#333333", elinewidth=0.8, capsize=2)
     axes.axvline(50, color="#333333", lw=0.8, ls=":")
     axes.set_yticks(range(len(readers)), [row[0] for row in readers])
     axes.set_xlim(0, 100)

@@ -98,11 +98,10 @@ class Table:
 
     def latex(self) -> str:
         """A table that needs no package."""
-        body = [" & ".join(escaped(told(cell)) for cell in row) + r" \\" for row in self.rows]
-        head = " & ".join(map(escaped, self.columns)) + r" \\"
-        return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{escaped(f"{self.title}. {self.note}".strip())}}}", rf"\label{{tab:{self.name}}}",
-                          rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}", r"\hline", head, r"\hline", *body, r"\hline",
-                          r"\end{tabular}", r"\end{table}", ""])
+        caption, body = escaped(f"{self.title}. {self.note}".strip()), [" & ".join(escaped(told(c)) for c in row) + r" \\" for row in self.rows]
+        head, rights = " & ".join(map(escaped, self.columns)) + r" \\", "r" * (len(self.columns) - 1)
+        return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{self.name}}}",
+                          rf"\begin{{tabular}}{{l{rights}}}", r"\hline", head, r"\hline", *body, r"\hline", r"\end{tabular}", r"\end{table}", ""])
 
 
 def told(cell) -> str:
@@ -123,9 +122,9 @@ def reduced(measurement: Mapping) -> dict:
     row = {"image": measurement["image"], "category": measurement["category"], "label": measurement["label"]}
     if measurement["condition"] == "choices":
         sets = {name: {tuple(r["patches"]) for r in found["roots"]} for name, found in finding.items()}
-        return row | {"choices": {name: {"mses": len(sets[name]), "smallest": min(map(len, sets[name]), default=None), "diverse": found["diverse"]["1"],
-                                         "scored": found["evaluations"]["scored"], "agreement": jaccard(sets[name], sets["as it is"])}
-                                  for name, found in finding.items()}}
+        return row | {"choices": {name: {
+            "mses": len(sets[name]), "smallest": min(map(len, sets[name]), default=None), "diverse": found["diverse"]["1"],
+            "scored": found["evaluations"]["scored"], "agreement": jaccard(sets[name], sets["as it is"])} for name, found in finding.items()}}
     roots = [tuple(r["patches"]) for r in finding["roots"]]
     row |= {"sizes": sorted(map(len, roots)), "small": {r for r in roots if len(r) <= SMALL}, "diverse": finding["diverse"],
             "patches": [p for r in roots for p in r], "proven": sum(r["minimal"] == "subset" for r in finding["roots"]),
@@ -175,9 +174,9 @@ def tables(rows: Mapping[str, Sequence[Mapping]], patches: int) -> list[Table]:
 def subjects(found: Sequence[Mapping]) -> Table:
     """What was explained."""
     labelled = [row for row in found if row["label"] is not None]
-    return Table("images", "What was explained: each image's most probable class", ["images", "with a label", "named rightly", "confidence", "with an MSE"], [
-        [len(found), len(labelled), estimate([row["label"] == row["category"] for row in labelled]), estimate([row["probability"] for row in found], digits=3),
-         estimate([bool(row["sizes"]) for row in found])]])
+    right, sure = estimate([row["label"] == row["category"] for row in labelled]), estimate([row["probability"] for row in found], digits=3)
+    return Table("images", "What was explained: each image's most probable class", ["images", "with a label", "named rightly", "confidence", "with an MSE"],
+                 [[len(found), len(labelled), right, sure, estimate([bool(row["sizes"]) for row in found])]])
 
 
 def at_most(found: Sequence[Mapping], k: int) -> Estimate | None:
@@ -194,14 +193,15 @@ def small_explanations(searches: Mapping, patches: int) -> Table:
 
 def every_k(searches: Mapping, patches: int) -> Table:
     """The same for every k, a row each: what the figure shows."""
-    return Table("small_explanations_every_k", "Share of images with an MSE of at most k patches, every k", ["k", *(f"{name} (n = {len(f)})" for name, f in searches.items())],
+    columns = ["k", *(f"{name} (n = {len(found)})" for name, found in searches.items())]
+    return Table("small_explanations_every_k", "Share of images with an MSE of at most k patches, every k", columns,
                  [[k, *(at_most(found, k) for found in searches.values())] for k in range(1, patches + 1)])
 
 
 def how_many(searches: Mapping) -> Table:
     """Numbers of MSEs and of diverse MSEs: means and variances."""
-    table = Table("number_of_explanations", "Number of MSEs, and of MSEs no two of which share more than 0, 1, 2 patches: mean and variance over images",
-                  ["search", "images", "MSEs", "variance", *(c for o in "012" for c in (f"overlap {o}", "variance"))],
+    title = "Number of MSEs, and of MSEs no two of which share more than 0, 1, 2 patches: mean and variance over images"
+    table = Table("number_of_explanations", title, ["search", "images", "MSEs", "variance", *(c for o in "012" for c in (f"overlap {o}", "variance"))],
                   note="BeamS and the diverse search stop at 10 MSEs; the others list all that they find.")
     for name, found in searches.items():
         counts = [[len(row["sizes"]) for row in found], *([row["diverse"][o] for row in found] for o in "012")]
@@ -231,14 +231,16 @@ def size_name(low: int, high: int) -> str:
 
 def cost(rows: Mapping) -> Table:
     """Evaluations and seconds of each search."""
-    return Table("cost", "Cost of a search: sets it asked about, sets the network had to score, seconds", ["search", "images", "asked", "scored", "seconds"], [
+    columns = ["search", "images", "asked", "scored", "seconds"]
+    return Table("cost", "Cost of a search: sets it asked about, sets the network had to score, seconds", columns, [
         [name, len(found), *(estimate([row[k] for row in found], digits=d) for k, d in (("asked", 0), ("scored", 0), ("search", 1)))]
         for c, name in NAMES.items() if (found := rows.get(c))], "Without the saliency mask, the graph and the curves; float32.")
 
 
 def what_choices_matter(found: Sequence[Mapping]) -> Table:
     """BeamS-3 with one choice changed."""
-    table = Table("choices", "What the choices matter: BeamS-3 with one of them changed", ["changed", "images", "MSEs", "smallest", "diverse", "scored", "agreement of roots"],
+    table = Table("choices", "What the choices matter: BeamS-3 with one of them changed",
+                  ["changed", "images", "MSEs", "smallest", "diverse", "scored", "agreement of roots"],
                   note="As it is: black baseline, threshold 0.9, I-GOS after 2 iterations, seed 0. Agreement: Jaccard index of an image's MSEs with those as it is "
                        "(common ones among all of both), its mean over images. Diverse: no two share more than one patch.")
     for name in dict.fromkeys(name for row in found for name in row["choices"]):
@@ -250,7 +252,8 @@ def what_choices_matter(found: Sequence[Mapping]) -> Table:
 
 def areas(found: Sequence[Mapping]) -> Table:
     """Insertion and deletion areas."""
-    table = Table("insertion_deletion", "Insertion (large is good) and deletion (small is good): areas under the curves", ["order of patches", "images", "insertion", "deletion"])
+    table = Table("insertion_deletion", "Insertion (large is good) and deletion (small is good): areas under the curves",
+                  ["order of patches", "images", "insertion", "deletion"])
     for key, name in EXPLANATIONS.items():
         here = [row["curves"][key] for row in found if row["curves"] and key in row["curves"]]
         if here:
@@ -262,18 +265,22 @@ def study(found: Sequence[Mapping]) -> Table:
     """The simulated study: accuracy of each reader, and of the SAG over each heat map, image by image."""
     asked = [row for row in found if row["study"]]
     total = sum(row["questions"] for row in asked)
-    table = Table("simulated_study", "Which of two partly hidden images is the network surer of? Share of right answers", ["read from", "images", "questions", "right"],
-                  note="Both images show the same number of random patches; their confidences are at least 0.2 apart; rules in simulated_reader.py. A tie counts one half.")
+    table = Table("simulated_study", "Which of two partly hidden images is the network surer of? Share of right answers",
+                  ["read from", "images", "questions", "right"],
+                  note="Both images show the same number of random patches; their confidences are at least 0.2 apart; rules in simulated_reader.py. "
+                       "A tie counts one half.")
     if asked:
         table.rows += [[name, len(asked), total, estimate([row["study"][key] for row in asked], digits=3)] for key, name in READERS.items()]
-        table.rows += [[f"SAG alone less {READERS[key]}", len(asked), total, estimate([row["study"]["sag"] - row["study"][key] for row in asked], digits=3)]
-                       for key in ("gradcam", "igos", "root")]
+        for key in ("gradcam", "igos", "root"):
+            gain = estimate([row["study"]["sag"] - row["study"][key] for row in asked], digits=3)
+            table.rows.append([f"SAG alone less {READERS[key]}", len(asked), total, gain])
     return table
 
 
 def truth(searches: Mapping) -> Table:
     """Precision and recall against all minimal sufficient part sets, by the rule's own share."""
-    table = Table("truth", "MSEs against all minimal sufficient part sets of the class", ["search", "images", "precision", "recall", "precision of random sets", "recall of random sets"],
+    table = Table("truth", "MSEs against all minimal sufficient part sets of the class",
+                  ["search", "images", "precision", "recall", "precision of random sets", "recall of random sets"],
                   note=f"Rule in part_truth.py: a part counts as shown from {SHOWN:.0%} of its box on. Random sets: as many, of the same sizes.")
     for name, found in searches.items():
         here = [row["truth"][SHOWN] for row in found]
@@ -283,15 +290,18 @@ def truth(searches: Mapping) -> Table:
 
 def truth_by_rule(searches: Mapping) -> Table:
     """How much these figures hang on the share of a box that counts as shown."""
-    return Table("truth_by_rule", "The same, by the share of its box from which a part counts as shown", ["search", "share", "images", "precision", "recall", "precision of random sets"], [
-        [name, f"{shown:.0%}", len(found), *(estimate([row["truth"][shown][side][i] for row in found]) for side, i in (("mses", 0), ("mses", 1), ("random", 0)))]
-        for name, found in searches.items() for shown in SHOWN_TRIED])
+    cells = (("mses", 0), ("mses", 1), ("random", 0), ("random", 1))
+    return Table("truth_by_rule", "The same, by the share of its box from which a part counts as shown",
+                 ["search", "share", "images", "precision", "recall", "precision of random sets", "recall of random sets"],
+                 [[name, f"{shown:.0%}", len(found), *(estimate([row["truth"][shown][side][i] for row in found]) for side, i in cells)]
+                  for name, found in searches.items() for shown in SHOWN_TRIED])
 
 
 def recall_of_small(searches: Mapping, complete: Sequence[Mapping]) -> Table:
     """Of all MSEs of up to three patches, how many each search found."""
     known = {row["image"]: row["small"] for row in complete if row["small"]}
-    table = Table("recall_of_small", f"Recall of all MSEs of at most {SMALL} patches, complete by exhaustive search", ["search", "images", "such MSEs an image", "recall"],
+    table = Table("recall_of_small", f"Recall of all MSEs of at most {SMALL} patches, complete by exhaustive search",
+                  ["search", "images", "such MSEs an image", "recall"],
                   note=f"Exhaustive search was run on {len(complete)} images; {len(known)} of them have such an MSE.")
     for name, found in searches.items():
         here = [row for row in found if row["image"] in known]

@@ -73,7 +73,8 @@ def explanations(record: dict, pictures: Pictures) -> dict[str, np.ndarray]:
     """The picture of each kind of explanation that there is."""
     heat, root = grad_cam_heat(record, pictures.image.shape[:2]), record["roots"][record["diverse_roots"][0]]
     made = {} if heat is None else {"gradcam": overlaid(pictures.image, heat)}
-    made |= {"igos": overlaid(pictures.image, saliency_heat(record, pictures.basis, pictures.image.shape[:2])), "root": pictures(root["patches"], "dim")}
+    made["igos"] = overlaid(pictures.image, saliency_heat(record, pictures.basis, pictures.image.shape[:2]))
+    made["root"] = pictures(root["patches"], "dim")
     with tempfile.TemporaryDirectory() as folder:
         draw_graph(record, pictures, Path(folder), paper(SAG_WIDTH), formats=("png",), alone=())
         drawn = next(Path(folder).glob("SAG_final_*.png"))

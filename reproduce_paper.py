@@ -158,8 +158,8 @@ def write_tables(made: Sequence[Table], title: str, folder: Path) -> None:
     for table in made:
         for ending, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
             write_atomically(folder / "tables" / f"{table.name}.{ending}", text)
-    intervals = "Means over images, in brackets the 95 % bootstrap interval."
-    write_atomically(folder / "tables.md", "\n".join([f"# {title}\n\n{intervals}\n", *(t.markdown() for t in made if not t.name.endswith("every_k"))]))
+    head = f"# {title}\n\nMeans over images, in brackets the 95 % bootstrap interval.\n"
+    write_atomically(folder / "tables.md", "\n".join([head, *(t.markdown() for t in made if not t.name.endswith("every_k"))]))
 
 
 def write_question_sheets(jobs: Sequence[Job], network: Network, args: argparse.Namespace, folder: Path) -> None:
