@@ -1,0 +1,84 @@
+"""The simulated study: one world in which the SAG must win, one in which it cannot, and how questions are drawn."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from patch_deletion_tree import build_sag
+from planted import dnf_scorer
+from simulated_reader import GAP, accuracy, draw_questions, patch_effects, readers, right, sag_reader
+
+SIZE = (56, 56)
+
+
+def finding(scorer, roots, saliency=None, gradcam=None):
+    """A finding with these roots drawn, on a grid of 4 x 4."""
+    sag = build_sag(scorer, roots, 1.0)
+    return {"saliency": np.ones(16) if saliency is None else saliency, "gradcam": gradcam, "diverse_roots": list(range(len(roots))),
+            "roots": [{"patches": list(r)} for r in roots], "sag": {"nodes": [{"patches": list(s), **v} for s, v in sag.nodes(data=True)]}}
+
+
+def test_the_sag_wins_where_two_patches_only_count_together():
+    """(5, 6) or (9, 10): a map must give all four the same heat, and cannot tell a whole pair from two halves."""
+    scorer = dnf_scorer([(5, 6), (9, 10)], high=1.0, low=0.0)
+    heat = np.zeros((4, 4))
+    heat[1:3, 1:3] = 1
+    one = finding(scorer, [(5, 6), (9, 10)], 1 - heat.ravel(), heat)
+    questions = [{"a": a, "b": b, "relative": [1.0, 0.0]} for a, b in (((5, 6), (5, 9)), ((9, 10), (6, 10)), ((0, 5, 6), (3, 5, 10)))]
+    answers = accuracy(readers(one, (4, 4), SIZE), questions)
+    assert answers["sag"] == 1.0 and answers["gradcam"] == answers["igos"] == 0.5 and answers["area"] <= 0.5
+    assert answers["root"] == pytest.approx(2 / 3)                          # it knows of (5, 6) only
+
+
+def test_the_sag_cannot_know_what_it_does_not_show():
+    """Patch 12 decides, no drawn root holds it, and the heat map has it."""
+    scorer = dnf_scorer([(5,), (12,)], high=1.0, low=0.0)
+    heat = np.zeros((4, 4))
+    heat[3, 0] = 1
+    one = finding(scorer, [(5,)], 1 - heat.ravel(), heat)
+    questions = [{"a": (11, 12), "b": (10, 11), "relative": [1.0, 0.0]}, {"a": (1, 2), "b": (2, 12), "relative": [0.0, 1.0]}]
+    answers = accuracy(readers(one, (4, 4), SIZE), questions)
+    assert answers["sag"] == 0.5 and answers["root"] == 0.5 and answers["igos"] == answers["gradcam"] == 1.0
+
+
+def test_what_the_sag_reader_says_of_a_set_never_falls_as_shown_roots_grow():
+    nodes = {(1, 2): 0.95, (1,): 0.5, (2,): 0.2, (): 0.0, (7,): 0.92}
+    read = sag_reader(nodes)
+    assert read((1, 2)) > read((0, 1)) > read((0, 2)) > read((0, 3)) and read((1, 7)) > read((7,))
+    for size in range(4):                                                   # at least the surest node inside it
+        for shown in combinations((0, 1, 2, 7), size):
+            assert read(shown) >= max(c for s, c in nodes.items() if set(s) <= set(shown)) - 1e-9
+    assert sag_reader({})((1, 2)) == 0.0
+
+
+def test_patch_effects_of_a_world_where_they_add_up():
+    worth = {3: 2.0, 4: -1.0}
+    nodes = {s: 1 / (1 + np.exp(-(0.5 + sum(worth[p] for p in s)))) for s in [(), (3,), (4,), (3, 4)]}
+    effects, constant = patch_effects(nodes)
+    assert effects[3] == pytest.approx(2.0, rel=0.1) and effects[4] == pytest.approx(-1.0, rel=0.1) and constant == pytest.approx(0.5, abs=0.15)
+
+
+def test_questions_are_seeded_even_far_apart_and_not_in_the_sag():
+    calls = []
+    scorer = dnf_scorer([(0,), (5, 6)], high=0.8, low=0.1, calls=calls)
+    nodes = [(p,) for p in range(16)]
+    asked = draw_questions(scorer, 16, 0.8, nodes, [0, 1], wanted=7)
+    assert len(asked) == 7 and len(calls) == 1 and asked == draw_questions(scorer, 16, 0.8, nodes, [0, 1], wanted=7)
+    assert asked != draw_questions(scorer, 16, 0.8, nodes, [0, 2], wanted=7)
+    for q in asked:
+        assert len(q["a"]) == len(q["b"]) and abs(q["relative"][0] - q["relative"][1]) >= GAP
+        assert not {q["a"], q["b"]} & set(nodes) and q["relative"] == pytest.approx([float(p) / 0.8 for p in scorer([q["a"], q["b"]])])
+    assert draw_questions(dnf_scorer([()]), 16, 0.95, [], 0) == []          # always as sure: nothing to ask
+    assert accuracy({"area": len}, []) == {}
+
+
+def test_a_tie_is_half_an_answer():
+    question = {"a": (1,), "b": (2,), "relative": [0.9, 0.1]}
+    assert [right(read, question) for read in (lambda s: -s[0], lambda s: s[0], lambda s: 3.0)] == [1.0, 0.0, 0.5]
+
+
+def test_an_image_without_a_root_or_a_heat_map_leaves_its_reader_a_coin():
+    nothing = {"saliency": np.ones(16), "gradcam": None, "roots": [], "diverse_roots": [], "sag": {"nodes": []}}
+    answers = accuracy(readers(nothing, (4, 4), SIZE), [{"a": (5,), "b": (6,), "relative": [1.0, 0.0]}])
+    assert answers["sag"] == answers["root"] == answers["gradcam"] == 0.5
