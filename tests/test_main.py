@@ -216,6 +216,7 @@ CASES = {      # option -> (value, where its value must arrive, what must arrive
     "--labels": ("l.txt", "load_network", lambda a, k: str(a[2]).endswith("l.txt")), "--precision": ("bfloat16", "Passes", lambda a, k: a[1] == "bfloat16"),
     "--search": ("combinatorial", "combinatorial_search", lambda a, k: len(a) == 5),
     "--images": (None, "find_images", lambda a, k: a[0].name == "a.png"), "--results": (None, "make_writable", lambda a, k: a[0].name == "out"),
+    "--ray": ("127.0.0.1:1", "on_ray", lambda a, k: a[1].ray == "127.0.0.1:1"),
     "--overwrite": ("", "explain", lambda a, k: a[3].overwrite), "--open": ("", "open_gallery", lambda a, k: a[0].name == "index.html"),
 }
 
