@@ -1,0 +1,306 @@
+"""The paper's tables, from what was measured on each image.
+
+    rows = {"beam3": [reduced(measurement), ..], "beam15": [..]}        # condition -> one small dict an image
+    for table in tables(rows, patches=49):
+        table.markdown(), table.csv(), table.latex()
+
+Every figure is a mean (or variance) over images with its 95 % bootstrap interval: images are drawn again with replacement, whatever
+was measured within one stays together (scipy.stats.bootstrap, percentile method, seeded). Every row says how many images it is about.
+"""
+
+import csv
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from part_truth import SHOWN, box_shares, precision_and_recall, random_alike
+from simulated_reader import accuracy, readers
+
+RESAMPLES = 2000
+NAMES = {"beam3": "BeamS-3", "beam15": "BeamS-15", "combs": "CombS", "diverse": "diverse search", "sis": "SIS",
+         "exhaustive": "exhaustive, size <= 3"}
+EXPLANATIONS = {"gradcam": "Grad-CAM", "igos": "I-GOS", "roots": "roots"}
+READERS = {"sag": "SAG alone", "root": "one root", "gradcam": "Grad-CAM", "igos": "I-GOS", "area": "control: the larger area shown"}
+AT_MOST = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 49)            # patches, in the short table
+SIZES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 10 ** 6))
+SHOWN_TRIED = (0.05, 0.1, 0.25)
+SMALL = 3                                                   # patches: complete by exhaustive search
+
+
+# ---------------------------------------------------------------- estimates
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic over images, and its 95 % interval; None where one image gives none."""
+    value: float
+    low: float | None
+    high: float | None
+    digits: int = 2
+
+    def __str__(self) -> str:
+        text = f"{self.value:.{self.digits}f}"
+        return text if self.low is None else f"{text} ({self.low:.{self.digits}f} to {self.high:.{self.digits}f})"
+
+
+def estimate(values: Sequence[float], statistic=np.mean, digits: int = 2) -> Estimate | None:
+    """The statistic (a function with an axis) over one value an image; None without any."""
+    values = np.asarray([v for v in values if v is not None], float)
+    if not len(values):
+        return None
+    if len(values) == 1:
+        return Estimate(float(values[0]), None, None, digits) if statistic is np.mean else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = bootstrap((values,), statistic, n_resamples=RESAMPLES, batch=200, method="percentile",
+                             random_state=np.random.default_rng(0)).confidence_interval
+    return Estimate(float(statistic(values, axis=0)), float(interval.low), float(interval.high), digits)
+
+
+def variance(values, axis=-1):
+    """The unbiased variance."""
+    return np.var(values, axis=axis, ddof=1)
+
+
+# ---------------------------------------------------------------- one table
+
+@dataclass
+class Table:
+    """A table and its three forms. A cell is text, a whole number, an Estimate, or None (nothing to tell)."""
+    name: str                   # of its files
+    title: str
+    columns: list[str]
+    rows: list[list] = field(default_factory=list)
+    note: str = ""
+
+    def csv(self) -> str:
+        """With an Estimate as three columns: value, low, high; unrounded."""
+        wide = [any(isinstance(row[i], Estimate) for row in self.rows) for i in range(len(self.columns))]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([c for name, w in zip(self.columns, wide) for c in ((name, f"{name}, low", f"{name}, high") if w else (name,))])
+        for row in self.rows:
+            cells = []
+            for cell, w in zip(row, wide):
+                parts = (cell.value, cell.low, cell.high) if isinstance(cell, Estimate) else (cell, None, None)
+                cells += ["" if p is None else p for p in parts[:3 if w else 1]]
+            writer.writerow(cells)
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        """For documents: rounded, an interval in brackets."""
+        lines = [self.columns, ["---"] * len(self.columns), *([told(cell) for cell in row] for row in self.rows)]
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return f"**{self.title}**\n\n{table}\n" + (f"\n{self.note}\n" if self.note else "")
+
+    def latex(self) -> str:
+        """A table that needs no package."""
+        body = [" & ".join(escaped(told(cell)) for cell in row) + r" \\" for row in self.rows]
+        head = " & ".join(map(escaped, self.columns)) + r" \\"
+        return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{escaped(self.title + '. ' + self.note)}}}", rf"\label{{tab:{self.name}}}",
+                          rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}", r"\hline", head, r"\hline", *body, r"\hline",
+                          r"\end{tabular}", r"\end{table}", ""])
+
+
+def told(cell) -> str:
+    return "" if cell is None else str(cell)
+
+
+def escaped(text: str) -> str:
+    """Text for LaTeX."""
+    marks = {c: "\\" + c for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return text.translate(str.maketrans(marks)).replace("<=", r"$\le$")
+
+
+# ---------------------------------------------------------------- what the tables need of one image
+
+def reduced(measurement: Mapping) -> dict:
+    """What the tables need of one measurement (a file that reproduce_paper.py wrote); small, as there may be 50,000 of them."""
+    finding, boxes = measurement["finding"], measurement.get("boxes")
+    row = {"image": measurement["image"], "category": measurement["category"], "label": measurement["label"]}
+    if measurement["condition"] == "choices":
+        sets = {name: {tuple(r["patches"]) for r in found["roots"]} for name, found in finding.items()}
+        return row | {"choices": {name: {"mses": len(sets[name]), "smallest": min(map(len, sets[name]), default=None), "diverse": found["diverse"]["1"],
+                                         "scored": found["evaluations"]["scored"], "agreement": jaccard(sets[name], sets["as it is"])}
+                                  for name, found in finding.items()}}
+    roots = [tuple(r["patches"]) for r in finding["roots"]]
+    row |= {"sizes": sorted(map(len, roots)), "small": {r for r in roots if len(r) <= SMALL}, "diverse": finding["diverse"],
+            "patches": [p for r in roots for p in r], "proven": sum(r["minimal"] == "subset" for r in finding["roots"]),
+            "stopped_by": finding["stopped_by"], **{k: finding["evaluations"][k] for k in ("asked", "scored")},
+            **{k: finding["seconds"][k] for k in ("mask", "search")}}
+    if boxes:
+        row["truth"] = against_truth(roots, boxes, measurement)
+    if "curves" in finding:
+        row |= {"curves": finding["curves"], "probability": finding["probability"], "questions": len(finding["questions"]),
+                "study": accuracy(readers(finding, tuple(finding["grid"]), tuple(measurement["size"])), finding["questions"])}
+    return row
+
+
+def against_truth(roots: Sequence[tuple[int, ...]], boxes: Mapping, measurement: Mapping) -> dict:
+    """Precision and recall of the MSEs, and of random sets of their sizes, for each share of a box that counts as shown."""
+    grid = tuple(measurement["grid"])
+    shares = box_shares(boxes, grid, tuple(measurement["size"]))
+    alike = random_alike(roots, grid[0] * grid[1], [measurement["seed"], len(roots)])
+    return {shown: {"mses": precision_and_recall(roots, shares, measurement["label"], shown),
+                    "random": precision_and_recall(alike, shares, measurement["label"], shown)} for shown in SHOWN_TRIED}
+
+
+def jaccard(a: set, b: set) -> float:
+    """Common ones among all of both; two empty sets agree."""
+    return len(a & b) / len(a | b) if a | b else 1.0
+
+
+# ---------------------------------------------------------------- the tables
+
+def tables(rows: Mapping[str, Sequence[Mapping]], patches: int) -> list[Table]:
+    """All tables that the measured conditions allow. rows: condition -> reduced measurements; patches: of the grid."""
+    searches = {name: rows[c] for c, name in NAMES.items() if rows.get(c) and c != "exhaustive"}
+    made = [subjects(rows["beam3"])] if rows.get("beam3") else []
+    if searches:
+        made += [small_explanations(searches, patches), every_k(searches, patches), how_many(searches), sizes(searches), cost(rows)]
+    if rows.get("choices"):
+        made.append(what_choices_matter(rows["choices"]))
+    if rows.get("beam3"):
+        made += [areas(rows["beam3"]), study(rows["beam3"])]
+    if any("truth" in row for found in searches.values() for row in found):
+        made += [truth(searches), truth_by_rule(searches)]
+    if rows.get("exhaustive"):
+        made.append(recall_of_small(searches, rows["exhaustive"]))
+    return [table for table in made if table.rows]
+
+
+def subjects(found: Sequence[Mapping]) -> Table:
+    """What was explained."""
+    labelled = [row for row in found if row["label"] is not None]
+    return Table("images", "What was explained: each image's most probable class", ["images", "with a label", "named rightly", "confidence", "with an MSE"], [
+        [len(found), len(labelled), estimate([row["label"] == row["category"] for row in labelled]), estimate([row["probability"] for row in found], digits=3),
+         estimate([bool(row["sizes"]) for row in found])]])
+
+
+def at_most(found: Sequence[Mapping], k: int) -> Estimate | None:
+    """The share of images that have an MSE of at most k patches."""
+    return estimate([bool(row["sizes"]) and row["sizes"][0] <= k for row in found])
+
+
+def small_explanations(searches: Mapping, patches: int) -> Table:
+    """Share of images with an MSE of at most k patches, for a few k."""
+    ks = [k for k in AT_MOST if k <= patches]
+    return Table("small_explanations", "Share of images with an MSE of at most k patches", ["search", "images", *(f"k = {k}" for k in ks)],
+                 [[name, len(found), *(at_most(found, k) for k in ks)] for name, found in searches.items()])
+
+
+def every_k(searches: Mapping, patches: int) -> Table:
+    """The same for every k, a row each: what the figure shows."""
+    return Table("small_explanations_every_k", "Share of images with an MSE of at most k patches, every k", ["k", *(f"{name} (n = {len(f)})" for name, f in searches.items())],
+                 [[k, *(at_most(found, k) for found in searches.values())] for k in range(1, patches + 1)])
+
+
+def how_many(searches: Mapping) -> Table:
+    """Numbers of MSEs and of diverse MSEs: means and variances."""
+    table = Table("number_of_explanations", "Number of MSEs, and of MSEs no two of which share more than 0, 1, 2 patches: mean and variance over images",
+                  ["search", "images", "MSEs", "variance", *(c for o in "012" for c in (f"overlap {o}", "variance"))],
+                  note="BeamS and the diverse search stop at 10 MSEs; the others list all that they find.")
+    for name, found in searches.items():
+        counts = [[len(row["sizes"]) for row in found], *([row["diverse"][o] for row in found] for o in "012")]
+        table.rows.append([name, len(found), *(cell for c in counts for cell in (estimate(c), estimate(c, variance)))])
+    return table
+
+
+def sizes(searches: Mapping) -> Table:
+    """Sizes of MSEs: mean of an image's smallest, and shares of sizes."""
+    table = Table("sizes", "Sizes of MSEs: the image's smallest, all of them, and the share that each size has among an image's MSEs",
+                  ["search", "images", "smallest", "mean size", *(size_name(*s) for s in SIZES), "proven minimal"],
+                  note="Over images with an MSE. Proven: against every subset (sets of up to 10 patches); SIS proves nothing.")
+    for name, found in searches.items():
+        some = [row for row in found if row["sizes"]]
+        shares = [[np.mean([a <= s <= b for s in row["sizes"]]) for row in some] for a, b in SIZES]
+        table.rows.append([name, len(some), estimate([row["sizes"][0] for row in some]), estimate([np.mean(row["sizes"]) for row in some]),
+                           *map(estimate, shares), estimate([row["proven"] / len(row["sizes"]) for row in some])])
+    return table
+
+
+def size_name(low: int, high: int) -> str:
+    """A range of sizes in words."""
+    return str(low) if low == high else f"{low} to {high}" if high < 10 ** 6 else f"{low} or more"
+
+
+def cost(rows: Mapping) -> Table:
+    """Evaluations and seconds of each search."""
+    return Table("cost", "Cost of a search: sets it asked about, sets the network had to score, seconds", ["search", "images", "asked", "scored", "seconds"], [
+        [name, len(found), *(estimate([row[k] for row in found], digits=d) for k, d in (("asked", 0), ("scored", 0), ("search", 1)))]
+        for c, name in NAMES.items() if (found := rows.get(c))], "Without the saliency mask, the graph and the curves; float32.")
+
+
+def what_choices_matter(found: Sequence[Mapping]) -> Table:
+    """BeamS-3 with one choice changed."""
+    table = Table("choices", "What the choices matter: BeamS-3 with one of them changed", ["changed", "images", "MSEs", "smallest", "diverse", "scored", "agreement of roots"],
+                  note="As it is: black baseline, threshold 0.9, I-GOS after 2 iterations, seed 0. Agreement: Jaccard index of an image's MSEs with those as it is "
+                       "(common ones among all of both), its mean over images. Diverse: no two share more than one patch.")
+    for name in dict.fromkeys(name for row in found for name in row["choices"]):
+        here = [row["choices"][name] for row in found if name in row["choices"]]
+        table.rows.append([name, len(here), *(estimate([h[k] for h in here], digits=d) for k, d in
+                                              (("mses", 1), ("smallest", 1), ("diverse", 1), ("scored", 0), ("agreement", 2)))])
+    return table
+
+
+def areas(found: Sequence[Mapping]) -> Table:
+    """Insertion and deletion areas."""
+    table = Table("insertion_deletion", "Insertion (large is good) and deletion (small is good): areas under the curves", ["order of patches", "images", "insertion", "deletion"])
+    for key, name in EXPLANATIONS.items():
+        here = [row["curves"][key] for row in found if row["curves"] and key in row["curves"]]
+        if here:
+            table.rows.append([name, len(here), *(estimate([h[f"{side}_area"] for h in here], digits=3) for side in ("insertion", "deletion"))])
+    return table
+
+
+def study(found: Sequence[Mapping]) -> Table:
+    """The simulated study: accuracy of each reader, and of the SAG over each heat map, image by image."""
+    asked = [row for row in found if row["study"]]
+    total = sum(row["questions"] for row in asked)
+    table = Table("simulated_study", "Which of two partly hidden images is the network surer of? Share of right answers", ["read from", "images", "questions", "right"],
+                  note="Both images show the same number of random patches; their confidences are at least 0.2 apart; rules in simulated_reader.py. A tie counts one half.")
+    if asked:
+        table.rows += [[name, len(asked), total, estimate([row["study"][key] for row in asked], digits=3)] for key, name in READERS.items()]
+        table.rows += [[f"SAG alone less {READERS[key]}", len(asked), total, estimate([row["study"]["sag"] - row["study"][key] for row in asked], digits=3)]
+                       for key in ("gradcam", "igos", "root")]
+    return table
+
+
+def truth(searches: Mapping) -> Table:
+    """Precision and recall against all minimal sufficient part sets, by the rule's own share."""
+    table = Table("truth", "MSEs against all minimal sufficient part sets of the class", ["search", "images", "precision", "recall", "precision of random sets", "recall of random sets"],
+                  note=f"Rule in part_truth.py: a part counts as shown from {SHOWN:.0%} of its box on. Random sets: as many, of the same sizes.")
+    for name, found in searches.items():
+        here = [row["truth"][SHOWN] for row in found]
+        table.rows.append([name, len(here), *(estimate([h[side][i] for h in here]) for side in ("mses", "random") for i in (0, 1))])
+    return table
+
+
+def truth_by_rule(searches: Mapping) -> Table:
+    """How much these figures hang on the share of a box that counts as shown."""
+    return Table("truth_by_rule", "The same, by the share of its box from which a part counts as shown", ["search", "share", "images", "precision", "recall", "precision of random sets"], [
+        [name, f"{shown:.0%}", len(found), *(estimate([row["truth"][shown][side][i] for row in found]) for side, i in (("mses", 0), ("mses", 1), ("random", 0)))]
+        for name, found in searches.items() for shown in SHOWN_TRIED])
+
+
+def recall_of_small(searches: Mapping, complete: Sequence[Mapping]) -> Table:
+    """Of all MSEs of up to three patches, how many each search found."""
+    known = {row["image"]: row["small"] for row in complete if row["small"]}
+    table = Table("recall_of_small", f"Recall of all MSEs of at most {SMALL} patches, complete by exhaustive search", ["search", "images", "such MSEs an image", "recall"],
+                  note=f"Exhaustive search was run on {len(complete)} images; {len(known)} of them have such an MSE.")
+    for name, found in searches.items():
+        here = [row for row in found if row["image"] in known]
+        if here:
+            table.rows.append([name, len(here), estimate([len(known[row["image"]]) for row in here], digits=1),
+                               estimate([len(row["small"] & known[row["image"]]) / len(known[row["image"]]) for row in here])])
+    return table
+
+
+def mean_curves(found: Sequence[Mapping]) -> dict:
+    """{order: {side: (patches, mean relative confidences over images)}} for the figure; every image of the same grid."""
+    curves = [row["curves"] for row in found if row["curves"]]
+    return {key: {side: (curves[0]["patches"], np.mean([c[key][side] for c in curves if key in c], axis=0)) for side in ("insertion", "deletion")}
+            for key in EXPLANATIONS if any(key in c for c in curves)}

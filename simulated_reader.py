@@ -1,0 +1,115 @@
+"""The paper's user study without users: which of two partly hidden images is the classifier surer of?
+
+Both images of a question show the same number of patches, drawn at random, so that "the one that shows more" is no answer; their
+confidences are at least 0.2 of the full image's apart, and neither set is a node of the SAG. A reader sees one kind of explanation and
+gives each image a number by a fixed rule; the larger number is its answer, and equal numbers are half an answer (a coin).
+
+    gradcam, igos   the heat that the shown patches let through, summed
+    root            the share of the most confident drawn root's patches that is shown
+    sag             see sag_reader: from the nodes of the graph and their confidences alone
+    area            the share of the image's area that is shown: a control, no explanation
+
+    questions = draw_questions(scorer, 49, full_probability, nodes, seed=[0, 17])
+    answers = accuracy(readers(finding, (7, 7), (224, 224)), questions)     # {"gradcam": 0.7, ..}
+
+Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from mask_scorer import PatchSet, tents
+
+QUESTIONS = 10              # an image
+CANDIDATES = 100            # pairs drawn to find them
+GAP = 0.2                   # of the full image's confidence
+RIDGE = 0.1                 # of the patches' effects: how strongly they are drawn to 0
+LEAST, MOST = 0.005, 0.995  # confidences are kept inside these before their log-odds are taken
+
+Reader = Callable[[PatchSet], float]
+
+
+# ---------------------------------------------------------------- questions
+
+def draw_questions(scorer: Callable, num_patches: int, full_probability: float, in_sag: Sequence[PatchSet], seed,
+                   wanted: int = QUESTIONS, candidates: int = CANDIDATES) -> list[dict]:
+    """Up to `wanted` pairs {"a": patches, "b": patches, "relative": [of a, of b]}, scored in one call.
+
+    Each pair's size is drawn evenly from 1 to num_patches - 1, its two sets evenly from the sets of that size. The pairs that
+    are too near, or hold a node of the SAG, are passed over, so an image may give fewer than wanted, or none.
+    """
+    rng, nodes, pairs = np.random.default_rng(seed), set(in_sag), []
+    for _ in range(candidates):
+        size = int(rng.integers(1, max(2, num_patches)))
+        a, b = (tuple(sorted(rng.choice(num_patches, size, replace=False).tolist())) for _ in range(2))
+        if a not in nodes and b not in nodes:
+            pairs.append((a, b))
+    scores = [float(p) / full_probability for p in scorer([s for pair in pairs for s in pair])] if pairs else []
+    asked = [{"a": a, "b": b, "relative": [p, q]} for (a, b), p, q in zip(pairs, scores[::2], scores[1::2]) if abs(p - q) >= GAP]
+    return asked[:wanted]
+
+
+def accuracy(readers: Mapping[str, Reader], questions: Sequence[Mapping]) -> dict[str, float]:
+    """The share of questions that each reader answers rightly, equal numbers counting one half; {} without questions."""
+    return {name: float(np.mean([right(read, q) for q in questions])) for name, read in readers.items()} if questions else {}
+
+
+def right(read: Reader, question: Mapping) -> float:
+    """1, 0 or, for a tie, 0.5."""
+    a, b = read(tuple(question["a"])), read(tuple(question["b"]))
+    return 0.5 if abs(a - b) < 1e-9 else float((a > b) == (question["relative"][0] > question["relative"][1]))
+
+
+# ---------------------------------------------------------------- readers
+
+def readers(finding: Mapping, grid: tuple[int, int], size: tuple[int, int]) -> dict[str, Reader]:
+    """The readers of one image's explanations. One that has nothing to read (no root, no Grad-CAM) always tosses a coin.
+
+    finding: saliency, gradcam, roots, diverse_roots and sag as in a record (sag.json).
+    """
+    basis = tents(grid, size).numpy()                                                       # (patches, H*W)
+    heat, hidden = finding["gradcam"], 1 - np.ravel(finding["saliency"])
+    under = np.zeros(len(basis)) if heat is None else basis @ cv2.resize(np.float32(heat), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
+    area = basis.sum(1)
+    drawn = [finding["roots"][i]["patches"] for i in finding["diverse_roots"]]
+    return {"gradcam": lambda s: float(under[list(s)].sum()), "igos": lambda s: float((hidden * area)[list(s)].sum()),
+            "root": lambda s: len(set(s).intersection(drawn[0])) / len(drawn[0]) if drawn else 0.0,
+            "sag": sag_reader({tuple(n["patches"]): n["relative"] for n in finding["sag"]["nodes"]}),
+            "area": lambda s: float(area[list(s)].sum())}
+
+
+def sag_reader(nodes: Mapping[PatchSet, float]) -> Reader:
+    """How sure the classifier should be of a set, read from the SAG: its nodes and their relative confidences alone.
+
+    1. Each root (a node that lies in no other) is looked up: the node of the graph that shows the most of what the set shows of this root, that
+       is the most confident node below the root that the set contains. Showing more is taken not to hurt.
+    2. The roots are taken to be independent chances: 1 - product of (1 - confidence).
+    3. What that leaves open, to a tenth of it: the patches' effects, log-odds that add up, fitted to all nodes (ridge regression).
+       They tell apart sets that contain no confident node.
+    """
+    if not nodes:
+        return lambda patches: 0.0
+    sets = {s: frozenset(s) for s in nodes}
+    roots = [s for s in nodes if not any(sets[s] < other for other in sets.values())]
+    below = {root: [(sets[s], min(max(c, 0.0), 1.0)) for s, c in nodes.items() if sets[s] <= sets[root]] for root in roots}
+    effects, constant = patch_effects(nodes)
+
+    def read(patches: PatchSet) -> float:
+        shown = set(patches)
+        doubt = np.prod([1 - max((c for s, c in below[root] if s <= shown), default=0.0) for root in roots])
+        added = constant + sum(effects.get(p, 0.0) for p in patches)
+        return float(1 - doubt + 0.1 / (1 + np.exp(-added)))
+    return read
+
+
+def patch_effects(nodes: Mapping[PatchSet, float]) -> tuple[dict[int, float], float]:
+    """What each patch of the SAG adds to the log-odds of the class, and the constant; ridge regression on all nodes."""
+    patches = sorted(set().union(*nodes))
+    shown = np.array([[p in s for p in patches] for s in map(set, nodes)], float).reshape(len(nodes), len(patches))
+    confidence = np.clip(list(nodes.values()), LEAST, MOST)
+    odds = np.log(confidence / (1 - confidence))
+    centred = shown - shown.mean(0)
+    effects = np.linalg.solve(centred.T @ centred + RIDGE * np.eye(len(patches)), centred.T @ (odds - odds.mean()))
+    return dict(zip(patches, effects.tolist())), float(odds.mean() - shown.mean(0) @ effects)
