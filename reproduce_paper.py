@@ -147,7 +147,7 @@ def in_this_process(jobs: Sequence[Job], passes: Passes, args: argparse.Namespac
 def on_ray(jobs: Sequence[Job], options: argparse.Namespace, args: argparse.Namespace) -> Iterator[tuple[Job, str | None]]:
     """The same on the workers of a Ray cluster, in the order in which they are done."""
     from ray_workers import each            # here, so that other runs know nothing of Ray
-    for job, result in each(jobs, "reproduce_paper:ray_worker", (options, args), options.ray, options.device, log=tqdm.write):
+    for job, result in each(jobs, "reproduce_paper:ray_worker", (options, args), options.ray, options.device, log=sag.log):
         try:
             result()
             yield job, None

@@ -89,8 +89,8 @@ def one_line(capsys):
 # ---------------------------------------------------------------- without a cluster
 
 def test_without_the_option_nothing_knows_of_ray(images, tmp_path):
-    code = (f"import sys, main_generate_sag; status = main_generate_sag.main(sys.argv[1:])\n"
-            f"sys.exit(status or any(name.partition('.')[0] in ('ray', 'ray_workers') for name in sys.modules))")
+    code = ("import sys, main_generate_sag; status = main_generate_sag.main(sys.argv[1:])\n"
+            "sys.exit(status or any(name.partition('.')[0] in ('ray', 'ray_workers') for name in sys.modules))")
     options = [str(o) for o in resnet(images / "a.png", tmp_path / "out", "--max-num-roots", 1)]
     assert subprocess.run([sys.executable, "-c", code, *options], cwd=HERE.parent, capture_output=True).returncode == 0
 
