@@ -48,11 +48,9 @@ def each(jobs: Sequence, set_up: str, arguments: tuple, address: str, device: st
     has some), or what workers get. at_once: jobs that a worker with a GPU has at a time, each in a thread of its own.
     """
     ray = connect(address)
-    crew = Crew(ray, jobs, set_up, arguments, device, at_once, log)
     try:
-        yield from crew.results()
+        yield from Crew(ray, jobs, set_up, arguments, device, at_once, log).results()
     finally:
-        crew.dismiss()
         ray.shutdown()
 
 
@@ -158,20 +156,19 @@ class Crew:
         self.actor, self.look_next, self.idle_told, self.trouble = actor_class(ray), 0.0, False, ""
 
     def results(self) -> Iterator[tuple[object, Result]]:
-        """(job, its result) until all is done."""
-        while self.waiting or self.doubtful or any(position is not None for _, position in self.tasks.values()):
-            self.hire()
-            self.hand_out()
-            if not self.tasks:                  # every machine is gone, and new ones may come
-                time.sleep(LOOK_EVERY)
-                continue
-            for task in self.ray.wait(list(self.tasks), num_returns=1, timeout=LOOK_EVERY)[0]:
-                yield from self.settle(task)
-
-    def dismiss(self) -> None:
-        """End every worker, whatever it does."""
-        for member in self.members:
-            self.ray.kill(member.actor)
+        """(job, its result) until all is done; then, or when it is closed, every worker is ended, whatever it does."""
+        try:
+            while self.waiting or self.doubtful or any(position is not None for _, position in self.tasks.values()):
+                self.hire()
+                self.hand_out()
+                if not self.tasks:              # every machine is gone, and new ones may come
+                    time.sleep(LOOK_EVERY)
+                    continue
+                for task in self.ray.wait(list(self.tasks), num_returns=1, timeout=LOOK_EVERY)[0]:
+                    yield from self.settle(task)
+        finally:
+            for member in self.members:
+                self.ray.kill(member.actor)
 
     def hire(self) -> None:
         """Start workers where a machine has room, but no more than there are jobs. Raises UserError where none can be."""
