@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 import main_generate_sag
+import reproduce_paper
 from utils import UserError
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +49,15 @@ def cluster():
     machines.add_node(num_cpus=1, object_store_memory=2 ** 27)
     yield machines
     machines.shutdown()
+
+
+@pytest.fixture
+def one_thread():
+    """As many as a worker has: sums depend on it in the last digit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def resnet(images, out, *options):
@@ -156,13 +166,8 @@ def test_workers_that_cannot_start_are_one_line(cluster):
 
 # ---------------------------------------------------------------- the program
 
-def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, images, tmp_path, capsys):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)                                    # as many as a worker has: sums depend on it in the last digit
-    try:
-        assert run(*resnet(images, tmp_path / "one")) == 0
-    finally:
-        torch.set_num_threads(threads)
+def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, images, tmp_path, capsys, one_thread):
+    assert run(*resnet(images, tmp_path / "one")) == 0
     killed = []
 
     def kill_one():
@@ -185,6 +190,17 @@ def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, imag
     assert rows[0] == rows[1] and len(rows[0]) == 5
     assert run(*resnet(images, tmp_path / "many", "--ray", "127.0.0.1:1")) == 0         # all done: no cluster is asked
     assert "5 images there already" in capsys.readouterr().err
+
+
+def test_the_papers_experiments_measure_the_same(cluster, images, tmp_path, one_thread):
+    for folder, more in (("one", ()), ("many", ("--ray", cluster.address))):
+        options = ("--images", images, "--results", tmp_path / folder, "--model", f"{HERE}/planted.py:resnet", "--grid", 4, "--most-images", 2,
+                   "--conditions", "beam3", "--device", "cpu", *more)
+        assert reproduce_paper.main([str(o) for o in options]) == 0
+    found = [{p.relative_to(tmp_path / folder): json.loads(p.read_text()) for p in (tmp_path / folder).rglob("beam3.json")} for folder in ("one", "many")]
+    for measurement in (m for measurements in found for m in measurements.values()):
+        del measurement["finding"]["seconds"]
+    assert found[0] == found[1] and len(found[0]) == 2
 
 
 def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished(cluster, images, tmp_path):
