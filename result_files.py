@@ -74,10 +74,11 @@ def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, 
     """
     taken, asked = {}, set(images)          # by name in lower case: some disks do not tell them apart
     for folder in sorted({image.parent for image in images}):
-        for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS or p in asked):
-            taken.setdefault(str(image.with_suffix("")).lower(), image)
-    own = {image: taken.get(str(image.with_suffix("")).lower()) == image for image in images}
-    return {i: results / printable((i.with_suffix("") if own[i] else i).relative_to(root)) for i in images}
+        for image in (folder / name for name in sorted(os.listdir(folder))):
+            if image.suffix.lower() in IMAGE_ENDINGS or image in asked:
+                taken.setdefault(str(image.with_suffix("")).lower(), image)
+    stems = {image: image.with_suffix("") for image in images}
+    return {i: results / printable((stem if taken.get(str(stem).lower()) == i else i).relative_to(root)) for i, stem in stems.items()}
 
 
 def category_folder(folder: Path, place: int, category: int) -> Path:
