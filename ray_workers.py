@@ -30,7 +30,7 @@ from utils import PROJECT, UserError, one_line
 LOCAL = "local"                         # this machine alone, for this run alone
 WORKERS_A_JOB = 3                       # that may die on a job before it is given up
 STARTS = 3                              # that may fail on a machine before it is given up
-MEMORY = 2 * 2 ** 30                    # bytes that each worker without a GPU is allowed for
+MEMORY = 3 * 2 ** 30                    # bytes that each worker without a GPU is allowed for; 1.4 GiB were seen
 OBJECTS = 100 * 2 ** 20                 # bytes of a local cluster's object store: results are small
 LOOK_EVERY = 3.0                        # seconds between looks for machines that came or went
 ANSWER_WITHIN = 60                      # seconds that a cluster may take to answer

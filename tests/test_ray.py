@@ -125,7 +125,7 @@ def test_deaths_cost_their_job_alone_and_a_straggler_holds_nobody(cluster, tmp_p
     from ray_workers import each
     jobs = ["slow", *(f"quick{i}" for i in range(6)), "fails", "sick", "deadly"]
     got = {}
-    for job, result in each(jobs, "ray_toys:set_up", (str(tmp_path),), cluster.address):
+    for job, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address):
         try:
             got[job] = result()
         except RuntimeError as error:
@@ -149,7 +149,7 @@ def test_a_machine_that_is_lost_costs_its_job_alone_and_a_new_one_is_used(cluste
         cluster.remove_node(lost, allow_graceful=False)
     thread = threading.Thread(target=lose)
     thread.start()
-    got = [result()[0] for _, result in each(jobs, "ray_toys:set_up", (str(tmp_path),), cluster.address)]
+    got = [result()[0] for _, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address)]
     thread.join()
     assert sorted(got) == sorted(jobs)
     assert sorted(path.stat().st_size for path in tmp_path.glob("slow*")) == [1, 1, 2]
@@ -159,9 +159,9 @@ def test_workers_that_cannot_start_are_one_line(cluster):
     from ray_workers import each
     said = []
     with pytest.raises(UserError, match="no such model"):
-        list(each([1, 2, 3], "ray_toys:unusable", (), cluster.address, log=said.append))
+        list(each([1, 2, 3], "tests.ray_toys:unusable", (), cluster.address, log=said.append))
     with pytest.raises(UserError, match="no GPU"):
-        list(each([1], "ray_toys:unusable", (), cluster.address, device="cuda"))
+        list(each([1], "tests.ray_toys:unusable", (), cluster.address, device="cuda"))
 
 
 # ---------------------------------------------------------------- the program
