@@ -147,7 +147,7 @@ def test_a_machine_that_is_lost_costs_its_job_alone_and_a_new_one_is_used(cluste
         while len(list(tmp_path.glob("slow*"))) < 3:
             time.sleep(0.1)
         cluster.remove_node(lost, allow_graceful=False)
-    thread = threading.Thread(target=lose)
+    thread = threading.Thread(target=lose, daemon=True)
     thread.start()
     got = [result()[0] for _, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address)]
     thread.join()
@@ -193,8 +193,9 @@ def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, imag
 
 
 def test_the_papers_experiments_measure_the_same(cluster, images, tmp_path, one_thread):
+    shutil.copytree(images / "sub", tmp_path / "in")
     for folder, more in (("one", ()), ("many", ("--ray", cluster.address))):
-        options = ("--images", images, "--results", tmp_path / folder, "--model", f"{HERE}/planted.py:resnet", "--grid", 4, "--most-images", 2,
+        options = ("--images", tmp_path / "in", "--results", tmp_path / folder, "--model", f"{HERE}/planted.py:resnet", "--grid", 4,
                    "--conditions", "beam3", "--device", "cpu", *more)
         assert reproduce_paper.main([str(o) for o in options]) == 0
     found = [{p.relative_to(tmp_path / folder): json.loads(p.read_text()) for p in (tmp_path / folder).rglob("beam3.json")} for folder in ("one", "many")]
