@@ -107,6 +107,7 @@ def actor_class(ray):
 
     class Worker:
         def prepare(self, set_up, device, threads, arguments):
+            """Why it cannot work; "" where it can."""
             try:
                 os.chdir(folder)
                 sys.path.insert(0, project)
@@ -121,6 +122,7 @@ def actor_class(ray):
             return ""
 
         def work(self, job, left):
+            """(what the job gave, ""), or (None, why it failed)."""
             try:
                 return self.do(job, left), ""
             except Exception as error:      # told to whoever started the run
