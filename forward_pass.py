@@ -11,8 +11,10 @@ why nothing that they say is written into a record before it is scored again in 
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -173,6 +175,19 @@ class SharedBatches:
                 raise
         self.batch_size //= 2
         return self._in_one_shape(forward, pictures)
+
+
+def in_turn(work: Callable, jobs: Sequence, at_once: int) -> Iterator[tuple[object, Callable[[], object]]]:
+    """(job, what waits for work(job) and returns its result), in order, at_once of them being worked on."""
+    if at_once == 1:
+        yield from ((job, partial(work, job)) for job in jobs)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        begun = {job: pool.submit(work, job) for job in jobs[:at_once]}
+        for i, job in enumerate(jobs):
+            yield job, begun.pop(job).result
+            if i + at_once < len(jobs):
+                begun[jobs[i + at_once]] = pool.submit(work, jobs[i + at_once])
 
 
 # ---------------------------------------------------------------- the passes of one run

@@ -16,8 +16,7 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from math import comb
 from pathlib import Path
@@ -27,9 +26,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from all_images import collect, in_this_process, log, on_ray, one_by_one
 from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
-from forward_pass import CannotCompile, Passes
+from forward_pass import Passes
 from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
 from insertion_deletion import heat_order, insertion_deletion, roots_order, saliency_order
 from mask_scorer import MaskScorer
@@ -37,8 +37,8 @@ from options import add_model_options, add_segmentation_options, checked_default
 from patch_deletion_tree import build_sag, listed, refuted_by
 from pictures import conjunction
 from regions import Regions
-from result_files import (SUMMARY, done_before, fingerprint_of, make_writable, printable, result_folders, save, summary_rows,
-                          write_summary)
+from result_files import (Job, Outcome, done_before, fingerprint_of, finished_before, make_writable, printable, result_folders, run_key,
+                          seen, write_summary)
 from sag_page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
 from segmentation import Segmentation
@@ -59,6 +59,7 @@ DEVICE = "auto"                 # cuda, then mps, then cpu
 BATCH_SIZE = "auto"
 PRECISION = "auto"              # of the search: bfloat16 where the processor has it, else float32
 IMAGES_AT_ONCE = {"cuda": 8}    # by kind of device: images whose searches share batches; else 1
+RAY = None                      # "local", "auto" or HOST:PORT: the Ray cluster to work on; None: this process alone
 SEED = 0
 # Search
 SEARCH = "beam"
@@ -81,7 +82,6 @@ REGIONS = None                  # in place of the grid: a label map, a folder of
 
 SEARCH_SHARE = 0.75             # of the time limit; the rest is for checking and for the graph
 DOUBT = 0.03                    # this near the threshold bfloat16 is not believed
-COMPILE_GAIN, COMPILE_SECONDS = 0.25, 30        # what compiling saves of the time of a search on a CPU; what it costs
 MOST_REGIONS = 256              # of a label map
 MOST_SETS = 5_000_000           # combinatorial and exhaustive searches larger than this are refused
 
@@ -117,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
     add_segmentation_options(p, "--regions", ["--region-names"], REGIONS)
     add("--time-limit", type=seconds, default=TIME_LIMIT, metavar="SECONDS", help="per image; what is found by then is kept")
     add("--overwrite", action="store_true", help="do images again whose record is there")
+    add("--ray", nargs="?", const="local", default=RAY, metavar="ADDRESS", help="work on a Ray cluster: HOST:PORT, or auto for the one "
+        "that runs here; without an address on one of its own")
     add("--open", action="store_true", help="at the end print the gallery's path, and open it where there is a display")
     return checked_defaults(p)
 
@@ -289,15 +291,17 @@ def disagreed(search: MaskScorer, exact: MaskScorer, threshold: float) -> int:
     return sum((p > threshold) != (search.table.get(patches, p) > threshold) for patches, p in exact.table.items())
 
 
-def look_into(path: Path, name: str, folder: Path, passes: Passes, args, progress,
-              cut: Segmentation | None = None) -> tuple[list[dict], np.ndarray | None]:
-    """One image. -> its records, and, where they are new and not written yet, the image. cut: gives it regions in place of the grid."""
-    network = passes.network
+def look_into(job: Job, progress, passes: Passes, args, cut: Segmentation | None = None) -> tuple[list[int], list[dict], np.ndarray | None]:
+    """One image. -> what its file looked like, its records, and, where they are new and not written yet, the image.
+
+    cut: gives it regions in place of the grid.
+    """
+    (path, name, folder), network, looks = job, passes.network, seen(job.path)
     frame = {"format": 1, "image": name, "image_sha256": file_sha256(path), "size": list(network.size),
              "model": network.description()} | ({"regions": {"from": cut.identity(name)}} if cut else {})
     old = done_before(folder, fingerprint_of({**frame, "settings": settings_of(args)}), args.num_categories)
     if old and not args.overwrite:
-        return old, None
+        return looks, old, None
     image, regions = load_image(path, network.size), None
     if cut:
         regions = cut(path, name, image)
@@ -311,48 +315,11 @@ def look_into(path: Path, name: str, folder: Path, passes: Passes, args, progres
         raise FloatingPointError("the model answers NaN")
     categories = [args.category] if args.category is not None else probabilities.topk(args.num_categories).indices.tolist()
     limit = (args.time_limit or float("inf")) / len(categories)
-    return [{**frame, **explain(passes, image, category, args, limit, progress, regions), "settings": settings_of(args),
-             "versions": versions()} for category in categories], image
+    return looks, [{**frame, **explain(passes, image, category, args, limit, progress, regions), "settings": settings_of(args),
+                    "versions": versions()} for category in categories], image
 
 
 # ---------------------------------------------------------------- all images
-
-def in_turn(job: Callable[[Path], object], paths: list[Path], at_once: int) -> Iterator[tuple[Path, Callable[[], object]]]:
-    """(path, what waits for job(path) and returns its result), in order, at_once of them being worked on."""
-    if at_once == 1:
-        yield from ((path, partial(job, path)) for path in paths)
-        return
-    with ThreadPoolExecutor(at_once) as pool:
-        begun = {path: pool.submit(job, path) for path in paths[:at_once]}
-        for i, path in enumerate(paths):
-            yield path, begun.pop(path).result
-            if i + at_once < len(paths):
-                begun[paths[i + at_once]] = pool.submit(job, paths[i + at_once])
-
-
-def compile_if_it_pays(passes: Passes, searching: float, left: int) -> None:
-    """Compile once what waits would take long enough. searching: mean seconds of a search; left: images still to do."""
-    if passes.compiled or not passes.worth_compiling or searching * left * COMPILE_GAIN < COMPILE_SECONDS:
-        return
-    try:
-        start = time.monotonic()
-        passes.compile()
-        log(f"compiled the network in {time.monotonic() - start:.0f} s, as {left} images are left")
-    except CannotCompile as error:
-        log(f"not compiled, going on without ({error})")
-
-
-def told(records: list[dict], fresh: bool) -> str:
-    """One line on an image, for the log."""
-    parts = []
-    for r in records:
-        sizes = sorted(len(x["patches"]) for x in r["roots"])
-        span = f" of {sizes[0]} to {sizes[-1]} patches" if sizes else ""
-        parts.append(f"{r['category']['name']} {r['probability']:.3f}: {len(sizes)} MSEs{span}"
-                     f", {len(r['diverse_set'])} diverse ({r['search']['stopped_by']}), {r['evaluations']['asked']} asked, "
-                     f"{r['evaluations']['scored']} scored, {r['seconds']['total']:.1f} s")
-    return "; ".join(parts) if fresh else "there already"
-
 
 def run(args: argparse.Namespace) -> int:
     """All images. -> the exit status."""
@@ -361,40 +328,27 @@ def run(args: argparse.Namespace) -> int:
     if args.images.is_dir() and args.results.resolve() == root.resolve():
         raise UserError(f"--results {args.results}: the folder of the images themselves")
     make_writable(args.results)
-    network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
+    network = load_network(args.model, args.weights, args.labels, choose_device("cpu" if args.ray else args.device))
     check_options(args, network)
-    cut = args.regions and Segmentation(args.regions, args.region_names, args.segments, args.segmentation_weights, network.device, "--regions")
-    torch.manual_seed(args.seed)                    # for a user's module that draws random numbers
+    cut = segmentation_of(args, network.device)
     defaults = settings_of(parser().parse_args([]))
     changed = [f"{k} {v}" for k, v in settings_of(args).items() if v != defaults[k]]
-    log(f"{network.name} ({network.classes} classes) on {network.device}, {len(images)} images; " +
+    log(f"{network.name} ({network.classes} classes) on {'Ray' if args.ray else network.device}, {len(images)} images; " +
         (", ".join(changed) if changed else "all settings at their defaults"))
-    at_once = min(IMAGES_AT_ONCE.get(network.device.type, 1), len(images))
-    precision = "float32" if args.baseline == "drop" else args.precision
-    passes, folders = Passes(network, precision, args.batch_size, at_once), result_folders(images, root, args.results)
-    passes.worth_compiling &= args.baseline != "drop"           # dropped tokens run outside of it
-    waiting = {path for path in images if args.overwrite or not (folders[path] / "sag.json").exists()}
-    rows, searching, interrupted = [], [], False
-    with (tqdm(total=len(images), desc="images", unit="image", position=0) as bar,
-          tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress):
-        def job(path: Path):
-            with passes.part():
-                return look_into(path, printable(path.relative_to(root)), folders[path], passes, args, progress, cut)
-
-        turns = in_turn(job, images, at_once)
-        try:
-            for path, result in turns:
-                progress.reset()
-                new_rows, seconds_searching = finish(result, printable(path.relative_to(root)), folders[path], args.results, progress)
-                rows += new_rows
-                searching += [seconds_searching] if seconds_searching else []
-                bar.update()
-                waiting.discard(path)
-                compile_if_it_pays(passes, sum(searching) / max(1, len(searching)), len(waiting))
-        except KeyboardInterrupt:
-            interrupted = True
-            passes.close()
-            turns.close()
+    folders = result_folders(images, root, args.results)
+    jobs = [Job(path, printable(path.relative_to(root)), folders[path]) for path in images]
+    done = {} if args.overwrite or cut else finished_before(args.results, jobs, run_key(network.description(), settings_of(args)))
+    if done:
+        log(f"{len(done):,} images there already")
+    to_do, rows = [job for job in jobs if job.name not in done], [row for old in done.values() for row in old]
+    if args.ray:
+        outcomes = on_ray(to_do, args, IMAGES_AT_ONCE.get("cuda", 1))
+    else:
+        at_once = max(1, min(IMAGES_AT_ONCE.get(network.device.type, 1), len(to_do)))
+        passes = passes_of(network, args, at_once)
+        outcomes = in_this_process(to_do, partial(look_into, passes=passes, args=args, cut=cut), passes, args.results, at_once)
+    with tqdm(total=len(images), initial=len(done), desc="images", unit="image", position=0) as bar:
+        interrupted = collect(outcomes, args.results, rows, bar)
     failures = [(row["image"], row["error"]) for row in rows if row["error"]]
     try:
         write_summary(args.results, rows)
@@ -410,22 +364,25 @@ def run(args: argparse.Namespace) -> int:
     return 130 if interrupted else 1 if failures else 0
 
 
-def finish(result: Callable[[], tuple], name: str, folder: Path, results: Path, progress) -> tuple[list[dict], float]:
-    """Wait for what look_into() found, draw and write it. -> rows of summary.csv, and the seconds that a new search took.
+def segmentation_of(args: argparse.Namespace, device: torch.device) -> Segmentation | None:
+    """What gives an image regions in place of the grid; None where nothing does. Raises UserError."""
+    return Segmentation(args.regions, args.region_names, args.segments, args.segmentation_weights, device, "--regions") if args.regions else None
 
-    Whatever befalls this image, the others go on: a row with its error says what it was.
-    """
-    try:
-        records, image = result()
-        if image is not None:
-            progress.set_description_str("drawing")
-            save(records, image, folder)
-        log(f"{name}: {told(records, fresh=image is not None)}")
-        return summary_rows(records, folder, results), sum(r["seconds"]["search"] for r in records) if image is not None else 0.0
-    except Exception as error:
-        why = ("" if isinstance(error, (ValueError, OSError, UserError)) else f"{type(error).__name__}: ") + one_line(error)
-        log(f"{name}: failed: {why}")
-        return [{**dict.fromkeys(SUMMARY, ""), "image": name, "error": why}], 0.0
+
+def passes_of(network: Network, args: argparse.Namespace, at_once: int) -> Passes:
+    """How the network is run, for a process that has at_once images at a time."""
+    torch.manual_seed(args.seed)                    # for a user's module that draws random numbers
+    passes = Passes(network, "float32" if args.baseline == "drop" else args.precision, args.batch_size, at_once)
+    passes.worth_compiling &= args.baseline != "drop"           # dropped tokens run outside of it
+    return passes
+
+
+def ray_worker(device: str, args: argparse.Namespace, at_once: int) -> Callable[[Job, int], Outcome]:
+    """What a worker of a Ray cluster does once, before its images (all_images.on_ray). -> what it does for each of them."""
+    network = load_network(args.model, args.weights, args.labels, choose_device(device))
+    passes = passes_of(network, args, at_once if network.device.type == "cuda" else 1)
+    look = partial(look_into, passes=passes, args=args, cut=segmentation_of(args, network.device))
+    return one_by_one(look, passes, args.results)
 
 
 def open_gallery(path: Path) -> None:
@@ -433,11 +390,6 @@ def open_gallery(path: Path) -> None:
     print(path.resolve())
     if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(path.resolve().as_uri())
-
-
-def log(line: str) -> None:
-    """A line on stderr that does not tear the progress bars."""
-    tqdm.write(line, file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ every row of every table says how many images it is about.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     add("--tables-only", action="store_true", help="measure nothing; tables and figures from what is there")
     add("--grid", type=whole(1, 28), default=sag.GRID, metavar="N", help="patches along each side")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what to run on")
+    add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as in main_generate_sag.py: measure on a Ray cluster")
     add("--seed", type=whole(0, 2 ** 32 - 1), default=0, metavar="N", help="of the order, the scenes, I-GOS and the questions")
     return p
 
@@ -143,6 +144,23 @@ def in_this_process(jobs: Sequence[Job], passes: Passes, args: argparse.Namespac
             yield job, f"{type(error).__name__}: {one_line(error)}"
 
 
+def on_ray(jobs: Sequence[Job], options: argparse.Namespace, args: argparse.Namespace) -> Iterator[tuple[Job, str | None]]:
+    """The same on the workers of a Ray cluster, in the order in which they are done."""
+    from ray_workers import each            # here, so that other runs know nothing of Ray
+    for job, result in each(jobs, "reproduce_paper:ray_worker", (options, args), options.ray, options.device, log=sag.log):
+        try:
+            result()
+            yield job, None
+        except RuntimeError as error:
+            yield job, one_line(error)
+
+
+def ray_worker(device: str, options: argparse.Namespace, args: argparse.Namespace) -> Callable[[Job, int], None]:
+    """What a worker does once, before its measurements. -> what it does for each of them; left: how many more it may expect."""
+    passes = Passes(load_network(options.model, options.weights, options.labels, choose_device(device)), "float32", "auto")
+    return lambda job, left: do(job, passes, args)
+
+
 def read_rows(jobs: Sequence[Job], network: Network, args: argparse.Namespace) -> dict[str, list[dict]]:
     """What the tables need of each job that is done: condition -> rows."""
     rows: dict[str, list[dict]] = {}
@@ -173,7 +191,7 @@ def write_question_sheets(jobs: Sequence[Job], network: Network, args: argparse.
 def run(options: argparse.Namespace) -> int:
     """Measure, then tables, figures and sheets. -> the exit status."""
     make_writable(options.results)
-    network = load_network(options.model, options.weights, options.labels, choose_device(options.device))
+    network = load_network(options.model, options.weights, options.labels, choose_device("cpu" if options.ray else options.device))
     if options.labels_csv and not options.images:
         raise UserError(f"--labels-csv {options.labels_csv}: needs --images, the folder of its files")
     subjects = from_folder(options.images, options.labels_csv, network.labels) if options.images else drawn_scenes(options.scenes, options.seed)
@@ -183,8 +201,8 @@ def run(options: argparse.Namespace) -> int:
                                     "--max-root-size", str(options.grid ** 2)])
     jobs, failed = jobs_of(subjects, options), []
     if not options.tables_only:
-        passes = Passes(network, "float32", "auto")
-        with tqdm(in_this_process(jobs, passes, args), total=len(jobs), unit="measurement", smoothing=0.05) as bar:
+        measured = on_ray(jobs, options, args) if options.ray else in_this_process(jobs, Passes(network, "float32", "auto"), args)
+        with tqdm(measured, total=len(jobs), unit="measurement", smoothing=0.05) as bar:
             for job, why in bar:
                 bar.set_description_str(job.condition)
                 failed += [(job, why)] if why else []

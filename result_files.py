@@ -2,23 +2,53 @@
 
 A folder per image, named after its path; sag.json in it is written last, so that its presence means that the
 folder is complete. An image whose complete record has the same image, model and settings is not done again.
+
+Reading every record to find that out would take hours where there are many: they have megabytes. So finished.jsonl
+notes of each finished image what its files looked like (size and time of change, as make and git do) and its rows of
+the summary. Where a file looks otherwise, or the note is missing or damaged, the record itself is read; deleting
+finished.jsonl has all of them read, and loses nothing.
 """
 
 import csv
+import hashlib
+import importlib.util
 import io
 import json
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 import draw_sag
 from utils import IMAGE_ENDINGS, UserError, read_record, write_atomically
 
-NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size", "open",      # these change no result, and
+NOT_SETTINGS = ("images", "results", "overwrite", "device", "batch_size", "open", "ray",     # these change no result, and
                 "regions", "region_names", "segments", "segmentation_weights")          # what these gave stands in the record by itself
 SUMMARY = ("image", "category", "name", "probability", "roots", "smallest_root", "diverse", "nodes", "stopped_by",
            "complete", "asked", "scored", "seconds", "folder", "error")
+NUMBERS = {"category": int, "probability": float, "roots": int, "smallest_root": int, "diverse": int, "nodes": int, "complete": bool,
+           "asked": int, "scored": int, "seconds": float}       # types in summary.parquet; all else is text
+
+FINISHED = "finished.jsonl"
+
+
+class Job(NamedTuple):
+    """An image to do."""
+    path: Path
+    name: str                               # below --images, as text that can be written
+    folder: Path                            # of its results
+
+
+class Outcome(NamedTuple):
+    """What became of an image."""
+    name: str
+    rows: list[dict]                        # of the summary; one with an error where it failed
+    line: str                               # for the log
+    searching: float = 0.0                  # seconds of a new search
+    note: dict | None = None                # for finished.jsonl
 
 
 def printable(path: Path) -> str:
@@ -45,10 +75,11 @@ def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, 
     """
     taken, asked = {}, set(images)          # by name in lower case: some disks do not tell them apart
     for folder in sorted({image.parent for image in images}):
-        for image in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS or p in asked):
-            taken.setdefault(str(image.with_suffix("")).lower(), image)
-    own = {image: taken.get(str(image.with_suffix("")).lower()) == image for image in images}
-    return {i: results / printable((i.with_suffix("") if own[i] else i).relative_to(root)) for i in images}
+        for image in (folder / name for name in sorted(os.listdir(folder))):
+            if image.suffix.lower() in IMAGE_ENDINGS or image in asked:
+                taken.setdefault(str(image.with_suffix("")).lower(), image)
+    stems = {image: image.with_suffix("") for image in images}
+    return {i: results / printable((stem if taken.get(str(stem).lower()) == i else i).relative_to(root)) for i, stem in stems.items()}
 
 
 def category_folder(folder: Path, place: int, category: int) -> Path:
@@ -69,6 +100,57 @@ def fingerprint_of(record: dict) -> dict:
     settings = {k: v for k, v in record["settings"].items() if k not in NOT_SETTINGS}
     return {"image": record["image"], "sha256": record["image_sha256"], "model": record["model"], "settings": settings,
             "regions": record.get("regions", {}).get("from")}
+
+
+def seen(path: Path) -> list[int]:
+    """What a file looks like without being read: its size, and the nanosecond of its last change; [] where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def run_key(model: dict, settings: dict) -> str:
+    """One word for all that a note in finished.jsonl must agree in with a run: model, settings, columns of the summary."""
+    same = {"model": model, "settings": {k: v for k, v in settings.items() if k not in NOT_SETTINGS}, "columns": SUMMARY}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+
+def note_of(job: Job, image_seen: list[int], records: list[dict], rows: list[dict]) -> dict | None:
+    """An image's note for finished.jsonl. image_seen: before the image was read. None where time cut the search short, or for regions: they depend on more files."""
+    if "regions" in records[0] or not all(r["search"]["complete"] and r["sag"].get("stopped_by") != "time_limit" for r in records):
+        return None
+    folders = [category_folder(Path(), place, r["category"]["index"]) for place, r in enumerate(records)]
+    looks = {(folder / "sag.json").as_posix(): seen(job.folder / folder / "sag.json") for folder in folders}
+    return {"image": job.name, "key": run_key(records[0]["model"], records[0]["settings"]), "seen": image_seen, "records": looks, "rows": rows}
+
+
+def note_finished(results: Path, note: dict) -> None:
+    """Append a note. The line break comes first: what a kill cut off then spoils no later note."""
+    with suppress(OSError), open(results / FINISHED, "a", encoding="utf-8") as file:        # without it the record is read next time
+        file.write("\n" + json.dumps(note, ensure_ascii=False))
+
+
+def finished_before(results: Path, jobs: list[Job], key: str) -> dict[str, list[dict]]:
+    """Of each image that is done with this key and whose files look as they did then: the rows of the summary, by name."""
+    notes, found = {}, {}
+    try:
+        lines = (results / FINISHED).read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return {}
+    for line in lines:
+        try:
+            note = json.loads(line)
+            notes[note["image"]] = note
+        except (ValueError, KeyError, TypeError):       # cut off by a kill
+            pass
+    for job in jobs:
+        note = notes.get(job.name)
+        if note and note["key"] == key and note["seen"] and note["seen"] == seen(job.path):
+            if all(look and look == seen(f"{job.folder}/{name}") for name, look in note["records"].items()):
+                found[job.name] = note["rows"]
+    return found
 
 
 def clear(folder: Path) -> None:
@@ -124,5 +206,23 @@ def write_summary(results: Path, rows: list[dict]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, SUMMARY, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: row["image"]))        # stable: an image's classes keep their order
+    rows = sorted(rows, key=lambda row: row["image"])                   # stable: an image's classes keep their order
+    writer.writerows(rows)
     write_atomically(path, text.getvalue())
+    write_parquet(results / "summary.parquet", rows)
+
+
+def write_parquet(path: Path, rows: list[dict]) -> None:
+    """The summary in columns with types, "" as null, where pyarrow is installed; else an older one, which would not agree, goes."""
+    if importlib.util.find_spec("pyarrow") is None:
+        path.unlink(missing_ok=True)
+        return
+    import pyarrow                          # here: half a second, and only requirements_distributed.txt brings it
+    from pyarrow.parquet import write_table
+    read = {int: int, float: float, bool: lambda value: str(value) == "True", str: str}
+    kinds = {column: NUMBERS.get(column, str) for column in SUMMARY}
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
+    file = io.BytesIO()
+    write_table(pyarrow.table({column: pyarrow.array([None if row[column] == "" else read[kind](row[column]) for row in rows], types[kind])
+                               for column, kind in kinds.items()}), file)
+    write_atomically(path, file.getvalue())

@@ -331,12 +331,12 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
 
 # ---------------------------------------------------------------- files
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is, at every moment, the old one whole or the new one whole."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that is, at every moment, the old one whole or the new one whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

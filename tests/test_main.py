@@ -219,6 +219,7 @@ CASES = {      # option -> (value, where its value must arrive, what must arrive
     "--regions": ("slic", "Segmentation", lambda a, k: a[0] == "slic"), "--segments": (9, "Segmentation", lambda a, k: a[2] == 9),
     "--region-names": ("l.txt", "Segmentation", lambda a, k: a[1].name == "l.txt"),
     "--segmentation-weights": ("w.pth", "Segmentation", lambda a, k: a[3].name == "w.pth"),
+    "--ray": ("127.0.0.1:1", "on_ray", lambda a, k: a[1].ray == "127.0.0.1:1"),
     "--overwrite": ("", "explain", lambda a, k: a[3].overwrite), "--open": ("", "open_gallery", lambda a, k: a[0].name == "index.html"),
 }
 
