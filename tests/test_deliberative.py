@@ -14,7 +14,7 @@ from torch import nn
 import deliberative_explanation as program
 import hardness
 import insecurity_evaluation as evaluation
-from insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, class_maps, curvature, difficulty_map, entropy,
+from insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy,
                           hessian_products, insecurities, moved, pooled_linear, top_region, without)
 from Models.between import differing, halfway
 from Models.birds import PARTS
@@ -42,7 +42,7 @@ def picture(side=8, seed=2) -> torch.Tensor:
     return 3 * torch.randn(3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def by_finite_differences(split: Split, x: torch.Tensor, difficulty, step: float = 1e-4) -> torch.Tensor:
+def by_finite_differences(split: Split, x: torch.Tensor, difficulty, step: float = 1e-3) -> torch.Tensor:
     """f_ij^T H_ij f_ij: the second derivative of the difficulty as the features of one location grow by a factor."""
     f = split(x[None])[0].detach()
 
@@ -66,9 +66,9 @@ def test_second_order_by_formula_products_and_finite_differences(head, name):
     chosen = curvature(split, x, features, logits, difficulty)
     products = hessian_products(difficulty(features, logits)[0], features)
     numeric = by_finite_differences(split, x, difficulty)
-    assert products.shape == (4, 4) and float(numeric.abs().max()) > 1e-4
+    assert products.shape == (4, 4) and float(numeric.abs().max()) > 1e-5
     assert torch.allclose(chosen, products, rtol=1e-9, atol=1e-13)
-    assert torch.allclose(products, numeric, rtol=1e-4, atol=1e-6 * float(numeric.abs().max()) + 2e-8)
+    assert torch.allclose(products, numeric, rtol=1e-4, atol=1e-9)
 
 
 def test_products_one_by_one_equal_all_at_once():
@@ -347,7 +347,7 @@ def test_a_network_without_convolutions_is_refused_with_its_layers(images, capsy
     assert run(images, "--model", f"{PLANTED}:small_vit", "--results", images.parent / "out") == 2
     line = one_line(capsys)
     assert "Conv2d (1)" in line and "LayerNorm" in line and not list((images.parent / "out").rglob("*.json"))
-    assert run(images, "--model", f"{PLANTED}:network", "--results", images.parent / "out") == 2 and "PlantedNetwork (1)" in one_line(capsys)
+    assert run(images, "--model", f"{PLANTED}:network", "--results", images.parent / "out") == 2 and "its layers: none" in one_line(capsys)
     assert run(images / "nowhere", "--model", f"{PLANTED}:colours", "--results", images.parent / "out") == 2 and "nowhere" in one_line(capsys)
 
 
