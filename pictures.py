@@ -40,7 +40,7 @@ def cost(drop: float) -> str:
 
 def conjunction(patches, names=None) -> str:
     """A patch set in the paper's words: P11 & P30; with names of regions: head & wing."""
-    return " & ".join(patch_name(p, names) for p in patches) or "no patch"
+    return " & ".join(patch_name(p, names) for p in patches) or ("no region" if names else "no patch")
 
 
 def patch_name(patch: int, names=None) -> str:
@@ -112,8 +112,9 @@ class Pictures:
         picture = self(patches, hidden)
         if not self.regions:
             return outlined(picture, removed, self.grid, self.squares)
+        # half as thick as around a patch: a region can be thin
         for patch, drop in removed:
-            cv2.drawContours(picture, contours_of(self.own(patch)), -1, RED, thickness(drop), offset=(-1, -1))
+            cv2.drawContours(picture, contours_of(self.own(patch)), -1, RED, -(-thickness(drop) // 2), offset=(-1, -1))
         return picture
 
     def _with_contour(self, patches) -> np.ndarray:
