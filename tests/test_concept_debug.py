@@ -12,7 +12,7 @@ from PIL import Image
 import concept_debug
 import concept_demo
 import concept_need
-from concept_graphs import bounding_boxes, compare, concepts_of, model_graph, phrase, read_graph
+from concept_graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
 from debug_images import entropy, look_at, s_active, s_random, s_similarity
 from fine_tuning import Recipe, fine_tune, rate
 from labelled_images import labelled_folder
@@ -68,6 +68,7 @@ def test_the_networks_graph_by_hand():
                           "phrase": "an owl with an eye"},
                     "2": {"objects": [{"object_id": 2, "name": "wing", "attributes": [], "x": 0, "y": 0, "w": 40, "h": 20}], "relationships": [],
                           "phrase": "an owl with a wing"}}
+    assert model_graph(regions, [0.9, 0, 0, 0], "owl", (4, 4)) == {} and concept_order(regions, [0.9, 0, 0.2, 0.1]) == ([2, 3, 0, 1], 2)   # 0: unlabelled
     assert phrase("jay", "wing") == "a jay with a wing" and model_graph(regions, [0, 0, 0, 0], "owl", (4, 4)) == {}
 
 
