@@ -355,8 +355,8 @@ def test_training_on_chosen_images_takes_the_cue_away(loop):
     rows = {r["network"]: r for r in json.loads((loop / "improve.json").read_text())["rows"]}
     before, after = rows["before"], rows["active"]
     assert before["test"]["all"] > 0.8 and before["swapped"]["classes"][CUED] < 0.5
-    assert after["swapped"]["all"] > before["swapped"]["all"] + 0.15 and after["test"]["all"] > 0.75
-    assert after["need"]["deviation"] < before["need"]["deviation"] - 0.15
+    assert after["swapped"]["all"] > before["swapped"]["all"] + 0.2 and after["test"]["all"] > 0.75
+    assert after["need"]["deviation"] < before["need"]["deviation"] - 0.3
     assert len(list(csv.DictReader(open(loop / "improve.csv")))) == 2 and (loop / "improve.png").is_file()
     chosen = [list(csv.DictReader(open(loop / f"selection_{s}.csv"))) for s in ("random", "similarity", "active")]
     assert [len(rows) for rows in chosen] == [120] * 3                                    # S-Random is a control: as many images
