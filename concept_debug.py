@@ -27,7 +27,7 @@ import torch
 from tqdm import tqdm
 
 from concept_files import log, read_json, told, why, write_csv, write_json
-from concept_graphs import RELEVANT, compare, concepts_of, model_graph, phrase, plain, read_graph
+from concept_graphs import RELEVANT, compare, concept_order, concepts_of, model_graph, phrase, plain, read_graph
 from concept_improve import add_improve_options, improve
 from debug_images import STRATEGIES, Choice, Seen, look_at, s_active, s_random, s_similarity
 from draw_concepts import SHEET, draw_comparison, draw_numbered, draw_sheet, draw_table
@@ -138,20 +138,20 @@ def explain_one(item: Item, name: str, network: Network, cut: Segmentation, args
     truth, predicted = class_of(item.name, network.labels), int(y.argmax())
     category = predicted if truth is None else truth
     deviations, areas = (y - without)[:, category], regions.areas()
-    order = np.argsort(-deviations, kind="stable").tolist()
+    order, concepts = concept_order(regions, deviations, args.relevant)
     wide, high = upright_size(item.image)
     graph = model_graph(regions, deviations, network.labels[category], (high, wide), args.relevant)
     for file in (graph_path, picture_path, path):
         file.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)            # it comes last: its presence means that all is there
     scale = LONG_SIDE / max(wide, high)
-    draw_numbered(load_image(item.image, (round(high * scale), round(wide * scale))), regions, deviations, order, len(graph),
+    draw_numbered(load_image(item.image, (round(high * scale), round(wide * scale))), regions, deviations, order, concepts,
                   f"{network.labels[category]} {y[category]:.3f}", picture_path)
     write_json(graph_path, graph)
     record = {"format": 1, "image": item.name, "class": network.labels[category], "predicted": network.labels[predicted],
               "correct": predicted == category, "probability": float(y[category]),
               "concepts": [{"region": n, "concept": regions.names[i], "deviation": float(deviations[i]), "area": areas[i],
-                            "relevant": bool(deviations[i] > args.relevant)} for n, i in enumerate(order, 1)], "fingerprint": fingerprint}
+                            "relevant": n <= concepts} for n, i in enumerate(order, 1)], "fingerprint": fingerprint}
     write_json(path, record)
     return record
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from concept_files import log, read_json, write_json
 from concept_improve import save_weights
+from debug_images import STRATEGIES
 from fine_tuning import Recipe, fine_tune
 from labelled_images import labelled_folder, loader
 from Models.cue_world import CONCEPTS, NAMES, SIDE, at_dusk, cue_scene, human_graph
@@ -31,6 +32,7 @@ SPLITS = {"train": (1600, 0.95, False, SIDE), "pool": (1200, 0.8, False, SIDE), 
 PLANT = Recipe(steps=500, batch=32, lr=4e-3)
 IMPROVE = {"steps": 200, "train-batch": 16, "lr": 1e-3}
 PER_CLASS = 50
+TRAINED = STRATEGIES            # the selections to train on
 
 
 def run_demo(results: Path, size: int, command: Callable[[Sequence[str]], int]) -> int:
@@ -48,7 +50,7 @@ def run_demo(results: Path, size: int, command: Callable[[Sequence[str]], int]) 
         ["explain", "--images", world / "explain", "--segmentation", world / "masks/explain", *names, *model],
         ["compare", "--human", world / "human"],
         ["select", "--images", world / "pool", "--per-class", max(2, PER_CLASS * size // 100), *model],
-        ["improve", "--images", world / "pool", "--selection", *(results / f"selection_{s}.csv" for s in ("random", "similarity", "active")),
+        ["improve", "--images", world / "pool", "--selection", *(results / f"selection_{s}.csv" for s in TRAINED),
          "--test", world / "test", "--swapped", world / "swapped", "--segmentation", world / "masks/test", *names,
          *(x for key, value in IMPROVE.items() for x in (f"--{key}", value)), *model]]
     for step in steps:
@@ -63,7 +65,7 @@ def run_demo(results: Path, size: int, command: Callable[[Sequence[str]], int]) 
 def draw_split(world: Path, split: str, number: int, size: int) -> None:
     """Draw a split's scenes into world/<split>/<class>/, label maps into masks/<split>/, annotations into human/, unless they are there."""
     scenes, bias, marked, side = SPLITS[split]
-    scenes = max(8 * len(NAMES), scenes * size // 100)
+    scenes = max(4 * len(NAMES), scenes * size // 100)
     told = world / f"{split}.json"
     if read_json(told) == {"scenes": scenes}:
         return

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from regions import Regions
+from regions import UNLABELLED, Regions
 
 RELEVANT = 0.01                 # a score deviation above this makes a region a concept of the network
 
@@ -35,9 +35,19 @@ def model_graph(regions: Regions, deviations: Sequence[float], category: str, si
     size: H, W of the picture that boxes are given in. Score deviations say nothing on how regions relate, so there are
     no relationships.
     """
-    order = [i for i in np.argsort(-np.asarray(deviations), kind="stable") if deviations[i] > relevant]
+    order, concepts = concept_order(regions, deviations, relevant)
     boxes = bounding_boxes(regions, size)
-    return {str(n): one_object(n, regions.names[i], boxes[i], category) for n, i in enumerate(order, 1)}
+    return {str(n): one_object(n, regions.names[i], boxes[i], category) for n, i in enumerate(order[:concepts], 1)}
+
+
+def concept_order(regions: Regions, deviations: Sequence[float], relevant: float = RELEVANT) -> tuple[list[int], int]:
+    """-> all regions, the network's concepts first and each part most supporting first; and how many concepts there are.
+
+    What is unlabelled has no name that a person could agree with, so it is none.
+    """
+    by_deviation = np.argsort(-np.asarray(deviations), kind="stable").tolist()
+    concepts = [i for i in by_deviation if deviations[i] > relevant and regions.names[i] != UNLABELLED]
+    return concepts + [i for i in by_deviation if i not in concepts], len(concepts)
 
 
 def one_object(number: int, name: str, box: tuple[int, int, int, int], category: str) -> dict:

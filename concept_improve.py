@@ -201,7 +201,7 @@ def improve(args: argparse.Namespace) -> int:
         log(line_of(row, bench.concept))
     table = [flat(row) for row in rows]
     write_csv(args.results / "improve.csv", table, COLUMNS)
-    panels = [(title.format(bench.concept), [row[k] for row in table]) for k, title in PANELS if any(row[k] is not None for row in table)]
+    panels = [(title.format(bench.concept), [row[k] for row in table], k != "deviation") for k, title in PANELS if any(row[k] is not None for row in table)]
     draw_improvement(panels, ["before"] + [f"S-{n.capitalize()}" if n in ("random", "similarity", "active") else n for n in names],
                      args.results / "improve.png")
     return told(list(dict.fromkeys(failures)))
@@ -230,7 +230,7 @@ def line_of(row: dict, concept: str | None) -> str:
     """One line on a network, for the log."""
     values, parts = flat(row), []
     for key, words in (("accuracy", "accuracy"), ("accuracy_swapped", "swapped"), ("deviation", f"deviation of {concept}"),
-                       ("mses_needing", f"MSEs that need {concept}"), ("patch_mses_needing", "patch MSEs")):
+                       ("mses_needing", f"MSEs that need {concept}"), ("sags_needing", f"SAGs that need {concept}")):
         if values[key] is not None:
-            parts.append(f"{words} {100 * values[key]:.1f} %")
+            parts.append(f"{words} {values[key]:+.3f}" if key == "deviation" else f"{words} {100 * values[key]:.1f} %")
     return f"{row['network']} ({row['images']} images): " + ", ".join(parts)

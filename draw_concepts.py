@@ -74,7 +74,7 @@ def draw_numbered(image: np.ndarray, regions: Regions, deviations: Sequence[floa
 
 
 def signed(d: float) -> str:
-    """+0.123, −0.045."""
+    """A deviation in words: +0.123, −0.045."""
     return f"{d:+.3f}".replace("-", "−")
 
 
@@ -165,18 +165,18 @@ def draw_sheet(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str]]]], pat
 
 # ---------------------------------------------------------------- improve
 
-def draw_improvement(panels: Sequence[tuple[str, Sequence[float | None]]], rows: Sequence[str], path: Path) -> None:
-    """A panel per measure, in it a bar per network: before, and after each selection. panels: (title, a value in [0, 1] per row)."""
+def draw_improvement(panels: Sequence[tuple[str, Sequence[float | None], bool]], rows: Sequence[str], path: Path) -> None:
+    """A panel per measure, in it a bar per network: before, and after each selection. panels: (title, a value up to 1 per row, whether a share)."""
     figure = _figure(2.35 * len(panels) + 1.2, 0.42 * len(rows) + 1.0)
-    for n, (axes, (title, values)) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels)):
+    for n, (axes, (title, values, is_share)) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels)):
         axes.barh(range(len(rows)), [v or 0 for v in values], 0.66, color=[DARK.bar if row != "before" else DARK.muted for row in rows])
         for y, value in enumerate(values):
-            inside = (value or 0) > 0.75
-            words = "none" if value is None else f"{100 * value:.1f} %"
-            _words(axes, (value or 0) + (-0.02 if inside else 0.02), y, words, colour="black" if inside else DARK.ink,
+            inside = (value or 0) > 0.7
+            words = "none" if value is None else f"{100 * value:.1f} %" if is_share else signed(value)
+            _words(axes, max(value or 0, 0) + (-0.02 if inside else 0.02), y, words, colour="black" if inside else DARK.ink,
                    ha="right" if inside else "left", va="center")
-        axes.set(xlim=(min(0, *[v or 0 for v in values]), 1), xticks=(0, 0.5, 1), xticklabels=("0", "50", "100 %"))
-        axes.set_title(title, fontsize=TEXT, color=DARK.ink, fontfamily=FAMILY)
+        axes.set(xlim=(min(0, *[v or 0 for v in values]), 1), xticks=(0, 0.5, 1), xticklabels=("0", "50", "100 %") if is_share else ("0", "0.5", "1"))
+        axes.set_title(title, fontsize=TEXT, color=DARK.ink, fontfamily=FAMILY, parse_math=False)
         axes.set_yticks(range(len(rows)), rows)
         _plain(axes)
         if n == 0:

@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import cos, pi
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def rate(step: int, steps: int) -> float:
     warm = max(1, round(WARM_UP * steps))
     if step < warm:
         return (step + 1) / warm
-    return 0.5 * (1 + np.cos(np.pi * (step - warm + 1) / (steps - warm + 1)))
+    return 0.5 * (1 + cos(pi * (step - warm + 1) / (steps - warm + 1)))
 
 
 def two_logits(output: torch.Tensor) -> torch.Tensor:
