@@ -119,7 +119,7 @@ class Outlook:
     """What may still become of each known set, now that these MSEs are found.
 
     lack: how many more patches a set should need to become sufficient, its best allowed ones first, if patch
-    values added up. A set is open while it is insufficient and overlaps no MSE too much.
+    values added up. A set is open while it is insufficient, contains no MSE and overlaps none too much.
     """
 
     def __init__(self, known: Known, order: list[int], found: Sequence[PatchSet], overlap: int, threshold: float):
@@ -129,8 +129,9 @@ class Outlook:
         shared, scores = known.shown @ roots.T, np.array(known.scores)                  # (sets, roots), (sets,)
         odds = log_odds(scores)
         values = patch_values(known.shown, odds)
-        self.known, self.is_open = known, (shared <= overlap).all(1) & (scores <= threshold)
-        self.allowed = (known.shown == 0) & ((shared == overlap).astype(np.float32) @ roots == 0)       # (sets, patches)
+        most = np.minimum(overlap, roots.sum(1) - 1)            # what contains a whole MSE is not minimal
+        self.known, self.is_open = known, (shared <= most).all(1) & (scores <= threshold)
+        self.allowed = (known.shown == 0) & ((shared == most).astype(np.float32) @ roots == 0)          # (sets, patches)
         self.lack = _lack(np.where(self.allowed, np.maximum(values, LEAST_VALUE), 0), log_odds(threshold) - odds)
         self.ranked = sorted(order, key=lambda p: -values[p])                           # stable: ties by saliency
 

@@ -38,6 +38,11 @@ def test_it_finds_every_one_of_disjoint_explanations(seed):
     assert {r.patches for r in roots} == truth and roots.stopped_by == "rest_insufficient" and roots.complete
 
 
+def test_a_path_does_not_end_in_an_mse_that_is_known():
+    roots = diverse_search(dnf_scorer([(0,), (1,), (2, 3)]), np.zeros(5))           # (0, 2) is sufficient as well, but tells nothing new
+    assert {r.patches for r in roots} == {(0,), (1,), (2, 3)}
+
+
 def test_patches_that_are_enough_alone_cost_one_round():
     calls = []
     roots = diverse_search(dnf_scorer([(p,) for p in range(12)], calls=calls), np.zeros(16), max_num_roots=12)

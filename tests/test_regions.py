@@ -249,7 +249,8 @@ def test_a_record_on_regions_stands_until_the_label_map_changes(scene):
 
 
 def test_superpixels_in_the_main_script(scene):
-    Image.fromarray(np.random.default_rng(0).integers(200, 256, (56, 56, 3), dtype=np.uint8)).save(scene / "in/scene.png")
+    ramp = np.linspace(160, 255, 56).astype(np.uint8)
+    Image.fromarray(np.stack(np.broadcast_arrays(ramp[:, None], ramp, ramp[::-1]), 2)).save(scene / "in/scene.png")
     assert sag(scene, "--regions", "slic", "--segments", 12) == 0
     record = record_of(scene)
     assert 4 <= record["grid"][1] <= 24 and record["roots"] and record["dnf"].startswith("S")
