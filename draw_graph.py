@@ -71,7 +71,8 @@ def write_dot(record: dict, drawn: Sequence[int], shown: dict[int, np.ndarray], 
     nodes, roots, chosen = record["sag"]["nodes"], root_nodes(record), set(drawn)
     graph = pygraphviz.AGraph(directed=True, bgcolor="black", nodesep="0.14", ranksep="0.42", pad="0.15", fontname=FONT, fontcolor="white",
                               label=" ".join(caption(record, drawn, "baseline")))
-    graph.node_attr.update(shape="plain", fontname=FONT, fontcolor="white")
+    # The label is Graphviz's own default, said aloud: else it stands in the file only where a process drew another graph before.
+    graph.node_attr.update(shape="plain", fontname=FONT, fontcolor="white", label="\\N")
     graph.edge_attr.update(color="white", fontname=FONT, fontsize="11", fontcolor="#ff6666", arrowsize="0.7")
     (folder / "nodes").mkdir(exist_ok=True)
     for i in drawn:

@@ -214,7 +214,8 @@ def run(args: argparse.Namespace) -> int:
     network = load_network(args.model, args.weights, args.class_names, device)
     if args.category is not None and args.category >= network.classes:
         raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
-    cut = Segmentation(args.segmentation or "slic", args.labels, args.segments, args.segmentation_weights, device)
+    cut = Segmentation(args.segmentation or "slic", args.labels, args.segments, args.segmentation_weights, device,
+                       own_maps=args.segmentation is None and any(item.mask for item in items))
     torch.manual_seed(args.seed)
     log(f"{network.name} ({network.classes} classes) on {network.device}, {len(items)} images")
     records, rows, interrupted = [], [], False

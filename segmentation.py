@@ -26,13 +26,13 @@ class Segmentation:
     """Cuts each picture of a run into named regions.
 
     source: a file, a folder, "slic", or a torchvision segmentation network. names: the labels' names (regions.read_names). option: what
-    the source is called where an error names it. Raises UserError.
+    the source is called where an error names it. own_maps: pictures may bring their own label maps. Raises UserError.
     """
 
     def __init__(self, source: str, names: Path | None = None, segments: int = 40, weights: Path | None = None,
-                 device: torch.device = torch.device("cpu"), option: str = "--segmentation"):
+                 device: torch.device = torch.device("cpu"), option: str = "--segmentation", own_maps: bool = False):
         self.source, self.segments, self.path, self.network = source, segments, Path(source), None
-        if source == "slic" and names:
+        if source == "slic" and names and not own_maps:
             raise UserError(f"{names}: superpixels have no names; names are for the labels of label maps")
         self.names = read_names(names) if names else None
         if source != "slic" and not self.path.exists():
@@ -92,7 +92,7 @@ class SegmentationNetwork:
         wide, high = upright_size(path)
         scale = SHORT_SIDE / min(wide, high)
         image = load_image(path, (round(high * scale), round(wide * scale)))
-        x = torch.from_numpy(image.transpose(2, 0, 1)).float() / 255
+        x = torch.tensor(image.transpose(2, 0, 1)).float() / 255
         x = (x - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
         return self.module(x[None].to(self.device))["out"][0].argmax(0).cpu().numpy().astype(np.int32)
 

@@ -1,10 +1,14 @@
 """What the tests of figures and pages share: finished results of planted networks."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if "PYTEST_XDIST_WORKER" in os.environ:         # several test processes: with more threads each they would fight over the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import main_generate_sag
 

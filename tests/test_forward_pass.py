@@ -9,6 +9,7 @@ import torchvision
 from PIL import Image
 
 import forward_pass
+import all_images
 import main_generate_sag
 from check_record import masked_attention
 from forward_pass import CannotCompile, SharedBatches, choose_precision, compiled, in_bfloat16
@@ -90,7 +91,7 @@ def test_without_a_compiler_it_says_so_once_and_goes_on(images, out, monkeypatch
     def fails(*_, **__):
         raise RuntimeError("no g++\nin sight")
     monkeypatch.setattr(torch, "compile", fails)
-    monkeypatch.setattr(main_generate_sag, "COMPILE_SECONDS", 0)
+    monkeypatch.setattr(all_images, "COMPILE_SECONDS", 0)
     assert planted(images, out) == 0
     assert capsys.readouterr().err.count("not compiled, going on without (no g++ in sight)") == 1
     assert len(checked(out, images)) == 3

@@ -185,7 +185,7 @@ def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, imag
         assert but_for_times(one) == but_for_times(many)
         files = {path.relative_to(one) for path in one.rglob("*") if path.is_file()}
         assert files == {path.relative_to(many) for path in many.rglob("*") if path.is_file()} and len(files) > 10
-        assert all((one / f).read_bytes() == (many / f).read_bytes() for f in files if f.suffix in (".png", ".txt", ".dot", ".gif"))
+        assert not [f for f in files if f.suffix in (".png", ".txt", ".dot", ".gif") and (one / f).read_bytes() != (many / f).read_bytes()]
     rows = [[{**row, "seconds": ""} for row in csv.DictReader(open(tmp_path / which / "summary.csv", encoding="utf-8"))] for which in ("one", "many")]
     assert rows[0] == rows[1] and len(rows[0]) == 5
     assert run(*resnet(images, tmp_path / "many", "--ray", "127.0.0.1:1")) == 0         # all done: no cluster is asked
