@@ -6,9 +6,9 @@
     python concept_debug.py select --images pool ..
     python concept_debug.py improve --images pool --selection Results/debug/selection_active.csv --test test ..
 
-explain writes the concepts that the network uses, an annotation file and a numbered picture per image (concept_graphs.py);
-compare tells them from a person's; select picks images to train on (debug_images.py); improve trains on them
-(fine_tuning.py) and measures before and after (concept_need.py). Pictures lie in a folder per class.
+explain writes the concepts that the network uses, an annotation file and a numbered picture per image (Companions/concept_graphs.py);
+compare tells them from a person's; select picks images to train on (Companions/debug_images.py); improve trains on them
+(Companions/fine_tuning.py) and measures before and after (Companions/concept_need.py). Pictures lie in a folder per class.
 
 After "SA3: Semantic-aware Attribution Analysis: A Human-in-the-Loop Framework for Interpreting and Improving Image Understanding".
 """
@@ -26,16 +26,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from concept_files import log, read_json, told, why, write_csv, write_json
-from concept_graphs import RELEVANT, compare, concept_order, concepts_of, model_graph, phrase, plain, read_graph
-from concept_improve import add_improve_options, improve
-from debug_images import STRATEGIES, Choice, Seen, look_at, s_active, s_random, s_similarity
-from draw_concepts import SHEET, draw_comparison, draw_numbered, draw_sheet, draw_table
-from labelled_images import Labelled, class_of, labelled_folder, readable
+from Companions.concept_files import log, read_json, told, why, write_csv, write_json
+from Companions.concept_graphs import RELEVANT, compare, concept_order, concepts_of, model_graph, phrase, plain, read_graph
+from Companions.concept_improve import add_improve_options, improve
+from Companions.debug_images import STRATEGIES, Choice, Seen, look_at, s_active, s_random, s_similarity
+from Companions.draw_concepts import SHEET, draw_comparison, draw_numbered, draw_sheet, draw_table
+from Companions.labelled_images import Labelled, class_of, labelled_folder, readable
 from options import add_model_options, add_segmentation_options, share
 from regions import upright_size
 from result_files import make_writable
-from scene_sets import Item, folder
+from Companions.scene_sets import Item, folder
 from score_deviation import FILLS, folders_of, probabilities_without
 from segmentation import Segmentation
 from utils import (Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network, one_line, versions,
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
 def demo(args: argparse.Namespace) -> int:
     """The loop on the bundled world."""
-    from concept_demo import run_demo           # here: it calls main() below
+    from Companions.concept_demo import run_demo           # here: it calls main() below
 
     return run_demo(args.results, args.size, main)
 

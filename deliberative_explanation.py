@@ -8,7 +8,7 @@
 
 For each image: insecurities.json, the record, written last; insecurities.png, the picture. An insecurity is a pair of classes and the
 region where the network finds evidence for both and difficulty; each is checked by removing the region. The mathematics is in
-insecurities.py, the predictor of hardness in hardness.py, the papers' data sets in insecurity_evaluation.py.
+Companions/insecurities.py, the predictor of hardness in Companions/hardness.py, the papers' data sets in Companions/insecurity_evaluation.py.
 """
 
 import argparse
@@ -23,16 +23,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import hardness
-import insecurity_evaluation
-from draw_insecurities import draw_insecurities
+from Companions import hardness
+from Companions import insecurity_evaluation
+from Companions.draw_insecurities import draw_insecurities
 from draw_sag import formats
 from get_perturbation_mask import BASELINES, make_baseline
-from insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
+from Companions.insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
 from options import add_model_options, checked_defaults, share
 from result_files import fingerprint_of, make_writable, printable, result_folders
 from sag_layout import DARK, paper
-from scene_sets import truth_of
+from Companions.scene_sets import truth_of
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
                    one_line, versions, whole, write_atomically)
 

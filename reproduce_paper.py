@@ -5,9 +5,9 @@
     python reproduce_paper.py --images ILSVRC2012_val --model resnet50              # a folder per class
     python reproduce_paper.py --images photos --labels-csv photos/labels.csv --model resnet18 --weights resnet18.pth
 
-Two steps. First, each image is measured under each condition (paper_measurements.py), into one file of its own,
+Two steps. First, each image is measured under each condition (Paper/measurements.py), into one file of its own,
 <results>/measurements/<image>/<condition>.json; what is there with the same image, model and settings is not measured again.
-Then all tables and figures are made from these files (paper_tables.py, paper_figures.py), as often as one likes: --tables-only.
+Then all tables and figures are made from these files (Paper/tables.py, Paper/figures.py), as often as one likes: --tables-only.
 
 Images are measured in a seeded random order, condition by condition, so that whatever is finished when a run is stopped is a random sample, and
 every row of every table says how many images it is about.
@@ -27,11 +27,11 @@ from tqdm import tqdm
 
 import main_generate_sag as sag
 from forward_pass import Passes
-from paper_images import Subject, drawn_scenes, from_folder
-from paper_figures import draw_figures
-from paper_measurements import CHOICES, CONDITIONS, SEARCHES, measure
-from paper_tables import Table, reduced, tables
-from question_sheets import write_sheets
+from Paper.images import Subject, drawn_scenes, from_folder
+from Paper.figures import draw_figures
+from Paper.measurements import CHOICES, CONDITIONS, SEARCHES, measure
+from Paper.tables import Table, reduced, tables
+from Paper.question_sheets import write_sheets
 from result_files import make_writable
 from utils import (BUNDLED, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, load_network, one_line,
                    versions, whole, write_atomically)

@@ -11,8 +11,8 @@ For every label l present, I_l is the image with all pixels of l replaced by the
 near 0 it is irrelevant, below 0 it distracts.
 
 After Lopez-Cifuentes, Escudero-Vinolo, Gajic and Bescos, "Visualizing the Effect of Semantic Classes in the Attribution of
-Scene Recognition Models", ICPR 2020 workshops. Steps, a file each: regions.py and segmentation.py (what is where), scene_sets.py (sets of
-pictures), label_statistics.py (what holds for a class), draw_deviation.py (pictures).
+Scene Recognition Models", ICPR 2020 workshops. Steps, a file each: regions.py and segmentation.py (what is where), Companions/scene_sets.py (sets of
+pictures), Companions/label_statistics.py (what holds for a class), Companions/draw_deviation.py (pictures).
 """
 
 import argparse
@@ -29,17 +29,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import scene_sets
-from draw_deviation import draw_map, draw_statistics, draw_words
+from Companions import scene_sets
+from Companions.draw_deviation import draw_map, draw_statistics, draw_words
 from draw_sag import formats, inches
 from get_perturbation_mask import BASELINES, make_baseline
-from label_statistics import RELEVANT, statistics, write_statistics
+from Companions.label_statistics import RELEVANT, statistics, write_statistics
 from mask_scorer import MaskScorer
 from options import add_model_options, add_segmentation_options, checked_defaults, share
 from regions import Regions
 from result_files import make_writable, printable
 from sag_layout import DARK, paper
-from scene_sets import Item, truth_of
+from Companions.scene_sets import Item, truth_of
 from segmentation import Segmentation
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network,
                    one_line, versions, whole, write_atomically)

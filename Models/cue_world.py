@@ -42,7 +42,7 @@ def cue_scene(category: int, seed, cue: bool) -> tuple[Scene, np.ndarray]:
 
 
 def human_graph(scene: Scene, category: int) -> dict:
-    """What a person would mark in a scene, in the published format (concept_graphs.py): the bird's five parts, and how two of them lie."""
+    """What a person would mark in a scene, in the published format (Companions/concept_graphs.py): the bird's five parts, and how two of them lie."""
     def marked(number: int, part: str) -> dict:
         x0, y0, x1, y1 = scene.boxes[part]
         return {"object_id": number, "name": part, "attributes": [], "x": x0, "y": y0, "w": x1 - x0 + 1, "h": y1 - y0 + 1}

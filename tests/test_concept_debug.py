@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 import concept_debug
-import concept_demo
-import concept_need
-from concept_graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
-from debug_images import entropy, look_at, s_active, s_random, s_similarity
-from fine_tuning import Recipe, fine_tune, rate
-from labelled_images import labelled_folder
+from Companions import concept_demo
+from Companions import concept_need
+from Companions.concept_graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
+from Companions.debug_images import entropy, look_at, s_active, s_random, s_similarity
+from Companions.fine_tuning import Recipe, fine_tune, rate
+from Companions.labelled_images import labelled_folder
 from Models.cue_world import CONCEPTS, CUE, CUED, NAMES, at_dusk, cue_scene, human_graph
 from regions import Regions
 from utils import Network, UserError
@@ -367,6 +367,6 @@ def test_the_loop_does_nothing_twice(loop, monkeypatch):
         raise AssertionError("done again")
     for module, name in ((concept_demo, "cue_scene"), (concept_demo, "fine_tune"), (concept_debug, "probabilities_without"), (concept_debug, "look_at")):
         monkeypatch.setattr(module, name, never)
-    monkeypatch.setattr("concept_improve.fine_tune", never)
-    monkeypatch.setattr("concept_improve.need_of", never)
+    monkeypatch.setattr("Companions.concept_improve.fine_tune", never)
+    monkeypatch.setattr("Companions.concept_improve.need_of", never)
     assert run("demo", "--results", loop) == 0

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import deliberative_explanation as program
-import hardness
-import insecurity_evaluation as evaluation
-from insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy,
+from Companions import hardness
+import Companions.insecurity_evaluation as evaluation
+from Companions.insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy,
                           hessian_products, insecurities, moved, pooled_linear, top_region, without)
 from Models.between import differing, halfway
 from Models.birds import PARTS

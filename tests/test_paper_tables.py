@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from paper_tables import AT_MOST, Estimate, Table, estimate, jaccard, tables, variance
+from Paper.tables import AT_MOST, Estimate, Table, estimate, jaccard, tables, variance
 
 
 def row(image, sizes, diverse=(1, 2, 3), small=(), **more):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from Models.birds import CLASSES, PARTS, draw_scene, minimal_sufficient_parts
-from part_truth import box_shares, parts_shown, precision_and_recall, random_alike
+from Paper.part_truth import box_shares, parts_shown, precision_and_recall, random_alike
 
 SHARES = np.zeros((16, len(PARTS)))             # patch p shows 0.3 of part p, for the first five; patch 5 shows beak and feet
 SHARES[range(5), range(5)] = 0.3

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import reproduce_paper
-from paper_images import class_numbers, drawn_scenes, from_folder
+from Paper.images import class_numbers, drawn_scenes, from_folder
 from planted import PLANTED
 from utils import UserError
 

@@ -12,9 +12,9 @@ import torch
 import torchvision
 from PIL import Image
 
-import scene_sets
+from Companions import scene_sets
 import score_deviation
-from label_statistics import distracting, table_of
+from Companions.label_statistics import distracting, table_of
 from Models import part_scenes
 from Models.birds import CLASSES, LABEL_NAMES, PARTS, consistent_classes, draw_scene, is_sufficient
 from regions import load_label_map, read_names

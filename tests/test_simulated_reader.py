@@ -7,7 +7,7 @@ import pytest
 
 from patch_deletion_tree import build_sag
 from planted import dnf_scorer
-from simulated_reader import GAP, accuracy, draw_questions, patch_effects, readers, right, sag_reader
+from Paper.simulated_reader import GAP, accuracy, draw_questions, patch_effects, readers, right, sag_reader
 
 SIZE = (56, 56)
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from insecurities import Hardness
+from Companions.insecurities import Hardness
 from utils import UserError
 
 DECAY = 1e-3                # of the weights of the standardised features

@@ -26,10 +26,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from draw_insecurities import region_of
+from Companions.draw_insecurities import region_of
 from regions import load_label_map
-from scene_sets import ade20k as ade20k_items
-from scene_sets import truth_of
+from Companions.scene_sets import ade20k as ade20k_items
+from Companions.scene_sets import truth_of
 from utils import UserError
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
@@ -170,7 +170,7 @@ def group_divergence(percent: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- ADE20K: objects
 
 def ade20k(path: Path) -> DataSet:
-    """The scene parsing folder, with sceneCategories.txt: read by scene_sets.py. Raises UserError."""
+    """The scene parsing folder, with sceneCategories.txt: read by Companions/scene_sets.py. Raises UserError."""
     _, items = ade20k_items(path)
     train = [item for item in items if item.name.startswith("training/")] or items
     tested = {item.image: item for item in items if item.name.startswith("validation/")} or {item.image: item for item in items}

@@ -34,8 +34,8 @@ from get_perturbation_mask import grad_cam, igos_mask, make_baseline
 from insertion_deletion import heat_order
 from mask_scorer import MaskScorer
 from search import Roots
-from simulated_reader import draw_questions
-from sufficient_input_subsets import sufficient_input_subsets
+from Paper.simulated_reader import draw_questions
+from Paper.sufficient_input_subsets import sufficient_input_subsets
 
 OVERLAPS = (0, 1, 2)
 DIVERSE_SECONDS = 5.0           # for the largest diverse subset at each overlap

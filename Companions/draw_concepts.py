@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from draw_deviation import colours
+from Companions.draw_deviation import colours
 from draw_graph import FAMILY, save_figure
 from regions import Regions
 from sag_layout import DARK, text_width

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from concept_files import log, read_json, write_json
-from concept_improve import save_weights
-from debug_images import STRATEGIES
-from fine_tuning import Recipe, fine_tune
-from labelled_images import labelled_folder, loader
+from Companions.concept_files import log, read_json, write_json
+from Companions.concept_improve import save_weights
+from Companions.debug_images import STRATEGIES
+from Companions.fine_tuning import Recipe, fine_tune
+from Companions.labelled_images import labelled_folder, loader
 from Models.cue_world import CONCEPTS, NAMES, SIDE, at_dusk, cue_scene, human_graph
 from result_files import make_writable
 from utils import PROJECT, choose_device, load_network

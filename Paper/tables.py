@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import bootstrap
 
-from part_truth import SHOWN, box_shares, precision_and_recall, random_alike
-from simulated_reader import accuracy, readers
+from Paper.part_truth import SHOWN, box_shares, precision_and_recall, random_alike
+from Paper.simulated_reader import accuracy, readers
 
 RESAMPLES = 2000
 NAMES = {"beam3": "BeamS-3", "beam15": "BeamS-15", "combs": "CombS", "diverse": "diverse search", "sis": "SIS",
@@ -267,7 +267,7 @@ def study(found: Sequence[Mapping]) -> Table:
     total = sum(row["questions"] for row in asked)
     table = Table("simulated_study", "Which of two partly hidden images is the network surer of? Share of right answers",
                   ["read from", "images", "questions", "right"],
-                  note="Both images show the same number of random patches; their confidences are at least 0.2 apart; rules in simulated_reader.py. "
+                  note="Both images show the same number of random patches; their confidences are at least 0.2 apart; rules in Paper/simulated_reader.py. "
                        "A tie counts one half.")
     if asked:
         table.rows += [[name, len(asked), total, estimate([row["study"][key] for row in asked], digits=3)] for key, name in READERS.items()]
@@ -281,7 +281,7 @@ def truth(searches: Mapping) -> Table:
     """Precision and recall against all minimal sufficient part sets, by the rule's own share."""
     table = Table("truth", "MSEs against all minimal sufficient part sets of the class",
                   ["search", "images", "precision", "recall", "precision of random sets", "recall of random sets"],
-                  note=f"Rule in part_truth.py: a part counts as shown from {SHOWN:.0%} of its box on. Random sets: as many, of the same sizes.")
+                  note=f"Rule in Paper/part_truth.py: a part counts as shown from {SHOWN:.0%} of its box on. Random sets: as many, of the same sizes.")
     for name, found in searches.items():
         here = [row["truth"][SHOWN] for row in found]
         table.rows.append([name, len(here), *(estimate([h[side][i] for h in here]) for side in ("mses", "random") for i in (0, 1))])

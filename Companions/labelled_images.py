@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from debug_images import look_at
-from scene_sets import Item, folder, truth_of
+from Companions.debug_images import look_at
+from Companions.scene_sets import Item, folder, truth_of
 from utils import Network, UserError, load_image
 
 KEPT = 4096                     # pictures kept in memory once read, at most, and bytes:

@@ -6,7 +6,7 @@ writes sheets/sheet_gradcam.html, sheet_igos.html, sheet_root.html and sheet_sag
 image, and sheets/answer_key.csv with the right answers, the confidences, and what the simulated readers answer. A sheet is one file that needs no
 network; its button saves the answers as a CSV. Give each reader one sheet, so that nobody sees a question twice.
 
-The questions are those of the simulated study (simulated_reader.py). The pictures are what the network was shown.
+The questions are those of the simulated study (Paper/simulated_reader.py). The pictures are what the network was shown.
 """
 
 import csv
@@ -23,7 +23,7 @@ from draw_graph import draw_graph
 from pictures import Pictures, conjunction, grad_cam_heat, overlaid, percent, saliency_heat
 from sag_layout import paper
 from sag_page import data_uri, filled
-from simulated_reader import readers, tie
+from Paper.simulated_reader import readers, tie
 from utils import write_atomically
 
 KINDS = {"gradcam": "Explained by Grad-CAM", "igos": "Explained by I-GOS", "root": "Explained by one set of patches", "sag": "Explained by a SAG"}

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from draw_graph import FAMILY, save_figure
-from paper_tables import EXPLANATIONS, NAMES, SIZES, Table, mean_curves, size_name
+from Paper.tables import EXPLANATIONS, NAMES, SIZES, Table, mean_curves, size_name
 from sag_layout import paper
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")        # told apart by the colour-blind

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from draw_graph import Canvas
-from insecurities import top_region, upsampled
+from Companions.insecurities import top_region, upsampled
 from pictures import DIM
 from sag_layout import DARK, Style, text_width
 

@@ -1,7 +1,7 @@
 """The last step of concept_debug.py: train on selections, and measure before and after.
 
 Of every network (the one given, and one per selection): its accuracy on the test pictures, and on those with the cue swapped where there are
-any; and on test pictures of one class that show a concept, how much the class still needs it (concept_need.py).
+any; and on test pictures of one class that show a concept, how much the class still needs it (Companions/concept_need.py).
 """
 
 import argparse
@@ -14,15 +14,15 @@ from pathlib import Path
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from concept_files import log, read_csv, read_json, told, why, write_csv, write_json
-from concept_graphs import RELEVANT, plain
-from concept_need import Need, need_of, summary
-from draw_concepts import draw_improvement
-from fine_tuning import Recipe, fine_tune
-from labelled_images import Labelled, accuracy, labelled_folder, loader
+from Companions.concept_files import log, read_csv, read_json, told, why, write_csv, write_json
+from Companions.concept_graphs import RELEVANT, plain
+from Companions.concept_need import Need, need_of, summary
+from Companions.draw_concepts import draw_improvement
+from Companions.fine_tuning import Recipe, fine_tune
+from Companions.labelled_images import Labelled, accuracy, labelled_folder, loader
 from options import above_zero, add_model_options, add_segmentation_options, share
 from result_files import make_writable
-from scene_sets import Item, truth_of
+from Companions.scene_sets import Item, truth_of
 from score_deviation import FILLS
 from segmentation import Segmentation
 from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, versions, whole
