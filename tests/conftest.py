@@ -1,6 +1,7 @@
-"""What the tests of figures and pages share: finished results of planted networks."""
+"""What the tests of figures and pages share: finished results of planted networks, and a browser."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +35,37 @@ def results(tmp_path_factory):
     run(*common, "--results", folder / "empty", "--model", f"{HERE}/planted.py:blind")
     run("--images", folder / "in", "--results", folder / "wide", "--model", f"{HERE}/planted.py:resnet", "--device", "cpu", "--max-num-roots", 3)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Chromium, driven by Playwright; skipped, with the reason, where one of them is absent."""
+    driver = pytest.importorskip("playwright.sync_api", reason="Playwright's Python package is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not program:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """visit(file) opens it; at the end, nothing was asked of any network and nothing was said on the console."""
+    pages, requests, said = [], [], []
+
+    def open_page(file, ready="body[data-ready]", **options):
+        page = chromium.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+        pages.append(page)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message) or dialog.dismiss())
+        page.goto(file.as_uri())
+        page.wait_for_selector(ready, state="attached")
+        return page
+    yield open_page
+    for page in pages:
+        page.close()
+    assert said == [] and [url for url in requests if not url.startswith(("file:", "data:"))] == []

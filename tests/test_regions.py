@@ -17,7 +17,6 @@ from check_record import problems
 from mask_scorer import MaskScorer, cells
 from pictures import Pictures
 from regions import Regions, load_label_map, read_names, resize_labels, superpixels
-from test_page import chromium, visit  # noqa: F401  (fixtures)
 from utils import UserError, load_image, load_network
 
 HERE = Path(__file__).resolve().parent
