@@ -5,7 +5,6 @@ an image. Whatever it raises, the other images go on, and the summary says what 
 """
 
 import argparse
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from forward_pass import CannotCompile, Passes, in_turn
 from result_files import SUMMARY, Job, Outcome, note_finished, note_of, save, summary_rows
-from utils import one_line
+from utils import log, one_line
 
 COMPILE_GAIN, COMPILE_SECONDS = 0.25, 30        # what compiling saves of the time of a search on a CPU; what it costs
 
@@ -131,8 +130,3 @@ def told(records: list[dict], fresh: bool) -> str:
                      f", {len(r['diverse_set'])} diverse ({r['search']['stopped_by']}), {r['evaluations']['asked']} asked, "
                      f"{r['evaluations']['scored']} scored, {r['seconds']['total']:.1f} s")
     return "; ".join(parts) if fresh else "there already"
-
-
-def log(line: str) -> None:
-    """A line on stderr that does not tear the progress bars."""
-    tqdm.write(line, file=sys.stderr)

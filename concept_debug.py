@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from Companions.concept_files import log, read_json, told, why, write_csv, write_json
+from Companions.concept_files import read_json, told, why, write_csv, write_json
 from Companions.concept_graphs import RELEVANT, compare, concept_order, concepts_of, model_graph, phrase, plain, read_graph
 from Companions.concept_improve import add_improve_options, improve
 from Companions.debug_images import STRATEGIES, Choice, Seen, look_at, s_active, s_random, s_similarity
@@ -38,8 +38,8 @@ from result_files import make_writable
 from Companions.scene_sets import Item, folder
 from score_deviation import FILLS, folders_of, probabilities_without
 from segmentation import Segmentation
-from utils import (Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network, one_line, versions,
-                   whole, write_atomically)
+from utils import (Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network, log, one_line,
+                   versions, whole, write_atomically)
 
 RESULTS = Path("Results/debug")
 PER_CLASS = 50                  # images that a strategy selects; SA3 has 1000

@@ -34,7 +34,7 @@ from result_files import fingerprint_of, make_writable, printable, result_folder
 from sag_layout import DARK, paper
 from Companions.scene_sets import truth_of
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
-                   one_line, versions, whole, write_atomically)
+                   log, one_line, versions, whole, write_atomically)
 
 IMAGES = PROJECT / "Images"
 RESULTS = "Results/deliberative_explanation"
@@ -235,11 +235,6 @@ def run(args: argparse.Namespace) -> int:
     if args.train_hardness:
         return train(images, ask)
     return evaluate(data, ask) if args.evaluate else explain_all(images, root, ask)[1]
-
-
-def log(line: str) -> None:
-    """A line on stderr that does not tear the progress bar."""
-    tqdm.write(line, file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from all_images import collect, in_this_process, log, on_ray, one_by_one
+from all_images import collect, in_this_process, on_ray, one_by_one
 from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
 from forward_pass import Passes
@@ -44,7 +44,7 @@ from search import Root, Roots, beam_search, combinatorial_search, exhaustive_se
 from segmentation import Segmentation
 from token_dropping import TokenDropping, why_not
 from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, file_sha256,
-                   find_images, load_image, load_network, one_line, packed_scores, versions, whole)
+                   find_images, load_image, load_network, log, one_line, packed_scores, versions, whole)
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders

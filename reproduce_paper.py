@@ -33,7 +33,7 @@ from Paper.measurements import CHOICES, CONDITIONS, SEARCHES, measure
 from Paper.tables import Table, reduced, tables
 from Paper.question_sheets import write_sheets
 from result_files import make_writable
-from utils import (BUNDLED, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, load_network, one_line,
+from utils import (BUNDLED, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, load_network, log, one_line,
                    versions, whole, write_atomically)
 
 SCENES = 12                     # drawn where no images are given
@@ -147,7 +147,7 @@ def in_this_process(jobs: Sequence[Job], passes: Passes, args: argparse.Namespac
 def on_ray(jobs: Sequence[Job], options: argparse.Namespace, args: argparse.Namespace) -> Iterator[tuple[Job, str | None]]:
     """The same on the workers of a Ray cluster, in the order in which they are done."""
     from ray_workers import each            # here, so that other runs know nothing of Ray
-    for job, result in each(jobs, "reproduce_paper:ray_worker", (options, args), options.ray, options.device, log=sag.log):
+    for job, result in each(jobs, "reproduce_paper:ray_worker", (options, args), options.ray, options.device, log=log):
         try:
             result()
             yield job, None

@@ -42,7 +42,7 @@ from sag_layout import DARK, paper
 from Companions.scene_sets import Item, truth_of
 from segmentation import Segmentation
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network,
-                   one_line, versions, whole, write_atomically)
+                   log, one_line, versions, whole, write_atomically)
 
 RESULTS = "Results/score_deviation"
 BUNDLED_IMAGES, BUNDLED_MAPS, BUNDLED_NAMES = PROJECT / "Images", PROJECT / "Models/part_maps", PROJECT / "Models/part_names.txt"
@@ -272,11 +272,6 @@ def write_summary(results: Path, rows: list[dict]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(results / "summary.csv", text.getvalue())
-
-
-def log(line: str) -> None:
-    """A line on stderr that does not tear the progress bar."""
-    tqdm.write(line, file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:

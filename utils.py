@@ -22,6 +22,7 @@ import torch
 import torchvision
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 PROJECT = Path(__file__).resolve().parent
 BUNDLED = "birds"                       # the bundled model's name; the architecture and files behind it:
@@ -65,6 +66,11 @@ def exit_status(program: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
+
+
+def log(line: str) -> None:
+    """A line on stderr that does not tear the progress bars."""
+    tqdm.write(line, file=sys.stderr)
 
 
 # ---------------------------------------------------------------- images

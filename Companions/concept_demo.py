@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from Companions.concept_files import log, read_json, write_json
+from Companions.concept_files import read_json, write_json
 from Companions.concept_improve import save_weights
 from Companions.debug_images import STRATEGIES
 from Companions.fine_tuning import Recipe, fine_tune
 from Companions.labelled_images import labelled_folder, loader
 from Models.cue_world import CONCEPTS, NAMES, SIDE, at_dusk, cue_scene, human_graph
 from result_files import make_writable
-from utils import PROJECT, choose_device, load_network
+from utils import PROJECT, choose_device, load_network, log
 
 NETWORK = f"{PROJECT}/Models/cue_world.py:network"
 # split: scenes, share of the cued class with the cue (None: swapped), with label maps and annotations, side in pixels

@@ -3,13 +3,10 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from utils import UserError, one_line, write_atomically
+from utils import UserError, log, one_line, write_atomically
 
 
 def write_json(path: Path, value) -> None:
@@ -49,11 +46,6 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict]:
     if not rows:
         raise UserError(f"{path}: no row in it")
     return rows
-
-
-def log(line: str) -> None:
-    """A line on stderr that does not tear a progress bar."""
-    tqdm.write(line, file=sys.stderr)
 
 
 def told(failures: Sequence[tuple[str, str]]) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from Companions.concept_files import log, read_csv, read_json, told, why, write_csv, write_json
+from Companions.concept_files import read_csv, read_json, told, why, write_csv, write_json
 from Companions.concept_graphs import RELEVANT, plain
 from Companions.concept_need import Need, need_of, summary
 from Companions.draw_concepts import draw_improvement
@@ -25,7 +25,7 @@ from result_files import make_writable
 from Companions.scene_sets import Item, truth_of
 from score_deviation import FILLS
 from segmentation import Segmentation
-from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, versions, whole
+from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, log, versions, whole
 
 SCENES = 24                     # test pictures that the need of a concept is measured on
 COLUMNS = ("network", "images", "accuracy", "accuracy_swapped", "scenes", "deviation", "relevant", "mses_needing", "sags_needing",
