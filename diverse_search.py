@@ -15,6 +15,7 @@ Not in the paper; the constraint is that of its diverse subset (Shitole et al., 
 """
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 
@@ -59,10 +60,10 @@ def diverse_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, overlap: 
                     break
                 if start not in begun and len(start) < max_root_size and not _overlaps(start, paths, overlap):
                     paths.append(start)
-            if not paths and worth > len(order):
+            if not paths and (worth == inf or found and worth > len(order)):
                 return Roots(found.values(), "exhausted")
-            if not paths:
-                worth *= WIDEN
+            if not paths:       # while nothing is found, however little the values promise: all patches together are sufficient
+                worth = worth * WIDEN if worth <= len(order) else inf
             begun.update(paths)
             paths, sufficient = step(known, paths, outlook, num_successors, threshold)
             begun.update(paths)

@@ -50,6 +50,12 @@ def test_patches_that_are_enough_alone_cost_one_round():
     assert len({s for call in calls for s in call}) == 18               # none, each, all
 
 
+def test_a_network_that_needs_almost_everything_is_not_given_up():
+    scorer = lambda sets: torch.tensor([0.99 if len(s) >= 45 else 0.01 + 0.001 * (7 in s) for s in sets])        # noqa: E731
+    (root, *_) = roots = diverse_search(scorer, np.zeros(49))
+    assert len(root.patches) == 45 and root.minimal == "single" and len(roots) <= 10
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_true_on_networks_that_are_not_monotone(seed):
     rng = np.random.default_rng(seed)
