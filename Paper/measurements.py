@@ -34,7 +34,7 @@ from get_perturbation_mask import grad_cam, igos_mask, make_baseline
 from insertion_deletion import heat_order
 from mask_scorer import MaskScorer
 from search import Roots
-from Paper.simulated_reader import draw_questions
+from Paper.simulated_reader import draw_questions, patch_kinds
 from Paper.sufficient_input_subsets import sufficient_input_subsets
 
 OVERLAPS = (0, 1, 2)
@@ -81,7 +81,8 @@ def main_job(passes: Passes, image: np.ndarray, category: int, args: argparse.Na
     nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
     start, full = time.monotonic(), record["probability"]
     seed = [args.seed, zlib.crc32(image.tobytes())]
-    questions = draw_questions(scorer_of(passes, image, category, args), args.grid ** 2, full, nodes, seed) if full > 0 else []
+    kinds = patch_kinds((args.grid, args.grid))
+    questions = draw_questions(scorer_of(passes, image, category, args), kinds, full, nodes, seed) if full > 0 else []
     roots = Roots([], record["search"]["stopped_by"])
     roots.extend(sag.Root(tuple(r["patches"]), r["probability"], r["minimal"]) for r in record["roots"])
     kept = ("category", "probability", "baseline", "grid", "saliency", "gradcam", "diverse_roots", "diverse_set", "sag", "curves", "evaluations")
@@ -134,7 +135,7 @@ def saliency_of(passes: Passes, image: np.ndarray, category: int, args: argparse
     grid = (args.grid, args.grid)
     if source.startswith("igos"):
         return igos_mask(passes.network.module, x, b, category, grid, iterations=int(source[4:]), seed=args.seed)
-    order = np.random.default_rng(args.seed).permutation(args.grid ** 2)
+    order = np.random.default_rng([args.seed, zlib.crc32(image.tobytes())]).permutation(args.grid ** 2)
     if source == "gradcam":
         heat = grad_cam(passes.network.module, x, category)
         if heat is None:
@@ -144,8 +145,9 @@ def saliency_of(passes: Passes, image: np.ndarray, category: int, args: argparse
 
 
 def listed(roots: Roots) -> dict:
-    """Roots as a finding has them, how the search ended, and the number of diverse ones at each overlap."""
+    """Roots as a finding has them, how the search ended, and at each overlap the number of diverse ones and whether it is surely the largest."""
     sets, sure = [r.patches for r in roots], [r.probability for r in roots]
+    diverse = {str(o): diverse_subset(sets, sure, o, DIVERSE_SECONDS) if sets else ([], True) for o in OVERLAPS}
     return {"roots": [{"patches": list(r.patches), "probability": r.probability, "minimal": r.minimal} for r in roots],
             "stopped_by": roots.stopped_by,
-            "diverse": {str(o): len(diverse_subset(sets, sure, o, DIVERSE_SECONDS)[0]) if sets else 0 for o in OVERLAPS}}
+            "diverse": {o: len(subset) for o, (subset, _) in diverse.items()}, "diverse_proven": {o: proven for o, (_, proven) in diverse.items()}}

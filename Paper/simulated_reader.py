@@ -1,15 +1,15 @@
 """The paper's user study without users: which of two partly hidden images is the classifier surer of?
 
-Both images of a question show the same number of patches, drawn at random, so that "the one that shows more" is no answer; their
-confidences are at least 0.2 of the full image's apart, and neither set is a node of the SAG. A reader sees one kind of explanation and
-gives each image a number by a fixed rule; the larger number is its answer, and equal numbers are half an answer (a coin).
+Both images of a question show the same number of corner, border and inner patches, drawn at random, so that "the one that shows more"
+is no answer (a border patch shows half as much as an inner one); their confidences are at least 0.2 of the full image's apart, and neither
+set is a node of the SAG. A reader sees one kind of explanation and gives each image a number by a fixed rule; the larger number is its
+answer, and equal numbers are half an answer (a coin).
 
     gradcam, igos   the heat that the shown patches let through, summed
     root            the share of the most confident drawn root's patches that is shown
     sag             see sag_reader: from the nodes of the graph and their confidences alone
-    area            the share of the image's area that is shown: a control, no explanation
 
-    questions = draw_questions(scorer, 49, full_probability, nodes, seed=[0, 17])
+    questions = draw_questions(scorer, patch_kinds((7, 7)), full_probability, nodes, seed=[0, 17])
     answers = accuracy(readers(finding, (7, 7), (224, 224)), questions)     # {"gradcam": 0.7, ..}
 
 Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
@@ -34,17 +34,25 @@ Reader = Callable[[PatchSet], float]
 
 # ---------------------------------------------------------------- questions
 
-def draw_questions(scorer: Callable, num_patches: int, full_probability: float, in_sag: Sequence[PatchSet], seed,
+def patch_kinds(grid: tuple[int, int]) -> np.ndarray:
+    """0 for an inner patch, 1 at one border, 2 in a corner, (patches,): each shows half as much of the picture as the kind before."""
+    at_border = [(np.arange(n) == 0) | (np.arange(n) == n - 1) for n in grid]
+    return np.add.outer(*map(np.int64, at_border)).ravel()
+
+
+def draw_questions(scorer: Callable, kinds: np.ndarray, full_probability: float, in_sag: Sequence[PatchSet], seed,
                    wanted: int = QUESTIONS, candidates: int = CANDIDATES) -> list[dict]:
     """Up to `wanted` pairs {"a": patches, "b": patches, "relative": [of a, of b]}, scored in one call.
 
-    Each pair's size is drawn evenly from 1 to num_patches - 1, its two sets evenly from the sets of that size. The pairs that
-    are too near, or hold a node of the SAG, are passed over, so an image may give fewer than wanted, or none.
+    kinds: of each patch, (patches,). Each pair's size is drawn evenly from 1 to one less than all patches, its first set evenly from the sets
+    of that size, its second evenly from those with as many patches of each kind. The pairs that are too near, or hold a node of the SAG, are
+    passed over, so an image may give fewer than wanted, or none.
     """
-    rng, nodes, pairs = np.random.default_rng(seed), set(in_sag), []
+    rng, nodes, pairs, of_kind = np.random.default_rng(seed), set(in_sag), [], [np.flatnonzero(kinds == k) for k in np.unique(kinds)]
     for _ in range(candidates):
-        size = int(rng.integers(1, max(2, num_patches)))
-        a, b = (tuple(sorted(rng.choice(num_patches, size, replace=False).tolist())) for _ in range(2))
+        a = rng.choice(len(kinds), int(rng.integers(1, max(2, len(kinds)))), replace=False)
+        b = np.concatenate([rng.choice(some, np.isin(some, a).sum(), replace=False) for some in of_kind])
+        a, b = (tuple(sorted(s.tolist())) for s in (a, b))
         if a not in nodes and b not in nodes:
             pairs.append((a, b))
     scores = [float(p) / full_probability for p in scorer([s for pair in pairs for s in pair])] if pairs else []
@@ -82,8 +90,7 @@ def readers(finding: Mapping, grid: tuple[int, int], size: tuple[int, int]) -> d
     drawn = [finding["roots"][i]["patches"] for i in finding["diverse_roots"]]
     return {"gradcam": lambda s: float(under[list(s)].sum()), "igos": lambda s: float((hidden * area)[list(s)].sum()),
             "root": lambda s: len(set(s).intersection(drawn[0])) / len(drawn[0]) if drawn else 0.0,
-            "sag": sag_reader({tuple(n["patches"]): n["relative"] for n in finding["sag"]["nodes"]}),
-            "area": lambda s: float(area[list(s)].sum())}
+            "sag": sag_reader({tuple(n["patches"]): n["relative"] for n in finding["sag"]["nodes"]})}
 
 
 def sag_reader(nodes: Mapping[PatchSet, float]) -> Reader:
@@ -92,7 +99,7 @@ def sag_reader(nodes: Mapping[PatchSet, float]) -> Reader:
     1. Each root (a node that lies in no other) is looked up: the node of the graph that shows the most of what the set shows of this root, that
        is the most confident node below the root that the set contains. Showing more is taken not to hurt.
     2. The roots are taken to be independent chances: 1 - product of (1 - confidence).
-    3. What that leaves open, to a tenth of it: the patches' effects, log-odds that add up, fitted to all nodes (ridge regression).
+    3. Added to that, at most a tenth: the patches' effects, log-odds that add up, fitted to all nodes (ridge regression).
        They tell apart sets that contain no confident node.
     """
     if not nodes:

@@ -7,8 +7,8 @@ sufficient is one subset. It is taken out, and the same is done with the rest, u
     subsets = sufficient_input_subsets(scorer, num_patches=49)
     subsets[0].patches, subsets[0].probability
 
-A subset is sufficient, and disjoint from the others; it need not be minimal. One selection over d patches asks about
-d (d + 1) / 2 sets, each removal in one call.
+A subset is sufficient, and disjoint from the others. None of its patches can go alone: what was best to remove from it is the next set of the
+run, which is insufficient. A smaller set inside it may suffice all the same. One selection over d patches asks about d (d + 1) / 2 sets, each removal in one call.
 
 Carter, Mueller, Jain and Gifford, "What made you do this? Understanding black-box decisions with sufficient input
 subsets", AISTATS 2019.
@@ -22,8 +22,8 @@ from search import PatchSet, Root, Roots, Scorer, opening
 def sufficient_input_subsets(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9) -> Roots:
     """The disjoint sufficient subsets, found one after the other; listed smallest first.
 
-    Their `minimal` is "backward": nothing is proven about their subsets. A scorer's TimeoutError ends it with
-    stopped_by "time_limit" and what is found by then; else stopped_by is "exhausted", or says why there is nothing.
+    Their `minimal` is "single"; "subset" up to two patches, whose smaller subsets are the single patches and none. A scorer's TimeoutError ends it
+    with stopped_by "time_limit" and what is found by then; else stopped_by is "exhausted", or says why there is nothing.
     """
     stopped_by, threshold = opening(scorer, num_patches, prob_thresh)
     if stopped_by:
@@ -33,7 +33,7 @@ def sufficient_input_subsets(scorer: Scorer, num_patches: int, prob_thresh: floa
         while rest and float(scorer([rest])[0]) > threshold:
             path = backward_selection(scorer, rest)
             patches, probability = next((s, p) for s, p in path if p > threshold)
-            found.append(Root(patches, probability, "backward"))
+            found.append(Root(patches, probability, "subset" if len(patches) <= 2 else "single"))
             rest = tuple(p for p in rest if p not in patches)
     except TimeoutError:
         return Roots(found, "time_limit")

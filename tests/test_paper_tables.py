@@ -70,7 +70,7 @@ def test_insertion_and_deletion():
 
 
 def test_the_study_counts_each_image_once_and_pairs_the_differences():
-    right = dict(sag=0.75, root=0.5, gradcam=0.5, igos=0.25, area=0.5)
+    right = dict(sag=0.75, root=0.5, gradcam=0.5, igos=0.25)
     found = made({"beam3": [beam3("a", [1], study=right), beam3("b", [1], study=right | {"sag": 1.0, "igos": 0.75}), beam3("c", [1])]})["simulated_study"]
     shares = {r[0]: (r[1], r[2], r[3].value) for r in found.rows}
     assert shares["SAG alone"] == (2, 8, 0.875) and shares["I-GOS"] == (2, 8, 0.5)

@@ -5,9 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from mask_scorer import tents
 from patch_deletion_tree import build_sag
 from planted import dnf_scorer
-from Paper.simulated_reader import GAP, accuracy, draw_questions, patch_effects, readers, right, sag_reader
+from Paper.simulated_reader import GAP, accuracy, draw_questions, patch_effects, patch_kinds, readers, right, sag_reader
 
 SIZE = (56, 56)
 
@@ -27,7 +28,7 @@ def test_the_sag_wins_where_two_patches_only_count_together():
     one = finding(scorer, [(5, 6), (9, 10)], 1 - heat.ravel(), heat)
     questions = [{"a": a, "b": b, "relative": [1.0, 0.0]} for a, b in (((5, 6), (5, 9)), ((9, 10), (6, 10)), ((0, 5, 6), (3, 5, 10)))]
     answers = accuracy(readers(one, (4, 4), SIZE), questions)
-    assert answers["sag"] == 1.0 and answers["gradcam"] == answers["igos"] == 0.5 and answers["area"] <= 0.5
+    assert answers["sag"] == 1.0 and answers["gradcam"] == answers["igos"] == 0.5
     assert answers["root"] == pytest.approx(2 / 3)                          # it knows of (5, 6) only
 
 
@@ -63,14 +64,16 @@ def test_questions_are_seeded_even_far_apart_and_not_in_the_sag():
     calls = []
     scorer = dnf_scorer([(0,), (5, 6)], high=0.8, low=0.1, calls=calls)
     nodes = [(p,) for p in range(16)]
-    asked = draw_questions(scorer, 16, 0.8, nodes, [0, 1], wanted=7)
-    assert len(asked) == 7 and len(calls) == 1 and asked == draw_questions(scorer, 16, 0.8, nodes, [0, 1], wanted=7)
-    assert asked != draw_questions(scorer, 16, 0.8, nodes, [0, 2], wanted=7)
+    kinds = patch_kinds((4, 4))
+    asked = draw_questions(scorer, kinds, 0.8, nodes, [0, 1], wanted=7)
+    assert len(asked) == 7 and len(calls) == 1 and asked == draw_questions(scorer, kinds, 0.8, nodes, [0, 1], wanted=7)
+    assert asked != draw_questions(scorer, kinds, 0.8, nodes, [0, 2], wanted=7)
     for q in asked:
+        assert sorted(kinds[list(q["a"])]) == sorted(kinds[list(q["b"])])              # neither shows more of the picture
         assert len(q["a"]) == len(q["b"]) and abs(q["relative"][0] - q["relative"][1]) >= GAP
         assert not {q["a"], q["b"]} & set(nodes) and q["relative"] == pytest.approx([float(p) / 0.8 for p in scorer([q["a"], q["b"]])])
-    assert draw_questions(dnf_scorer([()]), 16, 0.95, [], 0) == []          # always as sure: nothing to ask
-    assert accuracy({"area": len}, []) == {}
+    assert draw_questions(dnf_scorer([()]), kinds, 0.95, [], 0) == []          # always as sure: nothing to ask
+    assert accuracy({"root": len}, []) == {}
 
 
 def test_a_tie_is_half_an_answer():
@@ -82,3 +85,9 @@ def test_an_image_without_a_root_or_a_heat_map_leaves_its_reader_a_coin():
     nothing = {"saliency": np.ones(16), "gradcam": None, "roots": [], "diverse_roots": [], "sag": {"nodes": []}}
     answers = accuracy(readers(nothing, (4, 4), SIZE), [{"a": (5,), "b": (6,), "relative": [1.0, 0.0]}])
     assert answers["sag"] == answers["root"] == answers["gradcam"] == 0.5
+
+
+def test_a_border_patch_shows_half_as_much_as_an_inner_one():
+    kinds, areas = patch_kinds((7, 7)), tents((7, 7), (224, 224)).sum(1).numpy()
+    assert np.bincount(kinds).tolist() == [25, 20, 4]
+    assert areas * 2.0 ** kinds == pytest.approx(np.full(49, areas[24]), rel=0.06)

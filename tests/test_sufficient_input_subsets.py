@@ -11,7 +11,7 @@ def test_disjoint_subsets_are_found_one_after_the_other_and_cost_what_they_shoul
     calls = []
     found = sufficient_input_subsets(dnf_scorer([(5,), (2, 6)], calls=calls), 8)
     assert [r.patches for r in found] == [(5,), (2, 6)] and found.stopped_by == "exhausted"
-    assert {r.minimal for r in found} == {"backward"}
+    assert {r.minimal for r in found} == {"subset"}                 # one or two patches: their subsets were all asked about
     asked = sum(map(len, calls))
     first, second = 8 * 9 // 2, 7 * 8 // 2                  # a selection over d patches: d (d + 1) / 2 sets
     assert asked == 2 + (1 + 1 + first) + (1 + 1 + second) + 1      # opening; for each "is the rest enough", its start; and the last "no"
@@ -29,9 +29,10 @@ def test_backward_selection_keeps_the_most_valuable_patch_to_the_last():
 
 
 def test_a_subset_need_not_be_minimal():
-    """The greedy path goes by (0, 1), the surer pair, and misses that (2,) alone would do."""
-    scores = {(0, 1, 2): 1.0, (0, 1): 0.99, (0, 2): 0.95, (1, 2): 0.95, (0,): 0.5, (1,): 0.5, (2,): 0.92}
-    assert [r.patches for r in sufficient_input_subsets(table_scorer(scores), 3)][-1] == (0, 1)
+    """No patch of (0, 1, 2) can go alone; the path goes by (0, 1), the surest pair, and misses that (2,) would do."""
+    scores = {(0, 1, 2): 1.0, (0, 1): 0.6, (0, 2): 0.5, (1, 2): 0.5, (0,): 0.5, (1,): 0.5, (2,): 0.95}
+    (found,) = sufficient_input_subsets(table_scorer(scores), 3)
+    assert found.patches == (0, 1, 2) and found.minimal == "single"
 
 
 def test_nothing_to_explain_and_no_time():
