@@ -90,18 +90,26 @@ class Job:
 
 
 def key_of(job: Job, network: Network, args: argparse.Namespace) -> dict:
-    """What must agree for a measurement to stand: image, model, and every setting of its condition."""
+    """What must agree for a measurement to stand: image, model, and every setting of its condition. Raises OSError for an unreadable image."""
     settings = {k: getattr(args, k) for k in SETTINGS} | SEARCHES.get(job.condition, {})
     return {"identity": job.subject.identity(), "model": network.description(), "condition": job.condition, "settings": settings,
             "choices": CHOICES if job.condition == "choices" else None}
 
 
 def is_done(job: Job, key: dict) -> dict | None:
-    """The measurement where it is there, whole and with this key; else None."""
+    """The measurement where it is there, whole and with this key; else None. Its label is the job's, which may have been mended since."""
     try:
         there = json.loads(job.path.read_text(encoding="utf-8"))
-        return there if there["format"] == 1 and there["key"] == json.loads(json.dumps(key)) else None
+        return there | {"label": job.subject.label} if there["format"] == 1 and there["key"] == json.loads(json.dumps(key)) else None
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def measured(job: Job, network: Network, args: argparse.Namespace) -> dict | None:
+    """The measurement where it is done and its image still there; else None."""
+    try:
+        return is_done(job, key_of(job, network, args))
+    except OSError:
         return None
 
 
@@ -165,7 +173,7 @@ def read_rows(jobs: Sequence[Job], network: Network, args: argparse.Namespace) -
     """What the tables need of each job that is done: condition -> rows."""
     rows: dict[str, list[dict]] = {}
     for job in tqdm(jobs, desc="reading", unit="file", leave=False):
-        if measurement := is_done(job, key_of(job, network, args)):
+        if measurement := measured(job, network, args):
             rows.setdefault(job.condition, []).append(reduced(measurement))
     return rows
 
@@ -176,14 +184,15 @@ def write_tables(made: Sequence[Table], title: str, folder: Path) -> None:
     for table in made:
         for ending, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
             write_atomically(folder / "tables" / f"{table.name}.{ending}", text)
-    head = f"# {title}\n\nMeans over images, in brackets the 95 % bootstrap interval.\n"
-    write_atomically(folder / "tables.md", "\n".join([head, *(t.markdown() for t in made if not t.name.endswith("every_k"))]))
+    head = (f"# {title}\n\nMeans over images, in brackets the 95 % bootstrap interval (of no width where all images agree, which is not certainty); "
+            "n where a figure is about fewer images than its row.\n")
+    write_atomically(folder / "tables.md", "\n".join([head, *(t.markdown() for t in made if "_every_" not in t.name)]))
 
 
 def write_question_sheets(jobs: Sequence[Job], network: Network, args: argparse.Namespace, folder: Path) -> None:
     """The sheets, from the first images that have a question."""
     of_name = {job.subject.name: job.subject for job in jobs if job.condition == "beam3"}
-    done = (is_done(job, key_of(job, network, args)) for job in jobs if job.condition == "beam3")
+    done = (measured(job, network, args) for job in jobs if job.condition == "beam3")
     with_questions = (m for m in done if m and m["finding"]["questions"] and m["finding"]["diverse_roots"])
     write_sheets(list(islice(with_questions, SHEETS)), lambda m: of_name[m["image"]].load(network.size), folder)
 
@@ -194,15 +203,20 @@ def run(options: argparse.Namespace) -> int:
     network = load_network(options.model, options.weights, options.labels, choose_device("cpu" if options.ray else options.device))
     if options.labels_csv and not options.images:
         raise UserError(f"--labels-csv {options.labels_csv}: needs --images, the folder of its files")
-    subjects = from_folder(options.images, options.labels_csv, network.labels) if options.images else drawn_scenes(options.scenes, options.seed)
+    if options.images and options.images.resolve() == options.results.resolve():
+        raise UserError(f"--results {options.results}: the folder of the images themselves")
+    subjects = (from_folder(options.images, options.labels_csv, network.labels, leave_out=options.results) if options.images else
+                drawn_scenes(options.scenes, options.seed))
     if not options.images and options.model != BUNDLED:
         raise UserError(f"--model {options.model}: the drawn scenes are for the bundled one; give --images")
     args = sag.parser().parse_args(["--grid", str(options.grid), "--seed", str(options.seed), "--precision", "float32",
                                     "--max-root-size", str(options.grid ** 2)])
+    for condition in options.conditions:
+        sag.check_sizes(argparse.Namespace(**vars(args) | SEARCHES.get(condition, {})), options.grid ** 2)
     jobs, failed = jobs_of(subjects, options), []
     if not options.tables_only:
-        measured = on_ray(jobs, options, args) if options.ray else in_this_process(jobs, Passes(network, "float32", "auto"), args)
-        with tqdm(measured, total=len(jobs), unit="measurement", smoothing=0.05) as bar:
+        outcomes = on_ray(jobs, options, args) if options.ray else in_this_process(jobs, Passes(network, "float32", "auto"), args)
+        with tqdm(outcomes, total=len(jobs), unit="measurement", smoothing=0.05) as bar:
             for job, why in bar:
                 bar.set_description_str(job.condition)
                 failed += [(job, why)] if why else []

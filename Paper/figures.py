@@ -2,7 +2,7 @@
 
     draw_figures(tables(rows, 49), rows, grid=(7, 7), title="ResNet-50", folder=Path("Results/paper"))
 
-White, fonts in the PDF; bars and bands are 95 % bootstrap intervals over images, and every figure says how many images it is about.
+White, fonts in the PDF; error bars and bands are 95 % bootstrap intervals over images, and every figure says how many images it is about.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,11 @@ def draw_figures(made: Sequence[Table], rows: Mapping[str, Sequence[Mapping]], g
     """Every figure that the tables allow."""
     (folder / "figures").mkdir(exist_ok=True)
     by_name = {table.name: table for table in made}
-    searches = {name: rows[c] for c, name in NAMES.items() if rows.get(c) and c != "exhaustive"}
     figures = {"small_explanations": lambda: small_explanations(by_name["small_explanations_every_k"]),
                "sizes": lambda: sizes(by_name["sizes"]), "cost": lambda: cost({NAMES[c]: found for c, found in rows.items() if c in NAMES}),
-               "patch_use": lambda: patch_use(searches, grid), "insertion_deletion": lambda: insertion_deletion(rows["beam3"]),
+               "patch_use": lambda: patch_use(by_name["positions_every_patch"], grid), "insertion_deletion": lambda: insertion_deletion(rows["beam3"]),
                "simulated_study": lambda: study(by_name["simulated_study"]), "truth": lambda: truth(by_name["truth"])}
-    needs = {"small_explanations": "small_explanations_every_k", "cost": "sizes", "patch_use": "sizes"}
+    needs = {"small_explanations": "small_explanations_every_k", "cost": "sizes", "patch_use": "positions_every_patch"}
     for name, draw in figures.items():
         if needs.get(name, name) in by_name:
             figure = draw()
@@ -72,12 +71,17 @@ def small_explanations(table: Table) -> Figure:
     for i, name in enumerate(table.columns[1:]):
         cells = [row[i + 1] for row in table.rows]
         axes.step(ks, [100 * c.value for c in cells], where="post", color=COLOURS[i % 6], ls=DASHES[i % 6], label=name)
-        if cells[0].low is not None:
-            axes.fill_between(ks, [100 * c.low for c in cells], [100 * c.high for c in cells], step="post", color=COLOURS[i % 6], alpha=0.12, lw=0)
+        band(axes, ks, cells, COLOURS[i % 6], step="post")
     axes.set(xlim=(1, ks[-1]), ylim=(0, 102))
     named(axes, "k, patches", "% of images with an MSE of at most k patches")
     legend(axes, loc="lower right")
     return figure
+
+
+def band(axes, xs, cells, colour: str, **options) -> None:
+    """The intervals of estimates (in %), where there are any."""
+    if cells[0].low is not None:
+        axes.fill_between(xs, [100 * c.low for c in cells], [100 * c.high for c in cells], color=colour, alpha=0.12, lw=0, **options)
 
 
 def sizes(table: Table) -> Figure:
@@ -116,12 +120,9 @@ def cost(found: Mapping[str, Sequence[Mapping]]) -> Figure:
     return figure
 
 
-def patch_use(searches: Mapping[str, Sequence[Mapping]], grid: tuple[int, int]) -> Figure:
+def patch_use(table: Table, grid: tuple[int, int]) -> Figure:
     """Where MSEs are: the share of an image's MSEs that hold each patch, its mean over images."""
-    def use_of(row):
-        return np.bincount(row["patches"], minlength=grid[0] * grid[1]).reshape(grid) / len(row["sizes"])
-    maps = {f"{name} (n = {len(some)})": np.mean([use_of(row) for row in some], 0)
-            for name, found in searches.items() if (some := [row for row in found if row["sizes"]])}
+    maps = {name: np.reshape([row[i].value for row in table.rows], grid) for i, name in enumerate(table.columns) if i}
     figure, axes = blank(1.75, max(1, len(maps)))
     top = max((m.max() for m in maps.values()), default=1)
     for one, (name, use) in zip(axes, maps.items()):
@@ -138,11 +139,13 @@ def patch_use(searches: Mapping[str, Sequence[Mapping]], grid: tuple[int, int]) 
 def insertion_deletion(found: Sequence[Mapping]) -> Figure:
     """Mean insertion and deletion curves."""
     figure, axes = blank(2.5, 2, sharey=True)
-    some = sum(bool(row["curves"]) for row in found)
+    means = mean_curves(found)
     for one, side in zip(axes, ("insertion", "deletion")):
-        for i, (key, curves) in enumerate(mean_curves(found).items()):
-            one.plot(curves[side][0], 100 * curves[side][1], color=COLOURS[i], ls=DASHES[i], label=EXPLANATIONS[key])
-        one.set_title(f"{side.capitalize()} (n = {some})", fontsize=TEXT, fontfamily=FAMILY)
+        for i, (key, curves) in enumerate(means.items()):
+            patches, cells = curves[side]
+            one.plot(patches, [100 * c.value for c in cells], color=COLOURS[i], ls=DASHES[i], label=f"{EXPLANATIONS[key]} (n = {cells[0].images})")
+            band(one, patches, cells, COLOURS[i])
+        one.set_title(side.capitalize(), fontsize=TEXT, fontfamily=FAMILY)
         named(one, "patches shown" if side == "insertion" else "patches hidden", "% of full confidence" if side == "insertion" else "")
         one.set_ylim(bottom=0)
     legend(axes[1])
@@ -155,7 +158,7 @@ def study(table: Table) -> Figure:
     figure, (axes,) = blank(0.8 + 0.3 * len(readers))
     for place, row in enumerate(readers):
         cell = row[3]
-        axes.barh(place, 100 * cell.value, 0.7, color=COLOURS[5 if row[0].startswith("control") else place])
+        axes.barh(place, 100 * cell.value, 0.7, color=COLOURS[place])
         if cell.low is not None:
             span = [[100 * (cell.value - cell.low)], [100 * (cell.high - cell.value)]]
             axes.errorbar(100 * cell.value, place, xerr=span, ecolor="#333333", elinewidth=0.8, capsize=2)

@@ -37,10 +37,10 @@ class Subject:
     boxes: Callable[[], dict] | None = None         # gives the boxes of the parts, where these are known
 
 
-def from_folder(folder: Path, labels_csv: Path | None, names: Sequence[str]) -> list[Subject]:
+def from_folder(folder: Path, labels_csv: Path | None, names: Sequence[str], leave_out: Path | None = None) -> list[Subject]:
     """The images below a folder, sorted, with their labels: from the CSV, else from the folders that they lie in.
 
-    names: the network's classes. Images that lie in the folder itself have no label without a CSV; with one, only the images in it are taken.
+    names: the network's classes. leave_out: a folder not to look into (the results). Images that lie in the folder itself have no label without a CSV; with one, only the images in it are taken.
     """
     if labels_csv:
         rows = read_csv(labels_csv, folder)
@@ -48,7 +48,7 @@ def from_folder(folder: Path, labels_csv: Path | None, names: Sequence[str]) -> 
         paths = {path: label for (_, path, _), label in zip(rows, labels)}
         root = folder
     else:
-        root, found = find_images(folder)
+        root, found = find_images(folder, leave_out)
         inside = [path for path in found if path.parent != root]
         labels = class_numbers([path.relative_to(root).parts[0] for path in inside], names, [str(path.parent) for path in inside])
         paths = dict.fromkeys(found) | dict(zip(inside, labels))
@@ -72,6 +72,8 @@ def read_csv(path: Path, folder: Path) -> list[tuple[int, Path, str]]:
     found, seen = [], set()
     for line, row in rows:
         name, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"--labels-csv {path}, line {line}: {name} does not lie below {folder}")
         image = next((p for p in (folder / name, folder / f"{name}.JPEG") if name and p.is_file()), None)
         if image is None:
             raise UserError(f"--labels-csv {path}, line {line}: no such image below {folder}: {name or '(empty)'}")

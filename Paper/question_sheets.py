@@ -50,7 +50,7 @@ def write_sheets(measurements: Sequence[Mapping], load: Callable[[Mapping], np.n
             forms[kind].append(form(number, record, pictures, question, kind, picture))
         simulated = readers(finding, tuple(record["grid"]), tuple(record["size"]))
         a, b = (tuple(question[side]) for side in "ab")
-        answers = ["tie" if tie(read(a), read(b)) else "A" if read(a) > read(b) else "B" for read in (simulated[kind] for kind in KINDS)]
+        answers = [answer(simulated[kind], a, b) if kind in simulated else "" for kind in KINDS]
         p, q = question["relative"]
         writer.writerow([number, measurement["image"], "A" if p > q else "B", f"{p:.4f}", f"{q:.4f}", conjunction(a), conjunction(b), *answers])
     for kind, title in KINDS.items():
@@ -58,6 +58,11 @@ def write_sheets(measurements: Sequence[Mapping], load: Callable[[Mapping], np.n
             write_atomically(folder / "sheets" / f"sheet_{kind}.html", filled("questions.html", {
                 "TITLE": title, "SHEET": kind, "QUESTIONS": "\n".join(forms[kind])}))
     write_atomically(folder / "sheets/answer_key.csv", key.getvalue())
+
+
+def answer(read: Callable, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    """What a simulated reader answers."""
+    return "tie" if tie(read(a), read(b)) else "A" if read(a) > read(b) else "B"
 
 
 def as_record(measurement: Mapping) -> dict:

@@ -79,16 +79,17 @@ def tie(a: float, b: float) -> bool:
 # ---------------------------------------------------------------- readers
 
 def readers(finding: Mapping, grid: tuple[int, int], size: tuple[int, int]) -> dict[str, Reader]:
-    """The readers of one image's explanations. One that has nothing to read (no root, no Grad-CAM) always tosses a coin.
+    """The readers of one image's explanations. One without a root to read tosses a coin; without a Grad-CAM there is no such reader.
 
     finding: saliency, gradcam, roots, diverse_roots and sag as in a record (sag.json).
     """
     basis = tents(grid, size).numpy()                                                       # (patches, H*W)
     heat, hidden = finding["gradcam"], 1 - np.ravel(finding["saliency"])
-    under = np.zeros(len(basis)) if heat is None else basis @ cv2.resize(np.float32(heat), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
+    under = None if heat is None else basis @ cv2.resize(np.float32(heat), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
     area = basis.sum(1)
     drawn = [finding["roots"][i]["patches"] for i in finding["diverse_roots"]]
-    return {"gradcam": lambda s: float(under[list(s)].sum()), "igos": lambda s: float((hidden * area)[list(s)].sum()),
+    cam = {} if under is None else {"gradcam": lambda s: float(under[list(s)].sum())}
+    return {**cam, "igos": lambda s: float((hidden * area)[list(s)].sum()),
             "root": lambda s: len(set(s).intersection(drawn[0])) / len(drawn[0]) if drawn else 0.0,
             "sag": sag_reader({tuple(n["patches"]): n["relative"] for n in finding["sag"]["nodes"]})}
 

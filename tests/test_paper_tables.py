@@ -6,13 +6,13 @@ import io
 import numpy as np
 import pytest
 
-from Paper.tables import AT_MOST, Estimate, Table, estimate, jaccard, tables, variance
+from Paper.tables import AT_MOST, Estimate, Table, against_truth, estimate, jaccard, tables, variance
 
 
 def row(image, sizes, diverse=(1, 2, 3), small=(), **more):
     """A reduced measurement of one image."""
     return {"image": image, "category": 1, "label": 1, "sizes": sizes, "small": set(small), "diverse": dict(zip("012", diverse)), "patches": [],
-            "proven": len(sizes), "stopped_by": "exhausted", "asked": 20, "scored": 10, "mask": 1.0, "search": 2.0, **more}
+            "proven": len(sizes), "surely_diverse": dict.fromkeys("012", True), "asked": 20, "scored": 10, "search": 2.0, **more}
 
 
 def beam3(image, sizes, study=None, curves=None, **more):
@@ -49,6 +49,24 @@ def test_sizes_are_shares_within_an_image():
     assert values(table, "images", "smallest", "mean size", "1", "2", "3", "11 or more", "proven minimal") == [[2, 1.5, 3.125, 0.125, 0.75, 0.0, 0.125, 0.5]]
 
 
+def test_positions_are_shares_within_an_image():
+    table = made({"sis": [row("a", [1, 2], patches=[0, 0, 3]), row("b", [1], patches=[3]), row("c", [])]})["positions_every_patch"]
+    assert table.columns == ["patch", "SIS (n = 2)"] and [r[1].value for r in table.rows] == [0.5, 0, 0, 0.75] + [0] * 45
+
+
+def test_a_figure_over_fewer_images_than_its_row_says_so():
+    table = Table("t", "T", ["search", "images", "precision"], [["BeamS-3", 2, estimate([1.0, None])], ["SIS", 2, estimate([1.0, 0.0])]])
+    assert "| BeamS-3 | 2 | 1.00, n = 1 |" in table.markdown() and "n = 2" not in table.markdown() and "1.00, n = 1" in table.latex()
+
+
+def test_random_sets_differ_between_images_of_the_same_sizes():
+    boxes = {part: [32 * i, 32 * i, 32 * i + 40, 32 * i + 40] for i, part in enumerate(("beak", "crest", "wing", "tail", "feet"))}
+    base = {"grid": [7, 7], "size": [224, 224], "category": 0, "seed": 0}
+    roots = [(0, 1, 8), (16, 17, 24, 25)]
+    found = [against_truth(roots, boxes, {**base, "image": name})[0.05, True]["random"] for name in ("a", "b", "a")]
+    assert found[0] == found[2] != found[1]
+
+
 def test_cost_has_the_exhaustive_search_too():
     table = made({"beam3": [beam3("a", [1])], "exhaustive": [row("a", [1], scored=100), row("b", [1], scored=200)]})["cost"]
     assert values(table, "search", "images", "asked", "scored", "seconds") == [["BeamS-3", 1, 20.0, 10.0, 2.0], ["exhaustive, size <= 3", 2, 20.0, 150.0, 2.0]]
@@ -79,7 +97,7 @@ def test_the_study_counts_each_image_once_and_pairs_the_differences():
 
 def test_truth_and_recall_of_small_ones():
     def truth(p, r):
-        return {shown: {"mses": (p, r), "random": (0.0, 0.0)} for shown in (0.05, 0.1, 0.25)}
+        return {(shown, lenient): {"mses": (p, r), "random": (0.0, 0.0)} for shown in (0.05, 0.1, 0.25) for lenient in (False, True)}
     complete = [row("a", [1, 2], small=[(1,), (2, 3)]), row("b", [], small=[])]
     found = made({"beam3": [beam3("a", [1], small=[(1,)], truth=truth(1.0, 0.5)), beam3("b", [], truth=truth(None, 0.0))], "exhaustive": complete})
     assert values(found["truth"], "search", "images", "precision", "recall", "precision of random sets") == [["BeamS-3", 2, 1.0, 0.25, 0.0]]
@@ -99,7 +117,7 @@ def test_intervals():
     half = 1.96 * values.std() / 20                             # of the normal approximation
     assert one.value == pytest.approx(values.mean()) and one.low == pytest.approx(one.value - half, abs=0.06) and one.high == pytest.approx(one.value + half, abs=0.06)
     assert estimate(values) == one                              # seeded
-    assert estimate([True, True]) == Estimate(1.0, 1.0, 1.0) and estimate([0.5]) == Estimate(0.5, None, None)
+    assert estimate([True, None, True]) == Estimate(1.0, 1.0, 1.0, images=2) and estimate([0.5]) == Estimate(0.5, None, None, images=1)
     assert estimate([]) is None and estimate([None, None]) is None and estimate([None, 1, 3]).value == 2.0
     spread = estimate([1, 2, 6], variance)
     assert spread.value == pytest.approx(7.0) and spread.low <= 7 <= spread.high and estimate([1], variance) is None
@@ -108,7 +126,8 @@ def test_intervals():
 def test_a_table_in_three_forms():
     table = Table("t", "A & B", ["who", "share_%", "n"], [["x <= 3", Estimate(0.256, 0.1, 0.4), 7], ["y", None, 0], ["z", Estimate(1.0, None, None), 1]], "A note.")
     rows = list(csv.reader(io.StringIO(table.csv())))
-    assert rows == [["who", "share_%", "share_%, low", "share_%, high", "n"], ["x <= 3", "0.256", "0.1", "0.4", "7"], ["y", "", "", "", "0"], ["z", "1.0", "", "", "1"]]
+    assert rows == [["who", "share_%", "share_%, low", "share_%, high", "share_%, images", "n"], ["x <= 3", "0.256", "0.1", "0.4", "", "7"],
+                    ["y", "", "", "", "", "0"], ["z", "1.0", "", "", "", "1"]]
     assert "| x <= 3 | 0.26 (0.10 to 0.40) | 7 |" in table.markdown() and "| y |  | 0 |" in table.markdown() and "A note." in table.markdown()
     latex = table.latex()
     assert r"x $\le$ 3 & 0.26 (0.10 to 0.40) & 7 \\" in latex and r"share\_\%" in latex and r"\caption{A \& B. A note.}" in latex and latex.count(r"\hline") == 3

@@ -10,6 +10,7 @@ from PIL import Image
 
 import reproduce_paper
 from Paper.images import class_numbers, drawn_scenes, from_folder
+from Paper.part_truth import box_shares, precision_and_recall
 from planted import PLANTED
 from utils import UserError
 
@@ -82,14 +83,18 @@ def test_sheets_and_their_key(images):
     assert sorted(f.name for f in folder.glob("*.html")) == ["sheet_igos.html", "sheet_root.html", "sheet_sag.html"]      # no convolution, no Grad-CAM
     page = (folder / "sheet_sag.html").read_text(encoding="utf-8")
     assert len(re.findall('type="radio"', page)) == 6 and "{{" not in page and "http://" not in page and "https://" not in page
-    assert "confidence_a" not in page and page.count("data:image/png") == 9
+    assert page.count("data:image/png") == 9
+    for r in key:                                                           # and no answer is given away
+        assert f"{float(r['confidence_a']):.2f}" not in re.sub(r"base64,[^\"]*", "", page)
 
 
 def test_a_drawn_world_brings_its_truth(tmp_path):
     assert run("--scenes", 1, "--conditions", "beam3", "--results", tmp_path, "--device", "cpu") == 0
     (row,) = table(tmp_path, "truth")
-    assert row["search"] == "BeamS-3" and 0 <= float(row["precision"]) <= 1 and (tmp_path / "figures/truth.png").exists()
     measurement = json.loads((tmp_path / "measurements/scene_00000/beam3.json").read_text())
+    shares = box_shares(measurement["boxes"], (7, 7), (224, 224))
+    right = precision_and_recall([tuple(r["patches"]) for r in measurement["finding"]["roots"]], shares, 0)
+    assert row["search"] == "BeamS-3" and (float(row["precision"]), float(row["recall"])) == pytest.approx(right) and (tmp_path / "figures/truth.png").exists()
     assert set(measurement["boxes"]) == {"beak", "crest", "wing", "tail", "feet"} and measurement["label"] == measurement["category"] == 0
 
 
@@ -143,6 +148,31 @@ def test_one_bad_image_does_not_stop_the_others(images, capsys):
     assert table(images.parent / "out", "images")[0]["images"] == "3"
 
 
+def test_an_image_that_is_gone_costs_its_own_measurements_only(images, capsys):
+    (images / "one/gone.png").symlink_to(images / "nowhere.png")
+    assert run(*options(images, conditions="beam3")) == 1
+    assert "failed: one/gone.png, beam3: FileNotFoundError" in capsys.readouterr().err
+    assert table(images.parent / "out", "images")[0]["images"] == "3"
+
+
+def test_labels_may_be_mended_without_measuring_again(images, tmp_path, monkeypatch):
+    labels = tmp_path / "l.csv"
+    labels.write_text("file,label\none/a.png,2\none/b.png,2\n")
+    common = options(images, conditions="beam3", labels_csv=labels)
+    assert run(*common) == 0 and float(table(tmp_path / "out", "images")[0]["named rightly"]) == 0
+    labels.write_text("file,label\none/a.png,1\none/b.png,2\n")
+    monkeypatch.setattr(reproduce_paper, "measure", None)
+    assert run(*common) == 0 and float(table(tmp_path / "out", "images")[0]["named rightly"]) == 0.5
+
+
+def test_results_may_lie_among_the_images_but_not_be_their_folder(images, capsys):
+    for _ in range(2):
+        assert run(*options(images, conditions="beam3", results=images / "out")) == 0
+    assert table(images / "out", "images")[0]["images"] == "3"
+    capsys.readouterr()
+    assert run(*options(images, results=images)) == 2 and "the folder of the images themselves" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------- labels
 
 def test_labels_in_every_layout(images, tmp_path):
@@ -161,6 +191,7 @@ def test_labels_in_every_layout(images, tmp_path):
     ("", "needs a column of files"), ("file,label\n", "no row in it"), ("label\n1\n", "needs a column of files"), ("file,author\na,b\n", "one of labels"),
     ("file,label\none/a.png,9\n", "line 2: 9 is none of the model's 3 classes"), ("file,label\none/a.png,\n", "line 2: (empty) is none"),
     ("file,label\none/a.png,1\none/z.png,1\n", "line 3: no such image below"), ("file,label\none/a.png,1\none/a.png,2\n", "line 3: one/a.png is there twice"),
+    ("file,label\n../names.txt,1\n", "line 2: ../names.txt does not lie below"), ("file,label\n/etc/hostname,1\n", "line 2: /etc/hostname does not lie below"),
     ("file,label\none/a.png\n", "line 2: (empty) is none"), ("file,label\none/a.png,n01440764\n", "1 WordNet ids, the model has 3 classes"),
 ])
 def test_a_bad_csv_is_one_line_that_names_it(images, tmp_path, capsys, text, says):
@@ -175,7 +206,7 @@ def test_a_bad_csv_is_one_line_that_names_it(images, tmp_path, capsys, text, say
 
 @pytest.mark.parametrize("more, says", [
     (["--conditions", "beam4"], "beam4 is none of beam3"), (["--labels-csv", "nowhere.csv"], "nowhere.csv"), (["--grid", "0"], "0 is not a whole number"),
-    (["--images", "nowhere"], "nowhere: no such file or folder"),
+    (["--images", "nowhere"], "nowhere: no such file or folder"), (["--grid", "28"], "sets of 784 patches"),
 ])
 def test_bad_options_are_one_line(images, capsys, more, says):
     assert run(*options(images), *more) == 2
