@@ -9,7 +9,7 @@ core has a worker with one thread, memory allowing. set_up, as MODULE:FUNCTION, 
 results must be picklable, and every machine sees the project, and the folder that the run was started in, at the same path.
 
 A worker or a machine that dies costs its jobs the time spent on them: they are done again by another one, after all other
-jobs. A job that saw WORKERS_A_JOB workers die is given up. Machines that join later get workers as well.
+jobs, by a worker that answers. A job that saw WORKERS_A_JOB workers die is given up. Machines that join later get workers as well.
 
 Nothing else imports Ray, and nothing imports this module but for --ray.
 """
@@ -121,6 +121,9 @@ def actor_class(ray):
                 return " ".join(str(error).split()) or type(error).__name__
             return ""
 
+        def alive(self):
+            return True
+
         def work(self, job, left):
             """(what the job gave, ""), or (None, why it failed)."""
             try:
@@ -152,7 +155,7 @@ class Crew:
         self.device = device if device != "auto" else "cuda" if gpus else "cpu"
         self.at_once = at_once if self.device == "cuda" else 1
         self.waiting, self.doubtful = deque(range(len(jobs))), deque()      # doubtful: a worker died on it
-        self.deaths, self.failed_starts = Counter(), Counter()              # of a job; on a machine
+        self.deaths, self.failed_starts = Counter(), Counter()              # of a job; on a machine, since one last succeeded
         self.members: list[Member] = []
         self.tasks: dict = {}                   # what Ray promised -> (member, position of the job, or None: getting ready)
         self.actor, self.look_next, self.idle_told, self.trouble = actor_class(ray), 0.0, False, ""
@@ -178,6 +181,8 @@ class Crew:
             return
         self.look_next = time.monotonic() + LOOK_EVERY
         alive = [(node["NodeID"], *room(node["Resources"], self.device)) for node in self.ray.nodes() if node["Alive"]]
+        for member in [m for m in self.members if m.ready and not m.jobs and m.node not in {node for node, *_ in alive}]:
+            self.let_go(member, "")             # it has nothing to do, so nobody else would notice
         usable = [(node, places, cores) for node, places, cores in alive if places and self.failed_starts[node] < STARTS]
         if not usable and self.trouble and not any(m.ready for m in self.members):
             raise UserError(self.trouble)
@@ -200,11 +205,19 @@ class Crew:
 
     def hand_out(self) -> None:
         """Jobs to all who are free; the doubtful ones after all others, and one at a time to a worker that has nothing else."""
-        for member in self.members:
+        for member in list(self.members):
             while member.ready and len(member.jobs) < self.at_once and self.waiting:
                 self.give(member, self.waiting.popleft())
-            if member.ready and not member.jobs and self.doubtful:
+            if member.ready and not member.jobs and self.doubtful and self.answers(member):
                 self.give(member, self.doubtful.popleft())
+
+    def answers(self, member: Member) -> bool:
+        """Whether a worker is there; else it is let go. Ray takes a while to notice that a machine is lost, with all its idle workers."""
+        try:
+            return self.ray.get(member.actor.alive.remote(), timeout=ANSWER_WITHIN)
+        except self.ray.exceptions.RayError:
+            self.let_go(member, "")
+            return False
 
     def give(self, member: Member, position: int) -> None:
         """A job for a worker."""
@@ -224,6 +237,7 @@ class Crew:
             return
         if position is None:
             member.ready = not answer
+            self.failed_starts[member.node] = 0
             if answer:
                 self.failed_starts[member.node] = STARTS        # it would fail again
                 self.let_go(member, f"a worker cannot start: {answer}")
@@ -235,8 +249,9 @@ class Crew:
     def died(self, member: Member, position: int | None) -> Iterator[tuple[object, Result]]:
         """A worker is gone: its job is done again, or given up."""
         if position is None:
+            lost = all(node["NodeID"] != member.node or not node["Alive"] for node in self.ray.nodes())
             self.failed_starts[member.node] += 1
-            self.let_go(member, "a worker died while it started (out of memory?)")
+            self.let_go(member, "" if lost else "a worker died while it started (out of memory?)")
             return
         self.let_go(member, "")
         self.deaths[position] += 1

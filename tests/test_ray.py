@@ -155,6 +155,26 @@ def test_a_machine_that_is_lost_costs_its_job_alone_and_a_new_one_is_used(cluste
     assert sorted(path.stat().st_size for path in tmp_path.glob("slow*")) == [1, 1, 2]
 
 
+def test_a_lost_machine_with_idle_workers_is_one_death(tmp_path):
+    """Three of its four workers have nothing left to do when it goes; the job of the fourth must not be tried on them."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements_distributed.txt")
+    from ray.cluster_utils import Cluster
+    from ray_workers import each
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2 ** 27})
+    lost = machines.add_node(num_cpus=4, memory=2 ** 36, object_store_memory=2 ** 27)
+
+    got = []
+    try:
+        for _, result in each(["slow", "quick1", "quick2", "quick3"], "tests.ray_toys:set_up", (str(tmp_path),), machines.address):
+            got.append(result()[0])
+            if len(got) == 3:
+                machines.add_node(num_cpus=1, object_store_memory=2 ** 27)
+                machines.remove_node(lost, allow_graceful=False)
+    finally:
+        machines.shutdown()
+    assert sorted(got) == ["quick1", "quick2", "quick3", "slow"] and (tmp_path / "slow.attempts").stat().st_size == 2
+
+
 def test_workers_that_cannot_start_are_one_line(cluster):
     from ray_workers import each
     said = []
