@@ -270,8 +270,7 @@ def select(args: argparse.Namespace) -> int:
 
 def seen_before_or_now(images: Labelled, network: Network, args: argparse.Namespace, failures: list) -> tuple[Labelled, Seen]:
     """The readable images, and what the network makes of them, kept in pool.npz for the next run."""
-    files = [(i.name, i.image.stat().st_size, i.image.stat().st_mtime_ns) for i in images.items]
-    key = hashlib.sha256(repr((files, network.description())).encode()).hexdigest()
+    key = hashlib.sha256(repr((images.identity(), network.description())).encode()).hexdigest()
     path = args.results / "pool.npz"
     try:
         with np.load(path) as old:

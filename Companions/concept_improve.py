@@ -5,12 +5,12 @@ any; and on test pictures of one class that show a concept, how much the class s
 """
 
 import argparse
-import hashlib
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -75,11 +75,8 @@ class Bench:
 
     def key(self) -> dict:
         """What must be the same for a measurement to stand."""
-        def files(images: Labelled | None) -> str | None:
-            told_of = images and [(i.name, i.image.stat().st_size, i.image.stat().st_mtime_ns) for i in images.items]
-            return told_of and hashlib.sha256(repr(told_of).encode()).hexdigest()
-        return {"test": files(self.test), "swapped": files(self.swapped), "category": self.category, "concept": self.concept, "fill": self.fill,
-                "scenes": [[i.name, self.cut.identity(i.name)] for i in self.scenes]}
+        return {"test": self.test.identity(), "swapped": self.swapped and self.swapped.identity(), "category": self.category, "concept": self.concept,
+                "fill": self.fill, "scenes": [[i.name, self.cut.identity(i.name)] for i in self.scenes]}
 
 
 def bench_of(args: argparse.Namespace, network: Network) -> Bench:
@@ -146,7 +143,7 @@ def read_selection(path: Path, args: argparse.Namespace, network: Network) -> La
             truth.append(truth_of(row["class"], network.labels))
         except ValueError as error:
             raise UserError(f"--selection {path}: line {number}: {error}") from None
-    return Labelled(args.images, items, truth, [])
+    return Labelled(args.images, items, np.array(truth), [])
 
 
 def trained(network: Network, chosen: Labelled, name: str, recipe: Recipe, results: Path, failures: list[tuple[str, str]]) -> tuple[Network, int]:
@@ -164,7 +161,8 @@ def trained(network: Network, chosen: Labelled, name: str, recipe: Recipe, resul
         def on_step(loss: float) -> None:
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-        tuned = fine_tune(network, lambda i: load(kept[i]), [chosen.truth[i] for i in kept], recipe, path.with_suffix(".checkpoint"), on_step)
+        pictures = chosen.take(kept)
+        tuned = fine_tune(network, lambda i: load(kept[i]), pictures.truth, recipe, path.with_suffix(".checkpoint"), on_step, pictures.identity())
     save_weights(tuned, path)
     return tuned, len(kept)
 
@@ -187,17 +185,19 @@ def improve(args: argparse.Namespace) -> int:
     make_writable(args.results)
     recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.hide or 0.0, args.mixup or 0.0, args.cutmix or 0.0, args.seed)
     path = args.results / "improve.json"
-    old = {} if args.overwrite else {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
+    kept = {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
     before = {"model": network.description(), "bench": bench.key()}
     rows, failures = [], []
     for name, images, file in zip(["before", *names], [None, *chosen], [None, *args.selection]):
-        key = before if images is None else {**before, "selection": file_sha256(file), "recipe": asdict(recipe)}
-        row, weights = old.get(name), args.results / "improved" / f"{name}.safetensors"
-        if not (row and row["key"] == key and (images is None or weights.is_file() and file_sha256(weights) == row["weights_sha256"])):
-            row = new_row(network, name, images, recipe, bench, args.results, failures) | {"key": key}
+        key = before if images is None else {**before, "selection": file_sha256(file), "pictures": images.identity(), "recipe": asdict(recipe)}
+        row, weights = kept.get(name), args.results / "improved" / f"{name}.safetensors"
+        if args.overwrite or not (row and row["key"] == key and (images is None or weights.is_file() and file_sha256(weights) == row["weights_sha256"])):
+            row = new_row(network, name, images, recipe, bench, args.results) | {"key": key}
         rows.append(row)
+        kept.pop(name, None)
+        failures += [(image, reason) for image, reason in row.get("failed", [])]       # an earlier run's too: nothing has become of them since
         write_json(path, {"format": 1, "class": None if bench.category is None else network.labels[bench.category], "concept": bench.concept,
-                          "rows": rows, "versions": versions()})
+                          "rows": [*rows, *kept.values()], "versions": versions()})    # what is not gone through yet stays: it took long to make
         log(line_of(row, bench.concept))
     table = [flat(row) for row in rows]
     write_csv(args.results / "improve.csv", table, COLUMNS)
@@ -207,13 +207,14 @@ def improve(args: argparse.Namespace) -> int:
     return told(list(dict.fromkeys(failures)))
 
 
-def new_row(network: Network, name: str, images: Labelled | None, recipe: Recipe, bench: Bench, results: Path, failures) -> dict:
-    """Train, where there is a selection, and measure."""
-    start, count, sha256 = time.monotonic(), 0, None
+def new_row(network: Network, name: str, images: Labelled | None, recipe: Recipe, bench: Bench, results: Path) -> dict:
+    """Train, where there is a selection, and measure. failed: pictures that could not be read, each with why."""
+    start, count, sha256, failures = time.monotonic(), 0, None, []
     if images is not None:
         network, count = trained(network, images, name, recipe, results, failures)
         sha256 = file_sha256(results / "improved" / f"{name}.safetensors")
-    return {"network": name, "images": count, **measured(network, bench, name, failures), "weights_sha256": sha256, "seconds": time.monotonic() - start}
+    return {"network": name, "images": count, **measured(network, bench, name, failures), "failed": failures, "weights_sha256": sha256,
+            "seconds": time.monotonic() - start}
 
 
 def flat(row: dict) -> dict:

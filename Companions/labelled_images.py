@@ -1,5 +1,6 @@
 """Folders of labelled pictures: a folder per class, named as the network names its classes."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,6 +10,7 @@ import numpy as np
 
 from Companions.debug_images import look_at
 from Companions.scene_sets import Item, folder, truth_of
+from result_files import seen
 from utils import Network, UserError, load_image
 
 KEPT = 4096                     # pictures kept in memory once read, at most, and bytes:
@@ -29,6 +31,11 @@ class Labelled:
     def take(self, indices: Sequence[int]) -> "Labelled":
         """Some of them, in this order."""
         return replace(self, items=[self.items[i] for i in indices], truth=self.truth[list(indices)])
+
+    def identity(self) -> str:
+        """One word for which pictures these are, in this order: names, sizes and times of change, for reading them all would take long."""
+        looks = [(i.name, *seen(i.image)) for i in self.items]
+        return hashlib.sha256(repr(looks).encode()).hexdigest()
 
 
 def class_of(name: str, labels: Sequence[str]) -> int | None:
@@ -80,8 +87,8 @@ def readable(items: Sequence[Item], size: tuple[int, int], failures: list[tuple[
 def accuracy(network: Network, images: Labelled, failures: list[tuple[str, str]], batch_size: int | str = "auto",
              on_batch: Callable[[int], None] = lambda n: None) -> dict:
     """Of all pictures, and of each class: {"all": 0.98, "classes": {name: 0.97}, "images": 400}. What cannot be read is left out and listed."""
-    kept, seen = look_at(network, readable(images.items, network.size, failures), batch_size, on_batch)
+    kept, answers = look_at(network, readable(images.items, network.size, failures), batch_size, on_batch)
     truth = images.truth[kept]
-    right = seen.predicted == truth
+    right = answers.predicted == truth
     return {"all": float(right.mean()) if len(right) else None, "images": len(kept),
             "classes": {network.labels[c]: float(right[truth == c].mean()) for c in np.unique(truth)}}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,7 @@ import torch
 from PIL import Image
 
 import concept_debug
-from Companions import concept_demo
-from Companions import concept_need
+from Companions import concept_demo, concept_improve, concept_need
 from Companions.concept_graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
 from Companions.debug_images import entropy, look_at, s_active, s_random, s_similarity
 from Companions.fine_tuning import Recipe, fine_tune, rate
@@ -191,6 +191,12 @@ def test_training_goes_on_where_it_was_cut_off_and_leaves_the_given_network(tmp_
     (tmp_path / "c").write_bytes(b"damaged")
     third = fine_tune(network, pictures.__getitem__, truth, recipe, tmp_path / "c").module.state_dict()
     assert all(torch.equal(whole[k], third[k]) for k in whole)
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network, pictures.__getitem__, truth, recipe, tmp_path / "c", stop, "these")
+    losses.clear()
+    fine_tune(network, pictures.__getitem__, truth, recipe, tmp_path / "c", losses.append, "others")    # as many, of the same classes: from the beginning
+    assert np.isfinite(losses).all() and len(losses) == 20
 
 
 def test_training_learns_from_one_image_and_refuses_none():
@@ -310,6 +316,41 @@ def test_real_folders_are_trained_on_and_measured_without_label_maps(pool, tmp_p
     weights = tmp_path / "out/improved/mine.safetensors"
     assert run("select", "--images", pool[0], "--weights", weights, *pool[1]) == 0           # the weights are for --weights
     torch.manual_seed(0)
+
+
+def test_improve_keeps_what_is_trained_when_it_is_interrupted_and_trains_again_on_other_pictures(pool, tmp_path, monkeypatch):
+    images, model = pool
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(f"image,class\nharbour_kite/{name}.png,harbour kite\n")
+    words = ("improve", "--images", images, "--selection", tmp_path / "a.csv", tmp_path / "b.csv", "--test", images, "--steps", 2, *model)
+    trained, real = [], concept_improve.fine_tune
+    monkeypatch.setattr(concept_improve, "fine_tune", lambda *a: trained.append(1) or real(*a))
+    assert run(*words) == 0 and len(trained) == 2
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr(concept_improve, "fine_tune", interrupt)
+        assert run(*words, "--overwrite") == 130                                         # after the row of the network as it is
+    assert run(*words) == 0 and len(trained) == 2                                        # the rows that were not gone through are still there
+    assert run(*words[:4], tmp_path / "b.csv", *words[6:]) == 0 and len(trained) == 2
+    assert [r["network"] for r in csv.DictReader(open(tmp_path / "out/improve.csv"))] == ["before", "b"]     # the table is of this run
+    assert run(*words) == 0 and len(trained) == 2
+    shutil.copytree(images, tmp_path / "others")
+    Image.new("RGB", (64, 64)).save(tmp_path / "others/harbour_kite/b.png")              # the same name, another picture
+    others = [tmp_path / "others" if word is images and words[n - 1] == "--images" else word for n, word in enumerate(words)]
+    assert run(*others) == 0 and len(trained) == 3
+
+
+def test_a_damaged_picture_is_named_again_by_the_same_command(pool, tmp_path, capsys, monkeypatch):
+    images, model = pool
+    (images / "harbour_kite/b.png").write_bytes(b"damaged")
+    (tmp_path / "s.csv").write_text("image,class\nharbour_kite/a.png,harbour kite\nharbour_kite/b.png,harbour kite\n")
+    words = ("improve", "--images", images, "--selection", tmp_path / "s.csv", "--test", images, "--steps", 2, *model)
+    assert run(*words) == 1
+    monkeypatch.setattr(concept_improve, "fine_tune", None)                              # nothing is trained twice
+    capsys.readouterr()
+    assert run(*words) == 1 and capsys.readouterr().err.count("failed: harbour_kite/b.png: cannot read it") == 1
 
 
 # ---------------------------------------------------------------- the loop
