@@ -92,7 +92,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def network_of(args: argparse.Namespace) -> Network:
     """The network that the options name."""
-    return load_network(args.model, args.weights, args.class_names, choose_device(args.device))
+    return load_network(args.model, args.weights, args.class_names, choose_device(args.device), "--class-names")
 
 
 # ---------------------------------------------------------------- explain

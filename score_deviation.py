@@ -39,7 +39,7 @@ from options import add_model_options, add_segmentation_options, checked_default
 from regions import Regions
 from result_files import make_writable, printable
 from sag_layout import DARK, paper
-from Companions.scene_sets import Item, truth_of
+from Companions.scene_sets import Item, places365_classes, truth_of, with_known_classes
 from segmentation import Segmentation
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network,
                    log, one_line, versions, whole, write_atomically)
@@ -120,6 +120,19 @@ def items_of(args: argparse.Namespace) -> list[Item]:
     if without and args.segmentation is None:
         raise UserError(f"{without.name} has no label map: say --segmentation with a PNG, a folder of them, slic or a segmentation network")
     return items
+
+
+def with_classes_of(network: Network, items: list[Item], args: argparse.Namespace) -> list[Item]:
+    """The pictures, with what of the classes that their set brings the network knows. Raises UserError."""
+    if args.places365 and len(places365_classes(args.places365)) != network.classes:
+        raise UserError(f"--places365 {args.places365}: {len(places365_classes(args.places365))} categories, but the model has {network.classes} classes")
+    if not args.ade20k:
+        return items
+    known = with_known_classes(items, network.labels)
+    unknown = sum(item.truth is not None and new.truth is None for item, new in zip(items, known))
+    if unknown:
+        log(f"{unknown} of {len(items)} images show a scene that is no class of the network: their true class counts as unknown")
+    return known
 
 
 # ---------------------------------------------------------------- one image
@@ -211,7 +224,8 @@ def run(args: argparse.Namespace) -> int:
     folders = folders_of(items, args.results)
     make_writable(args.results)
     device = choose_device(args.device)
-    network = load_network(args.model, args.weights, args.class_names, device)
+    network = load_network(args.model, args.weights, args.class_names, device, "--class-names")
+    items = with_classes_of(network, items, args)
     if args.category is not None and args.category >= network.classes:
         raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
     cut = Segmentation(args.segmentation or "slic", args.labels, args.segments, args.segmentation_weights, device,

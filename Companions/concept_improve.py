@@ -176,7 +176,7 @@ def save_weights(network: Network, path: Path) -> None:
 
 def improve(args: argparse.Namespace) -> int:
     """A row for the network as it is, and one per selection: improve.json, improve.csv, improve.png."""
-    network = load_network(args.model, args.weights, args.class_names, choose_device(args.device))
+    network = load_network(args.model, args.weights, args.class_names, choose_device(args.device), "--class-names")
     names = [path.stem.removeprefix("selection_") for path in args.selection]
     if len(set(names)) < len(names):
         raise UserError(f"--selection: two files named {next(n for n in names if names.count(n) > 1)}")

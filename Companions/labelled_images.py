@@ -41,12 +41,7 @@ class Labelled:
 def class_of(name: str, labels: Sequence[str]) -> int | None:
     """The class that the first folder of a picture's name is called after; None where it lies in no folder. Raises ValueError."""
     first, slash, _ = name.partition("/")
-    if not slash:
-        return None
-    try:
-        return truth_of(first, labels)
-    except ValueError:
-        return truth_of(first.replace("_", " "), labels)
+    return truth_of(first, labels) if slash else None
 
 
 def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images") -> Labelled:

@@ -259,7 +259,7 @@ def test_folders_name_classes(pool):
     Image.new("RGB", (9, 9)).save(pool[0] / "stray.png")
     with pytest.raises(UserError, match="stray.png lies in no class's folder"):
         labelled_folder(pool[0], NAMES)
-    with pytest.raises(UserError, match="folder harbour_kite: class harbour kite: the network has no such class"):
+    with pytest.raises(UserError, match="folder harbour_kite: class harbour_kite: the network has no such class"):
         labelled_folder(pool[0], ["a", "b"])
 
 
