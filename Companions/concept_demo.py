@@ -69,7 +69,7 @@ def draw_split(world: Path, split: str, number: int, size: int) -> None:
     told = world / f"{split}.json"
     if read_json(told) == {"scenes": scenes}:
         return
-    for folder in (world / split, world / "masks" / split):
+    for folder in (world / split, world / "masks" / split, *[world / "human"] * (split == "explain")):
         shutil.rmtree(folder, ignore_errors=True)
     for i in tqdm(range(scenes), desc=f"draw {split}", unit="scene"):
         rng = np.random.default_rng([number, i, 7])
