@@ -285,7 +285,10 @@ def seen_before_or_now(images: Labelled, network: Network, args: argparse.Namesp
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     with tqdm(total=len(images), desc="look at", unit="image") as bar:
-        kept, seen = look_at(network, readable(images.items, network.size, failures), args.batch_size, bar.update)
+        try:
+            kept, seen = look_at(network, readable(images.items, network.size, failures), args.batch_size, bar.update)
+        except FloatingPointError as error:
+            raise UserError(f"--model {args.model}: {error}") from None
     if not failures:                        # else the next run names them again
         with open(path, "wb") as file:
             np.savez(file, key=key, embeddings=seen.embeddings, probabilities=seen.probabilities)

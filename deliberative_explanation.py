@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from Companions import hardness
+from Companions.concept_files import told, why
 from Companions import insecurity_evaluation
 from Companions.draw_insecurities import draw_insecurities
 from draw_sag import formats
@@ -34,7 +35,7 @@ from result_files import fingerprint_of, make_writable, printable, result_folder
 from sag_layout import DARK, paper
 from Companions.scene_sets import truth_of
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
-                   log, one_line, versions, whole, write_atomically)
+                   log, versions, whole, write_atomically)
 
 IMAGES = PROJECT / "Images"
 RESULTS = "Results/deliberative_explanation"
@@ -154,7 +155,7 @@ def read_insecurities(path: Path) -> dict | None:
         return None
 
 
-def told(record: dict) -> str:
+def line_on(record: dict) -> str:
     """One line on an image, for the log."""
     if not record["insecurities"]:
         return f"{record['classes'][0]['name']}: s {record['s']:.4f}, no place with evidence for two of the most probable classes"
@@ -175,18 +176,16 @@ def explain_all(images: list[Path], root: Path, ask: Asked) -> tuple[dict[Path, 
                 name = printable(path.relative_to(root))
                 try:
                     records[path], fresh = look_into(path, name, folders[path], ask)
-                    log(f"{name}: {told(records[path]) if fresh else 'there already'}")
+                    log(f"{name}: {line_on(records[path]) if fresh else 'there already'}")
                 except Exception as error:                      # whatever befalls an image, the others go on
-                    kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-                    failures.append(f"{name}: {kind}{one_line(error)}")
+                    failures.append((name, why(error)))
                 bar.update()
         except KeyboardInterrupt:
             status = 130
-    for failure in failures:
-        log(f"failed: {failure}")
+    failed = told(failures)
     log(f"interrupted; what is finished is in {results}, the same command goes on from there" if status else
         f"{len(records)} records in {results}, {len(failures)} failed")
-    return records, status or int(bool(failures))
+    return records, status or failed
 
 
 def train(images: list[Path], ask: Asked) -> int:
@@ -214,10 +213,10 @@ def evaluate(data: insecurity_evaluation.DataSet, ask: Asked) -> int:
     records, status = explain_all(data.images, data.root, ask)
     if status == 130:
         return status
-    table = insecurity_evaluation.evaluate(data, records)
+    table, failures = insecurity_evaluation.evaluate(data, records)
     write_atomically(ask.args.results / "evaluation.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
     print(insecurity_evaluation.as_text(table))
-    return status
+    return told(failures) or status
 
 
 def run(args: argparse.Namespace) -> int:

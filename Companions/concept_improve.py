@@ -17,6 +17,7 @@ from tqdm import tqdm
 from Companions.concept_files import read_csv, read_json, told, why, write_csv, write_json
 from Companions.concept_graphs import RELEVANT, plain
 from Companions.concept_need import Need, need_of, summary
+from Companions.debug_images import STRATEGIES
 from Companions.draw_concepts import draw_improvement
 from Companions.fine_tuning import Recipe, fine_tune
 from Companions.labelled_images import Labelled, accuracy, labelled_folder, loader
@@ -25,7 +26,7 @@ from result_files import make_writable
 from Companions.scene_sets import Item, truth_of
 from score_deviation import FILLS
 from segmentation import Segmentation
-from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, log, versions, whole
+from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, log, one_line, versions, whole
 
 SCENES = 24                     # test pictures that the need of a concept is measured on
 COLUMNS = ("network", "images", "accuracy", "accuracy_swapped", "scenes", "deviation", "relevant", "mses_needing", "sags_needing",
@@ -147,7 +148,10 @@ def read_selection(path: Path, args: argparse.Namespace, network: Network) -> La
 
 
 def trained(network: Network, chosen: Labelled, name: str, recipe: Recipe, results: Path, failures: list[tuple[str, str]]) -> tuple[Network, int]:
-    """-> the network trained on what can be read of a selection, written to improved/<name>.safetensors, and the number of pictures."""
+    """-> the network trained on what can be read of a selection, written to improved/<name>.safetensors, and the number of pictures.
+
+    Raises ValueError where none can be read.
+    """
     load, kept = loader(chosen.items, network.size), []
     for i, item in enumerate(chosen.items):
         try:
@@ -155,6 +159,8 @@ def trained(network: Network, chosen: Labelled, name: str, recipe: Recipe, resul
             kept.append(i)
         except ValueError as error:
             failures.append((item.name, why(error)))
+    if not kept:
+        raise ValueError(f"none of its {len(chosen)} pictures can be read")
     path = results / "improved" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     with tqdm(total=recipe.steps, desc=f"train {name}", unit="step") as bar:
@@ -192,7 +198,13 @@ def improve(args: argparse.Namespace) -> int:
         key = before if images is None else {**before, "selection": file_sha256(file), "pictures": images.identity(), "recipe": asdict(recipe)}
         row, weights = kept.get(name), args.results / "improved" / f"{name}.safetensors"
         if args.overwrite or not (row and row["key"] == key and (images is None or weights.is_file() and file_sha256(weights) == row["weights_sha256"])):
-            row = new_row(network, name, images, recipe, bench, args.results) | {"key": key}
+            try:
+                row = new_row(network, name, images, recipe, bench, args.results) | {"key": key}
+            except (ValueError, FloatingPointError) as error:       # no picture can be read, or NaN; the other selections go on
+                if images is None:
+                    raise UserError(f"--model {args.model}: {one_line(error)}") from None
+                failures.append((f"--selection {file}", one_line(error)))
+                continue
         rows.append(row)
         kept.pop(name, None)
         failures += [(image, reason) for image, reason in row.get("failed", [])]       # an earlier run's too: nothing has become of them since
@@ -202,8 +214,7 @@ def improve(args: argparse.Namespace) -> int:
     table = [flat(row) for row in rows]
     write_csv(args.results / "improve.csv", table, COLUMNS)
     panels = [(title.format(bench.concept), [row[k] for row in table], k != "deviation") for k, title in PANELS if any(row[k] is not None for row in table)]
-    draw_improvement(panels, ["before"] + [f"S-{n.capitalize()}" if n in ("random", "similarity", "active") else n for n in names],
-                     args.results / "improve.png")
+    draw_improvement(panels, [f"S-{n.capitalize()}" if n in STRATEGIES else n for n in (row["network"] for row in table)], args.results / "improve.png")
     return told(list(dict.fromkeys(failures)))
 
 

@@ -90,8 +90,9 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + cos(pi * (step - warm + 1) / (steps - warm + 1)))
 
 
-def two_logits(output: torch.Tensor) -> torch.Tensor:
-    """Logits (B, classes); a single logit of a sigmoid as the two whose softmax it is."""
+def two_logits(output) -> torch.Tensor:
+    """Logits (B, classes), of GoogLeNet's and Inception's tuple in training too; a single logit of a sigmoid as the two whose softmax it is."""
+    output = getattr(output, "logits", output)
     return torch.cat([-output, output], 1) / 2 if output.shape[1] == 1 else output
 
 

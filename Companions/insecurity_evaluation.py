@@ -1,7 +1,7 @@
 """Insecurities against annotations: parts that two birds share (CUB-200-2011), objects that two scenes share (ADE20K).
 
     data = DATA_SETS["cub"](Path("CUB_200_2011"))           # data.images, data.root, data.check(labels)
-    table = evaluate(data, records)                         # records: image path -> insecurities.json
+    table, failures = evaluate(data, records)               # records: image path -> insecurities.json
     print(as_text(table))
 
 CUB-200-2011, the test images. A part is *shared* by two classes when its attributes are distributed alike in both: the Jensen-Shannon divergence
@@ -17,7 +17,7 @@ sight is not counted. After Wang and Vasconcelos, NeurIPS 2019, whose released e
 divergence from itself, keeps only the 1 % most frequent shared objects, and divides by pairs that share nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -30,10 +30,11 @@ from Companions.draw_insecurities import region_of
 from regions import load_label_map
 from Companions.scene_sets import ade20k as ade20k_items
 from Companions.scene_sets import truth_of
-from utils import UserError
+from utils import UserError, one_line
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
 ALIKE = 0.2                     # of all (pair of classes, part), those with the lowest divergence
+PERCENTAGES = "attributes/class_attribute_labels_continuous.txt"
 PRESENT = 0.3                   # of a scene's images: its objects
 PART_GROUPS = {                 # CUB: the groups of attributes that tell of a part
     "back": ("back_color", "back_pattern"), "beak": ("bill_shape", "bill_length", "bill_color"), "belly": ("belly_color", "belly_pattern"),
@@ -57,18 +58,26 @@ class DataSet:
     of_one: Callable[[Path, dict], list[dict]]
 
 
-def evaluate(data: DataSet, records: Mapping[Path, dict]) -> dict:
-    """Means over each image's insecurities, then over images. -> {"data", "images", "insecurities", "shares", measure: [..]}; None: nothing to count."""
-    per_image, counted = {m: [] for m in data.measures}, 0
+def evaluate(data: DataSet, records: Mapping[Path, dict]) -> tuple[dict, list[tuple[str, str]]]:
+    """Means over each image's insecurities, then over images.
+
+    -> {"data", "images", "insecurities", "shares", measure: [..]}, None where there is nothing to count; and the images whose annotations
+    cannot be used, (name, why), which are left out.
+    """
+    per_image, counted, failures = {m: [] for m in data.measures}, 0, []
     for path, record in tqdm(records.items(), desc="evaluation", unit="image"):
-        rows = data.of_one(path, record)
+        try:
+            rows = data.of_one(path, record)
+        except (ValueError, OSError) as error:
+            failures.append((record["image"], one_line(error)))
+            continue
         counted += len(rows)
         for m in data.measures:
             if rows:
                 per_image[m].append(_mean([row[m] for row in rows]))
     found = {m: _mean(rows) if rows else np.full(len(SHARES), np.nan) for m, rows in per_image.items()}
-    return {"data": data.name, "images": len(records), "images_counted": len(per_image[data.measures[0]]), "insecurities": counted,
-            "shares": list(SHARES), **{m: [None if np.isnan(v) else float(v) for v in values] for m, values in found.items()}}
+    return {"data": data.name, "images": len(records) - len(failures), "images_counted": len(per_image[data.measures[0]]), "insecurities": counted,
+            "shares": list(SHARES), **{m: [None if np.isnan(v) else float(v) for v in values] for m, values in found.items()}}, failures
 
 
 def as_text(table: dict) -> str:
@@ -117,9 +126,12 @@ def part_places(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     if unknown:
         raise UserError(f"--evaluate cub {path}: parts/parts.txt: no attributes are known of {unknown}")
     places: dict[str, dict[str, tuple[float, float]]] = {}
-    for image, part, x, y, visible in (row[:5] for row in _table(path, "parts/part_locs.txt", 5)):
+    for number, (image, part, x, y, visible) in enumerate((row[:5] for row in _table(path, "parts/part_locs.txt", 5)), 1):
+        if part not in names:
+            raise UserError(f"--evaluate cub {path}: parts/part_locs.txt: line {number}: no part {part} in parts/parts.txt")
         if visible == "1":
-            places.setdefault(image, {})[names[part]] = (float(x), float(y))
+            x, y = _numbers((x, y), path, "parts/part_locs.txt", number)
+            places.setdefault(image, {})[names[part]] = (x, y)
     return places
 
 
@@ -149,9 +161,14 @@ def shared_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
     if listed is None:
         raise UserError(f"--evaluate cub {path}: no attributes.txt in it, in attributes/ or beside it")
     groups = [row[1].partition("::")[0].removeprefix("has_") for row in _table(listed.parent, listed.name, 2)]
-    percent = np.array([[float(v) for v in row] for row in _table(path, "attributes/class_attribute_labels_continuous.txt", len(groups))])
-    if percent.shape != (classes, len(groups)):
-        raise UserError(f"--evaluate cub {path}: attributes/class_attribute_labels_continuous.txt has {percent.shape[0]} rows for {classes} classes")
+    unknown = next((part for part, names in PART_GROUPS.items() if not set(names) & set(groups)), None)
+    if unknown:
+        raise UserError(f"--evaluate cub {path}: {listed}: no attribute of the {unknown} in it")
+    table = _table(path, PERCENTAGES, len(groups))
+    if len(table) != classes or any(len(row) != len(groups) for row in table):
+        raise UserError(f"--evaluate cub {path}: {PERCENTAGES} has {len(table)} rows of up to {max(map(len, table), default=0)} numbers for {classes} classes and "
+                        f"{len(groups)} attributes")
+    percent = np.array([_numbers(row, path, PERCENTAGES, number) for number, row in enumerate(table, 1)])
     divergence = np.stack([np.mean([group_divergence(percent[:, [g == name for g in groups]]) for name in names if name in groups], 0)
                            for names in PART_GROUPS.values()])                              # (parts, classes, classes)
     pairs = list(combinations(range(classes), 2))
@@ -235,6 +252,19 @@ def _table(folder: Path, name: str, columns: int) -> list[list[str]]:
     if short:
         raise UserError(f"--evaluate {folder}: {name}: line {short} has fewer than {columns} words")
     return rows
+
+
+def _numbers(words: Sequence[str], folder: Path, name: str, line: int) -> list[float]:
+    """The numbers that the words of a line are. Raises UserError."""
+    found = []
+    for word in words:
+        try:
+            found.append(float(word))
+        except ValueError:
+            found.append(np.nan)
+        if not np.isfinite(found[-1]):
+            raise UserError(f"--evaluate {folder}: {name}: line {line}: {word} is not a number")
+    return found
 
 
 DATA_SETS = {"cub": cub, "ade20k": ade20k}

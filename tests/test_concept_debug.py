@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 import concept_debug
@@ -32,7 +33,7 @@ def run(*words):
 
 
 def one_line(capsys):
-    lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.strip() and "it/s" not in line and "?" not in line]
+    lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.strip() and "image/s" not in line]
     assert len(lines) == 1, lines
     return lines[0]
 
@@ -366,6 +367,48 @@ def test_a_damaged_picture_is_named_again_by_the_same_command(pool, tmp_path, ca
     monkeypatch.setattr(concept_improve, "fine_tune", None)                              # nothing is trained twice
     capsys.readouterr()
     assert run(*words) == 1 and capsys.readouterr().err.count("failed: harbour_kite/b.png: cannot read it") == 1
+
+
+def test_a_selection_that_cannot_be_trained_on_leaves_the_others(pool, tmp_path, capsys):
+    images, model = pool
+    (images / "harbour_kite/b.png").write_bytes(b"damaged")
+    for name in "ba":
+        (tmp_path / f"{name}.csv").write_text(f"image,class\nharbour_kite/{name}.png,harbour kite\n")
+    assert run("improve", "--images", images, "--selection", tmp_path / "b.csv", tmp_path / "a.csv", "--test", images, "--steps", 2, *model) == 1
+    said = capsys.readouterr().err
+    assert "b.csv: none of its 1 pictures can be read" in said and "Traceback" not in said
+    assert [r["network"] for r in csv.DictReader(open(tmp_path / "out/improve.csv"))] == ["before", "a"] and (tmp_path / "out/improve.png").is_file()
+
+
+@pytest.mark.parametrize("step", ["select", "improve"])
+def test_a_network_that_answers_nan_is_one_line(tmp_path, capsys, step):
+    model = f"{concept_demo.PROJECT}/tests/planted.py:answers_nan"
+    (tmp_path / "in/class 0").mkdir(parents=True)
+    Image.new("RGB", (56, 56), "white").save(tmp_path / "in/class 0/a.png")
+    (tmp_path / "s.csv").write_text("image,class\nclass 0/a.png,class 0\n")
+    words = {"select": (), "improve": ("--selection", tmp_path / "s.csv", "--test", tmp_path / "in")}[step]
+    assert run(step, "--images", tmp_path / "in", "--model", model, "--results", tmp_path / "out", "--device", "cpu", *words) == 2
+    line = one_line(capsys)
+    assert "answers_nan: the model answers NaN" in line
+
+
+class InTraining(torch.nn.Module):
+    """Answers in training as GoogLeNet and Inception do: a tuple, the logits first."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+    def forward(self, x):
+        logits = self.layer(x.mean((2, 3)))
+        return torchvision.models.GoogLeNetOutputs(logits, None, None) if self.training else logits
+
+
+def test_a_network_that_answers_a_tuple_in_training_is_trained():
+    torch.manual_seed(0)
+    picture = np.full((8, 8, 3), 90, np.uint8)
+    tuned = fine_tune(network_of(InTraining()), lambda i: picture, [1], Recipe(steps=60, batch=4, lr=0.05, erase=0.0))
+    assert tuned.module(tuned.prepare(picture)[None]).softmax(1)[0, 1] > 0.9
 
 
 # ---------------------------------------------------------------- the loop

@@ -1,6 +1,7 @@
 """Deliberative explanations: the second order three ways, planted networks with known maps, the bundled world, the program, the data sets."""
 
 import json
+import shutil
 from math import log
 
 import numpy as np
@@ -405,8 +406,18 @@ def test_cub_parts_move_with_the_image_and_pairs_without_a_shared_part_are_not_c
     assert explained(tmp_path / "cub", "--evaluate", "cub", "--moved", 0) == 0
     table, text = json.loads((tmp_path / "out/evaluation.json").read_text()), capsys.readouterr().out
     assert table["images"] == 2 and table["images_counted"] == 1 and table["insecurities"] == 1 and table["recall"][-1] == 1 and "precision" in text
-    write(tmp_path / "cub/parts/part_locs.txt", "1 2\n")
-    assert explained(tmp_path / "cub", "--evaluate", "cub") == 2 and "part_locs.txt: line 1" in capsys.readouterr().err
+    kept = (tmp_path / "cub/attributes/class_attribute_labels_continuous.txt").read_text()
+    for file, text, words in (("parts/part_locs.txt", "1 2\n", "line 1"), ("parts/part_locs.txt", "1 1 5 5 1\n1 2 x 3 1\n", "line 2: x is not a number"),
+                              ("parts/part_locs.txt", "1 99 2 3 1\n", "line 1: no part 99"),
+                              ("attributes/class_attribute_labels_continuous.txt", kept.replace("90", "x", 1), "line 1: x is not a number"),
+                              ("attributes/attributes.txt", "1 has_bill_shape::x\n", "no attribute of the back")):
+        small = tmp_path / "small"
+        shutil.rmtree(small, ignore_errors=True)
+        small_cub(small)
+        write(small / file, text)
+        assert explained(small, "--evaluate", "cub") == 2
+        line = one_line(capsys)
+        assert file in line and words in line
 
 
 def test_ade20k_objects_and_their_iou(tmp_path, capsys):
@@ -435,5 +446,16 @@ def test_ade20k_objects_and_their_iou(tmp_path, capsys):
     assert explained(folder, "--evaluate", "ade20k", "--moved", 0) == 0
     table = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert table["images_counted"] == 1 and max(v for v in table["iou"] if v) > 0.5 and "iou" in capsys.readouterr().out
+    Image.fromarray(scene_of_colours()).resize((56, 112)).save(folder / "images/validation/ADE_val_4.png")
+    write(folder / "sceneCategories.txt", "".join(scenes) + "ADE_val_4 red\n")
+    for damage, words in ((lambda path: Image.fromarray(labels[:9]).save(path), "56 x 9 pixels"), (lambda path: path.write_bytes(b"no"), "not an image"),
+                          (lambda path: path.unlink(), "No such file")):
+        damage(folder / "annotations/validation/ADE_val_4.png")
+        (tmp_path / "out/evaluation.json").unlink()
+        assert explained(folder, "--evaluate", "ade20k", "--moved", 0) == 1
+        failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed")]
+        assert len(failed) == 1 and "validation/ADE_val_4.png" in failed[0] and words in failed[0]
+        again = json.loads((tmp_path / "out/evaluation.json").read_text())
+        assert again == table
     (folder / "sceneCategories.txt").unlink()
     assert explained(folder, "--evaluate", "ade20k") == 2 and "sceneCategories" in capsys.readouterr().err
