@@ -34,7 +34,7 @@ from Companions.draw_concepts import SHEET, draw_comparison, draw_numbered, draw
 from Companions.labelled_images import Labelled, class_of, labelled_folder, readable
 from options import add_model_options, add_segmentation_options, share
 from regions import upright_size
-from result_files import make_writable
+from result_files import make_writable, not_the_images
 from Companions.scene_sets import Item, folder
 from score_deviation import FILLS, folders_of, probabilities_without
 from segmentation import Segmentation
@@ -106,6 +106,7 @@ def explain(args: argparse.Namespace) -> int:
     if args.segmentation in (None, "slic"):
         raise UserError("--segmentation: say a label map, a folder of them or a segmentation network; superpixels (slic) have no names that a person "
                         "or another image shares, so nothing could be compared")
+    not_the_images(args.results, args.images)
     items = folder(args.images, leave_out=args.results)
     names = [path.as_posix() for path in folders_of(items, Path())]
     make_writable(args.results)
@@ -258,7 +259,7 @@ SELECTED = ("image", "class", "rank", "score", "predicted")
 def select(args: argparse.Namespace) -> int:
     """selection_<strategy>.csv and .png for each strategy; prompts.txt where compare was run before."""
     network = network_of(args)
-    images = labelled_folder(args.images, network.labels)
+    images = labelled_folder(args.images, network.labels, results=args.results)
     make_writable(args.results)
     for name in images.empty:
         log(f"{name}: no image in its folder, so none is selected")

@@ -31,7 +31,7 @@ from draw_sag import formats
 from get_perturbation_mask import BASELINES, make_baseline
 from Companions.insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
 from options import add_model_options, checked_defaults, share
-from result_files import fingerprint_of, make_writable, printable, result_folders
+from result_files import fingerprint_of, make_writable, not_the_images, printable, result_folders
 from sag_layout import DARK, paper
 from Companions.scene_sets import truth_of
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
@@ -226,8 +226,7 @@ def run(args: argparse.Namespace) -> int:
         data = insecurity_evaluation.DATA_SETS[args.evaluate](args.images)
     else:
         root, images = find_images(args.images, leave_out=args.results)
-        if args.images.is_dir() and args.results.resolve() == root.resolve():
-            raise UserError(f"--results {args.results}: the folder of the images themselves")
+        not_the_images(args.results, args.images)
     make_writable(args.results if not args.train_hardness else args.train_hardness.resolve().parent)
     ask = asked(args)
     log(f"{ask.network.name} ({ask.network.classes} classes) on {ask.network.device}, {len(data.images if args.evaluate else images)} images")

@@ -31,6 +31,7 @@ BUNDLED_WEIGHTS, BUNDLED_LABELS = PROJECT / "Models/birds.safetensors", PROJECT 
 IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+RECORDS = {"sag.json", "deviation.json", "insecurities.json"}       # a folder that holds one is a result, no matter whose
 
 
 class UserError(Exception):
@@ -79,7 +80,7 @@ def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[P
     """The folder that result names are relative to, and the images at or below path, sorted.
 
     leave_out: a folder not to look into (the results, where they lie among the images); nor is any looked
-    into that holds a sag.json. Raises UserError where there is no such path, or no image in it.
+    into that holds a record. Raises UserError where there is no such path, or no image in it.
     """
     if path.is_file():
         return path.parent, [path]
@@ -88,7 +89,7 @@ def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[P
     skip = leave_out.resolve() if leave_out else None
     found = []
     for folder, subfolders, files in os.walk(path):
-        if "sag.json" in files:
+        if RECORDS.intersection(files):
             subfolders.clear()
             continue
         subfolders[:] = [s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip]

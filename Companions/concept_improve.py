@@ -82,8 +82,8 @@ class Bench:
 
 def bench_of(args: argparse.Namespace, network: Network) -> Bench:
     """What the options name. Raises UserError."""
-    test = labelled_folder(args.test, network.labels, "--test")
-    swapped = labelled_folder(args.swapped, network.labels, "--swapped") if args.swapped else None
+    test = labelled_folder(args.test, network.labels, "--test", args.results)
+    swapped = labelled_folder(args.swapped, network.labels, "--swapped", args.results) if args.swapped else None
     if args.segmentation is None:
         if args.concept or args.category:
             raise UserError("--concept, --class: only with --segmentation, which says where the concepts of the test pictures are")

@@ -10,7 +10,7 @@ import numpy as np
 
 from Companions.debug_images import look_at
 from Companions.scene_sets import Item, folder, truth_of
-from result_files import seen
+from result_files import not_the_images, seen
 from utils import Network, UserError, load_image
 
 KEPT = 4096                     # pictures kept in memory once read, at most, and bytes:
@@ -44,12 +44,17 @@ def class_of(name: str, labels: Sequence[str]) -> int | None:
     return truth_of(first, labels) if slash else None
 
 
-def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images") -> Labelled:
-    """The pictures below path/<class>/. Raises UserError for a folder that is no class, or a picture outside of them."""
+def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images", results: Path | None = None) -> Labelled:
+    """The pictures below path/<class>/, but none of those in the folder of results.
+
+    Raises UserError for a folder that is no class, a picture outside of them, or results that are to lie right among the classes.
+    """
     if not path.is_dir():
         raise UserError(f"{option} {path}: no such folder")
+    if results:
+        not_the_images(results, path)
     try:
-        items = folder(path)
+        items = folder(path, results)
     except UserError:
         raise UserError(f"{option} {path}: no image in it") from None
     truth = []
@@ -61,7 +66,8 @@ def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images")
         if truth[-1] is None:
             raise UserError(f"{option} {path}: {item.name} lies in no class's folder")
     full = {item.name.partition("/")[0] for item in items}
-    empty = sorted(f.name for f in path.iterdir() if f.is_dir() and f.name not in full and not f.name.startswith("."))
+    empty = sorted(f.name for f in path.iterdir() if f.is_dir() and f.name not in full and not f.name.startswith(".")
+                   and f.resolve() != (results and results.resolve()))
     return Labelled(path, [replace(i, truth=t) for i, t in zip(items, truth)], np.array(truth), empty)
 
 

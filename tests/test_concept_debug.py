@@ -270,6 +270,11 @@ def pool(tmp_path):
 def test_folders_name_classes(pool):
     images = labelled_folder(pool[0], NAMES)
     assert images.truth.tolist() == [0, 0, 1] and images.empty == ["thistle shrike"]
+    (pool[0] / "out/painted crake").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(pool[0] / "out/painted crake/numbered.png")
+    among = labelled_folder(pool[0], NAMES, results=pool[0] / "out")
+    assert len(among) == 3 and among.empty == ["thistle shrike"]
+    shutil.rmtree(pool[0] / "out")
     Image.new("RGB", (9, 9)).save(pool[0] / "stray.png")
     with pytest.raises(UserError, match="stray.png lies in no class's folder"):
         labelled_folder(pool[0], NAMES)
@@ -316,7 +321,9 @@ def test_other_unusable_arguments_are_one_line(pool, tmp_path, capsys):
                             ((*common, "--test", images, "--segmentation", "slic", "--class", "owl", "--concept", "dusk"), "owl"),
                             ((*common, "--test", images, "--segmentation", "slic", "--class", "painted crake", "--concept", "dusk"), "dusk"),
                             (("compare", "--human", tmp_path / "no"), "no such folder"), (("compare", "--human", images), "no .json"),
-                            (("select", "--images", images, "--per-class", "0", *model), "--per-class"), (("explain",), "--images"), (("dance",), "dance"),
+                            (("select", "--images", images, "--per-class", "0", *model), "--per-class"), (("explain",), "--images"),
+                            (("explain", "--segmentation", images, "--images", images, *model, "--results", images), "the folder of the images themselves"),
+                            (("select", "--images", images, *model, "--results", images), "the folder of the images themselves"), (("dance",), "dance"),
                             (("explain", "--images", images, *model), "superpixels (slic) have no names"),
                             (("explain", "--images", images, "--segmentation", "slic", *model), "superpixels (slic) have no names")):
         assert run(*words) == 2

@@ -226,6 +226,46 @@ def test_resume_repairs_what_is_damaged_and_leaves_the_rest(lit, capsys):
     (lit / "names.txt").write_text("x\ny\nz\n")
     deviate(lit, *options, fill="blur")
     assert deviation(lit, "one")["labels"][0]["name"] == "x"
+    deviate(lit, *options, "--seed", 1, fill="blur")
+    assert deviation(lit, "one")["settings"]["seed"] == 1                   # a network may draw random numbers
+
+
+def test_pictures_in_another_style_are_drawn_from_the_record(lit, monkeypatch):
+    options = (lit / "in/one.png", "--segmentation", lit / "maps", "--labels", lit / "names.txt")
+    assert deviate(lit, *options) == 0
+    before, drawn, real = deviation(lit, "one"), [], score_deviation.draw_map
+    monkeypatch.setattr(score_deviation, "explain", None)                   # nothing is asked of the network again
+    monkeypatch.setattr(score_deviation, "draw_map", lambda *a: drawn.append(1) or real(*a))
+    assert deviate(lit, *options, "--formats", "png,svg") == 0 and (lit / "out/one/deviation.svg").is_file() and len(drawn) == 1
+    paper = (*options, "--style", "paper")
+    assert deviate(lit, *paper) == 0 and len(drawn) == 2
+    narrow = Image.open(lit / "out/one/deviation_paper.png").width
+    assert deviate(lit, *paper, "--width", 6) == 0 and Image.open(lit / "out/one/deviation_paper.png").width > 1.5 * narrow
+    assert deviate(lit, *paper, "--width", 6) == deviate(lit, *options) == 0 and len(drawn) == 3
+    assert {k: v for k, v in deviation(lit, "one").items() if k != "settings"} == {k: v for k, v in before.items() if k != "settings"}
+
+
+def test_images_of_one_name_have_folders_of_their_own_and_the_summary_keeps_all(lit, monkeypatch):
+    Image.open(lit / "in/two.png").save(lit / "in/one.bmp")
+    maps = ("--segmentation", lit / "maps", "--labels", lit / "names.txt")
+    for name in ("one.bmp", "one.png", "two.png"):                          # one run each
+        assert deviate(lit, lit / "in" / name, *maps) == 0
+    assert deviation(lit, "one")["image"] == "one.bmp" and deviation(lit, "one.png")["image"] == "one.png"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(score_deviation, "look_into", interrupt)
+    assert deviate(lit, lit / "in", *maps) == 130
+    rows = list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))
+    assert [(row["image"], row["folder"]) for row in rows] == [("one.bmp", "one"), ("one.png", "one.png"), ("two.png", "two")]
+
+
+def test_results_are_not_the_images(lit, capsys):
+    assert deviate(lit, lit / "in", "--segmentation", "slic", "--results", lit / "in") == 2
+    assert "the folder of the images themselves" in capsys.readouterr().err
+    assert deviate(lit, lit / "in", "--segmentation", "slic", "--segments", 4, "--results", lit / "in/here") == 0
+    assert deviate(lit, lit / "in", "--segmentation", "slic", "--segments", 4) == 0
+    assert len(list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))) == 3         # no picture of the other results
 
 
 def test_ctrl_c_keeps_what_is_finished(lit, monkeypatch, capsys):
@@ -294,6 +334,7 @@ def test_ade20k_in_its_standard_folder(lit, capsys, names):
     tab = "\t" if names.endswith("txt") else ","
     (lit / "ade" / names).write_text("\n".join(tab.join(row) for row in (("Idx", "Ratio", "Name"), ("1", ".1", "upper;lamp"), ("2", ".2", "wall"), ("3", ".3", "floor"))))
     (lit / "ade/sceneCategories.txt").write_text("ADE_val_00000001 a\n")
+    assert deviate(lit, "--ade20k", lit / "ade", "--segmentation", "slic") == 0             # for images without a label map of their own
     assert deviate(lit, "--ade20k", lit / "ade") == 0
     (lit / "ade/sceneCategories.txt").write_text("ADE_val_00000001 zebra_crossing\n")
     assert deviate(lit, "--ade20k", lit / "ade") == 0 and "1 of 1 images show a scene that is no class" in capsys.readouterr().err
