@@ -12,7 +12,8 @@ recall the share of the shared parts that are in its region.
 ADE20K (scene parsing), the validation images where there are any. An object is shared by two scenes when it is in at least 30 % of the annotated
 training images of each. An insecurity's score is the IoU of its region with all pixels of shared objects.
 
-Means over an image's insecurities, then over images, at regions of 1 % to 99 % of the image. A pair of classes without a shared part or object in
+Means over an image's insecurities, then over images, at regions of 1 % to 99 % of the image: that share of its pixels where M is largest, also where
+M is not positive (the picture shows and removes only where it is). A pair of classes without a shared part or object in
 sight is not counted. After Wang and Vasconcelos, NeurIPS 2019, whose released evaluation makes distributions of percentages by a softmax, counts a class's
 divergence from itself, keeps only the 1 % most frequent shared objects, and divides by pairs that share nothing.
 """
@@ -23,10 +24,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
-from Companions.draw_insecurities import region_of
+from Companions.insecurities import top_region, upsampled
 from regions import load_label_map
 from Companions.scene_sets import ade20k as ade20k_items
 from Companions.scene_sets import truth_of
@@ -96,7 +98,9 @@ def _mean(rows: list) -> np.ndarray:
 
 
 def _regions(insecurity: dict, size: tuple[int, int]) -> list[np.ndarray]:
-    return [region_of(insecurity, size, q) for q in SHARES]
+    """The top share of the pixels for each of SHARES, (H, W) bool; also where M is not positive, else 99 % would often be much less."""
+    fine = upsampled(torch.tensor(insecurity["map"])[None], size)[0]
+    return [top_region(fine, q).numpy() for q in SHARES]
 
 
 # ---------------------------------------------------------------- CUB-200-2011: parts

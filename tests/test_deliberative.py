@@ -16,7 +16,7 @@ import deliberative_explanation as program
 from Companions import hardness
 import Companions.insecurity_evaluation as evaluation
 from Companions.insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy,
-                          hessian_products, insecurities, moved, pooled_linear, top_region, without)
+                          hessian_products, insecurities, moved, pooled_linear, region_of, top_region, without)
 from Models.between import differing, halfway
 from Models.birds import PARTS
 from planted import colours
@@ -162,9 +162,10 @@ def test_pairs_need_positive_evidence_for_both():
     assert candidates(torch.zeros(5, 7, 7)) == []
 
 
-def test_a_region_has_its_share_of_pixels_and_none_that_is_not_positive():
+def test_a_region_has_its_share_of_pixels_and_what_is_shown_of_it_is_positive():
     fine = torch.arange(100.0).view(10, 10) - 96
-    assert top_region(fine, 0.05).sum() == 3 and top_region(fine + 200, 0.05).sum() == 5
+    assert top_region(fine, 0.05).sum() == 5 and top_region(fine, 0.99).sum() == 99
+    assert region_of(fine, (10, 10), 0.05)[1].sum() == 3 and region_of(fine + 200, (10, 10), 0.05)[1].sum() == 5
     assert top_region(torch.ones(10, 10), 0.2)[:2].all() and top_region(torch.ones(10, 10), 0.2).sum() == 20
 
 
@@ -400,7 +401,7 @@ def test_cub_parts_move_with_the_image_and_pairs_without_a_shared_part_are_not_c
     shape[26, 30], shape[28, 31] = 3, 2                         # the nape, then the beak, then nothing
     pair = {"classes": [{"index": 1}, {"index": 0}], "map": shape.tolist()}
     [row] = data.of_one(image, {"size": [56, 56], "insecurities": [pair, {**pair, "classes": [{"index": 0}, {"index": 2}]}]})
-    assert row["recall"] == [1] * 9 and row["precision"] == [0.5] * 9
+    assert row["recall"] == [1] * 9 and row["precision"] == [0.5] * 7 + [1 / 3] * 2            # from 90 % on, the tail too
     assert explained(tmp_path / "cub", "--evaluate", "cub") == 2 and "names.txt" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
     assert explained(tmp_path / "cub", "--evaluate", "cub", "--moved", 0) == 0
@@ -441,7 +442,7 @@ def test_ade20k_objects_and_their_iou(tmp_path, capsys):
     shape[24:32, 24:40] = 1
     pair = {"classes": [{"index": 0}, {"index": 1}], "map": shape.tolist()}
     rows = data.of_one(data.images[0], {"size": [56, 56], "insecurities": [pair, {**pair, "classes": [{"index": 0}, {"index": 2}]}]})
-    assert len(rows) == 1 and rows[0]["iou"][-1] == pytest.approx(128 / (128 + 64))          # the other shared object, label 4, is 8 x 8
+    assert len(rows) == 1 and rows[0]["iou"][-1] == pytest.approx((128 + 64) / round(0.99 * 56 * 56))      # the other shared object, label 4, is 8 x 8
     (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
     assert explained(folder, "--evaluate", "ade20k", "--moved", 0) == 0
     table = json.loads((tmp_path / "out/evaluation.json").read_text())
