@@ -27,13 +27,13 @@ from Companions import hardness
 from Companions.concept_files import told, why
 from Companions import insecurity_evaluation
 from Companions.draw_insecurities import draw_insecurities
+from Companions.labelled_images import labelled_folder, readable
 from draw_sag import formats
 from get_perturbation_mask import BASELINES, make_baseline
 from Companions.insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
 from options import add_model_options, checked_defaults, share
 from result_files import fingerprint_of, make_writable, not_the_images, printable, result_folders
 from sag_layout import DARK, paper
-from Companions.scene_sets import truth_of
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
                    log, versions, whole, write_atomically)
 
@@ -188,23 +188,23 @@ def explain_all(images: list[Path], root: Path, ask: Asked) -> tuple[dict[Path, 
     return records, status or failed
 
 
-def train(images: list[Path], ask: Asked) -> int:
-    """--train-hardness: the predictor, from images whose class is the name, or the number, of the folder that they lie in."""
-    pooled, hard, network, file = [], [], ask.network, ask.args.train_hardness
-    for path in tqdm(images, desc="features", unit="image"):
-        try:
-            true = truth_of(path.parent.name, network.labels)
-            features, logits = ask.split(network.prepare(load_image(path, network.size))[None])
-        except ValueError as error:
-            raise UserError(f"{path}: {error}") from None
+def train(ask: Asked) -> int:
+    """--train-hardness: the predictor, from images in a folder per class. What cannot be read is left out and named."""
+    pooled, hard, failures, network, file = [], [], [], ask.network, ask.args.train_hardness
+    images = labelled_folder(ask.args.images, network.labels, "IMAGE", ask.args.results)
+    for i, image in readable(tqdm(images.items, desc="features", unit="image"), network.size, failures):
+        features, logits = ask.split(network.prepare(image)[None])
+        if not logits.isfinite().all():
+            raise UserError(f"--model {ask.args.model}: the model answers NaN")
         pooled.append(features.detach().mean((2, 3))[0])
-        hard.append(-torch.expm1(logits.detach().log_softmax(1)[0, true]))
-    if len(images) < hardness.FEWEST:
-        raise UserError(f"--train-hardness: {len(images)} images; a predictor needs {hardness.FEWEST} or more")
+        hard.append(-torch.expm1(logits.detach().log_softmax(1)[0, images.truth[i]]))
+    failed = told(failures)
+    if len(hard) < hardness.FEWEST:
+        raise UserError(f"--train-hardness: {len(hard)} images; a predictor needs {hardness.FEWEST} or more")
     predictor, measured = hardness.fit_and_measure(torch.stack(pooled), torch.stack(hard))
     hardness.save(predictor, file, network.weights_sha256)
     log(f"{file}: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in measured.items()))
-    return 0
+    return failed
 
 
 def evaluate(data: insecurity_evaluation.DataSet, ask: Asked) -> int:
@@ -231,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
     ask = asked(args)
     log(f"{ask.network.name} ({ask.network.classes} classes) on {ask.network.device}, {len(data.images if args.evaluate else images)} images")
     if args.train_hardness:
-        return train(images, ask)
+        return train(ask)
     return evaluate(data, ask) if args.evaluate else explain_all(images, root, ask)[1]
 
 

@@ -21,7 +21,7 @@ from Companions.debug_images import STRATEGIES
 from Companions.draw_concepts import draw_improvement
 from Companions.fine_tuning import Recipe, fine_tune
 from Companions.labelled_images import Labelled, accuracy, labelled_folder, loader
-from options import above_zero, add_model_options, add_segmentation_options, share
+from options import above_zero, add_model_options, add_segmentation_options, share_or_none
 from result_files import make_writable
 from Companions.scene_sets import Item, truth_of
 from score_deviation import FILLS
@@ -50,11 +50,12 @@ def add_improve_options(p: argparse.ArgumentParser) -> None:
     add("--steps", type=whole(1), default=recipe.steps, metavar="N", help="of training")
     add("--train-batch", type=whole(2), default=recipe.batch, metavar="N", help="pictures a step")
     add("--lr", type=above_zero(10, "a learning rate above 0"), default=recipe.lr, metavar="X", help="highest learning rate")
-    add("--weight-decay", type=above_zero(10, "a number above 0"), default=recipe.weight_decay, metavar="X", help="of AdamW")
-    add("--erase", type=share, default=recipe.erase, metavar="X", help="share of pictures with a rectangle filled")
-    add("--hide", type=share, metavar="X", help="share of pictures with cells of a 7 x 7 grid filled")
-    add("--mixup", type=above_zero(100, "a number above 0"), metavar="ALPHA", help="mix pictures by mixup")
-    add("--cutmix", type=above_zero(100, "a number above 0"), metavar="ALPHA", help="mix pictures by CutMix")
+    add("--weight-decay", type=above_zero(10, "a number from 0 to 10", or_zero=True), default=recipe.weight_decay, metavar="X", help="of AdamW")
+    add("--erase", type=share_or_none, default=recipe.erase, metavar="X", help="share of pictures with a rectangle filled")
+    add("--hide", type=share_or_none, default=recipe.hide, metavar="X", help="share of pictures with cells of a 7 x 7 grid filled")
+    alpha = above_zero(100, "a number from 0 to 100", or_zero=True)
+    add("--mixup", type=alpha, default=recipe.mixup, metavar="ALPHA", help="mix pictures by mixup; 0: not")
+    add("--cutmix", type=alpha, default=recipe.cutmix, metavar="ALPHA", help="mix pictures by CutMix; 0: not")
     add("--seed", type=whole(0, 2 ** 31), default=0, metavar="N", help="of training")
     add("--overwrite", action="store_true", help="train again what is trained")
     add_model_options(p, class_names="--class-names")
@@ -189,7 +190,7 @@ def improve(args: argparse.Namespace) -> int:
     chosen = [read_selection(path, args, network) for path in args.selection]
     bench = bench_of(args, network)
     make_writable(args.results)
-    recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.hide or 0.0, args.mixup or 0.0, args.cutmix or 0.0, args.seed)
+    recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.hide, args.mixup, args.cutmix, args.seed)
     path = args.results / "improve.json"
     kept = {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
     before = {"model": network.description(), "bench": bench.key()}

@@ -192,7 +192,7 @@ def group_divergence(percent: np.ndarray) -> np.ndarray:
 
 def ade20k(path: Path) -> DataSet:
     """The scene parsing folder, with sceneCategories.txt: read by Companions/scene_sets.py. Raises UserError."""
-    _, items = ade20k_items(path)
+    _, items = ade20k_items(path, "--evaluate ade20k")
     train = [item for item in items if item.name.startswith("training/")] or items
     tested = {item.image: item for item in items if item.name.startswith("validation/")} or {item.image: item for item in items}
     if not any(item.truth for item in train):

@@ -50,14 +50,14 @@ def manifest(path: Path) -> list[Item]:
     return items
 
 
-def ade20k(path: Path) -> tuple[Path, list[Item]]:
+def ade20k(path: Path, option: str = "--ade20k") -> tuple[Path, list[Item]]:
     """ADE20K's scene parsing folder: images/[set/]*.jpg, annotations/[set/]*.png, objectInfo150, sceneCategories.txt where there is one.
 
     -> the file of label names, and the images. Raises UserError where the folder is another one.
     """
     names = next((path / name for name in ADE_NAMES if (path / name).is_file()), None)
     if names is None or not (path / "images").is_dir() or not (path / "annotations").is_dir():
-        raise UserError(f"--ade20k {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)")
+        raise UserError(f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)")
     scenes = dict(line.split()[:2] for line in _lines(path / "sceneCategories.txt") if len(line.split()) > 1)
     return names, [Item(item.image, item.name, (path / "annotations" / item.name).with_suffix(".png"), scenes.get(item.image.stem))
                    for item in folder(path / "images")]

@@ -316,10 +316,11 @@ def test_other_unusable_arguments_are_one_line(pool, tmp_path, capsys):
     images, model = pool
     (tmp_path / "s.csv").write_text("image,class\nharbour_kite/a.png,harbour kite\n")
     common = ("improve", "--images", images, "--selection", tmp_path / "s.csv", *model)
-    for words, expected in (((*common, "--test", images, "--concept", "dusk"), "--segmentation"), ((*common, "--test", tmp_path / "no"), "--test"),
+    for words, expected in (((*common, "--test", images, "--concept", "dusk"), "only with --segmentation"), ((*common, "--test", tmp_path / "no"), "--test"),
                             ((*common, "--test", images, "--segmentation", "slic"), "compare.json"),
-                            ((*common, "--test", images, "--segmentation", "slic", "--class", "owl", "--concept", "dusk"), "owl"),
-                            ((*common, "--test", images, "--segmentation", "slic", "--class", "painted crake", "--concept", "dusk"), "dusk"),
+                            ((*common, "--test", images, "--segmentation", "slic", "--class", "owl", "--concept", "dusk"), "--class owl"),
+                            ((*common, "--test", images, "--segmentation", "slic", "--class", "painted crake", "--concept", "dusk"), "--concept dusk"),
+                            ((*common, "--test", images, "--weight-decay", -1), "--weight-decay: -1 is"), ((*common, "--test", images, "--erase", 1.1), "--erase: 1.1 is"),
                             (("compare", "--human", tmp_path / "no"), "no such folder"), (("compare", "--human", images), "no .json"),
                             (("select", "--images", images, "--per-class", "0", *model), "--per-class"), (("explain",), "--images"),
                             (("explain", "--segmentation", images, "--images", images, *model, "--results", images), "the folder of the images themselves"),
@@ -332,7 +333,8 @@ def test_other_unusable_arguments_are_one_line(pool, tmp_path, capsys):
 
 def test_real_folders_are_trained_on_and_measured_without_label_maps(pool, tmp_path, capsys):
     (tmp_path / "mine.csv").write_text("image,class\nharbour_kite/a.png,harbour kite\npainted crake/c.png,painted crake\n")
-    words = ("improve", "--images", pool[0], "--selection", tmp_path / "mine.csv", "--test", pool[0], "--steps", 4, "--mixup", 0.8, "--cutmix", 1, *pool[1])
+    words = ("improve", "--images", pool[0], "--selection", tmp_path / "mine.csv", "--test", pool[0], "--steps", 4, "--mixup", 0.8, "--cutmix", 1,
+             "--erase", 0, "--weight-decay", 0, "--hide", 0, *pool[1])
     assert run(*words) == 0
     rows = json.loads((tmp_path / "out/improve.json").read_text())["rows"]
     assert [r["network"] for r in rows] == ["before", "mine"] and rows[1]["images"] == 2 and rows[1]["need"] is None and rows[1]["test"]["images"] == 3

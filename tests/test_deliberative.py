@@ -88,6 +88,17 @@ def test_ig_in_batches_equals_one_by_one_and_difficulty_in_the_limit():
     assert torch.allclose(maps[0], maps[1], rtol=1e-10) and torch.allclose(maps[0], maps[2], rtol=1e-10) and float(maps[0].abs().max()) > 0
 
 
+def test_ig_by_hand_where_the_features_of_black_are_not_zero():
+    """F is twice the image, minus one; of s = the sum of F^2 / 2 the mean gradient is (F(image) + F(black)) / 2, cut off at 0."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)).requires_grad_(False)
+    model[0].weight.data, model[1].weight.data = torch.eye(3).view(3, 3, 1, 1), torch.tensor([2.0, 0, 0]).view(1, 3, 1, 1)
+    model[1].bias.data = torch.tensor([-1.0])
+    x, black = torch.zeros(3, 1, 3), torch.zeros(3, 1, 3)
+    x[0], black[0] = torch.tensor([[3.0, 0.0, 4.0]]), 1.0                                   # F(image) is 5, -1, 7; F(black) is 1
+    found = difficulty_map(Split(model, x), x, black, lambda f, logits: f.square().sum((1, 2, 3)) / 2, "ig", batch_size=7)
+    assert found[0].tolist() == pytest.approx([3 * 4, 0 * -2, 4 * 6], rel=1e-5)
+
+
 # ---------------------------------------------------------------- the split
 
 @pytest.mark.parametrize("name, pooled", [("resnet18", True), ("mobilenet_v2", True), ("shufflenet_v2_x0_5", True), ("squeezenet1_1", False),
@@ -147,13 +158,16 @@ def test_a_planted_network_hesitates_where_both_colours_are(attribution):
     yellow = torch.zeros(7, 7, dtype=torch.bool)
     yellow[3, 3:5] = True
     assert (m[yellow] > 0).all() and (m[~yellow] == 0).all() and float(found[0].region[24:32, 24:40].float().mean()) > 0.7
-    if attribution != "ig":                                                                 # the value, worked out by hand
-        t, odds = 10 / 49, np.exp([40 / 49, 30 / 49, 0])
-        p = odds / odds.sum()
-        slope = p[0] * p[1] * t                                                             # of the certainty by the other colour
-        tbar = t * (p[0] + p[1])
-        q = -p[0] * ((t - tbar) ** 2 - (t * t * (p[0] + p[1]) - tbar ** 2))
-        assert m[3, 3] == pytest.approx(t * t * (slope + (abs(q) / 2 if attribution == "second-order" else 0)), rel=1e-4)
+    t, shares = 10 / 49, np.linspace(0, 1, 51)                                              # the value, worked out by hand
+    odds = np.exp(shares[:, None] * [40 / 49, 30 / 49, 0])                                  # from black to the image
+    p = odds / odds.sum(1, keepdims=True)
+    slopes = p[:, 0] * p[:, 1] * t                                                          # of the certainty by the other colour;
+    slopes[0] = 0                                                                           # in black no class is ahead
+    p = p[-1]
+    tbar = t * (p[0] + p[1])
+    q = -p[0] * ((t - tbar) ** 2 - (t * t * (p[0] + p[1]) - tbar ** 2))
+    wanted = {"gradient": slopes[-1], "ig": slopes.mean(), "second-order": slopes[-1] + abs(q) / 2}
+    assert m[3, 3] == pytest.approx(t * t * wanted[attribution], rel=1e-4)
 
 
 def test_pairs_need_positive_evidence_for_both():
@@ -329,6 +343,13 @@ def test_training_from_the_command_line(tmp_path, capsys):
     assert run(tmp_path / "in/red", "--results", tmp_path / "out", "--model", f"{PLANTED}:colours", "--difficulty", file, "--device", "cpu") == 0
     record = json.loads(next((tmp_path / "out").rglob("insecurities.json")).read_text())
     assert record["difficulty"]["name"] == "hardness" and 0 < record["s"] < 1
+    learned = load_file(file)
+    (tmp_path / "in/red/deep").mkdir()                                                      # the class is the first folder
+    (tmp_path / "in/red/deep/cut.png").write_bytes(b"no image")
+    capsys.readouterr()
+    assert explained(tmp_path / "in", "--train-hardness", file) == 1                        # named, and the others are learned from
+    assert "failed: red/deep/cut.png: cannot read it: not an image" in capsys.readouterr().err
+    assert all(torch.equal(learned[k], v) for k, v in load_file(file).items())
     (tmp_path / "in/violet").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "in/violet/x.png")
     capsys.readouterr()
@@ -336,13 +357,14 @@ def test_training_from_the_command_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options, words", [
-    (["--share", 0], "0"), (["--share", 1.2], "1.2"), (["--top", 0], "0"), (["--top", 11], "11"), (["--attribution", "luck"], "luck"),
-    (["--difficulty", "no.safetensors"], "no.safetensors"), (["--baseline", "drop"], "drop"), (["--rank", "x"], "x"), (["--moved", -1], "-1"),
+    (["--share", 0], ": 0 is"), (["--share", 1.2], "1.2"), (["--top", 0], ": 0 is"), (["--top", 11], "11"), (["--attribution", "luck"], "luck"),
+    (["--difficulty", "no.safetensors"], "no.safetensors"), (["--baseline", "drop"], "drop"), (["--rank", "x"], "'x'"), (["--moved", -1], "-1"),
     (["--evaluate", "imagenet"], "imagenet"), (["--evaluate", "cub"], "images.txt"), (["--evaluate", "ade20k"], "objectInfo150"),
 ])
 def test_bad_options(options, words, images, capsys):
     assert explained(images, *options) == 2
-    assert words in one_line(capsys)
+    line = one_line(capsys)
+    assert words in line and options[0] in line
 
 
 def test_a_network_without_convolutions_is_refused_with_its_layers(images, capsys):
