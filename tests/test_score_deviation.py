@@ -285,8 +285,10 @@ def test_ctrl_c_keeps_what_is_finished(lit, monkeypatch, capsys):
     (["{}/in"], "has no label map"), (["{}/in", "--segmentation", "{}/no.png"], "no.png"), (["{}/none"], "none: no such file"),
     (["{}/in", "--segmentation", "slic", "--labels", "{}/names.txt"], "superpixels have no names"), (["--manifest", "{}/none.csv"], "none.csv"),
     (["--manifest", "{}/names.txt"], "no column named image"), (["--ade20k", "{}"], "not ADE20K's folder"), (["--places365", "{}"], "categories_places365.txt"),
-    (["{}/in", "--segmentation", "slic", "--category", "7"], "--category 7"), (["{}/in", "--segmentation", "slic", "--segments", "1"], "--segments: 1 is not a whole number"),
-    (["{}/in", "--segmentation", "slic", "--fill", "pink"], "--fill: invalid choice: 'pink'"), (["{}/in", "--segmentation", "slic", "--relevant", "2"], "--relevant: 2 "),
+    (["{}/in", "--segmentation", "slic", "--category", "7"], "--category 7"),
+    (["{}/in", "--segmentation", "slic", "--segments", "1"], "--segments: 1 is not a whole number"),
+    (["{}/in", "--segmentation", "slic", "--fill", "pink"], "--fill: invalid choice: 'pink'"),
+    (["{}/in", "--segmentation", "slic", "--relevant", "2"], "--relevant: 2 "),
     (["--manifest", "{}/twice.csv"], "in/one.png: named twice"), (["{}/in", "--segmentation", "slic", "--class-names", "{}/two.txt"], "--class-names")])
 def test_unusable_arguments_are_one_line(lit, capsys, options, words):
     (lit / "two.txt").write_text("a\nb\n")
