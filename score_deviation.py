@@ -16,6 +16,7 @@ pictures), Companions/label_statistics.py (what holds for a class), Companions/d
 """
 
 import argparse
+import csv
 import json
 import sys
 import time
@@ -29,7 +30,7 @@ from tqdm import tqdm
 
 from Companions import scene_sets
 from Companions.draw_deviation import draw_map, draw_statistics, draw_words, map_files
-from draw_sag import formats, inches
+from draw_sag import FORMATS, formats, inches
 from get_perturbation_mask import BASELINES, make_baseline
 from Companions.label_statistics import RELEVANT, statistics, write_statistics
 from mask_scorer import MaskScorer
@@ -176,6 +177,8 @@ def look_into(item: Item, folder: Path, network: Network, cut: Segmentation, arg
                   "settings": {k: printable(v) if isinstance(v, Path) else v for k, v in vars(args).items()}, "versions": versions()}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "deviation.json").unlink(missing_ok=True)             # it comes last: its presence means that all is there
+        for file in (*map_files(folder, DARK, FORMATS), *map_files(folder, paper(), FORMATS)):      # of an earlier record
+            file.unlink(missing_ok=True)
     draw_map(record, image, folder, style, args.formats)
     if style.width:
         record["settings"]["width"] = args.width
@@ -249,12 +252,15 @@ def run(args: argparse.Namespace) -> int:
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True
-    merge_rows(args.results / "summary.csv", rows, SUMMARY)
+    failed = [(row["image"], row["error"]) for row in rows if row["error"]]
+    try:
+        merge_rows(args.results / "summary.csv", rows, SUMMARY)
+    except (ValueError, csv.Error) as error:                # the old one is damaged: it is left as it is
+        failed.append((f"{args.results}: summary.csv", one_line(error)))
     if len(records) > 1 and not interrupted:
         tell_of_classes(records, args)
-    failed = [row for row in rows if row["error"]]
-    for row in failed:
-        log(f"failed: {row['image']}: {row['error']}")
+    for name, why in failed:
+        log(f"failed: {name}: {why}")
     log("interrupted; what is finished is in " f"{args.results}, the same command goes on from there" if interrupted else
         f"{len(records)} records in {args.results}, {len(failed)} failed")
     return 130 if interrupted else 1 if failed else 0

@@ -243,9 +243,11 @@ def test_pictures_in_another_style_are_drawn_from_the_record(lit, monkeypatch):
     assert deviate(lit, *paper, "--width", 6) == 0 and Image.open(lit / "out/one/deviation_paper.png").width > 1.5 * narrow
     assert deviate(lit, *paper, "--width", 6) == deviate(lit, *options) == 0 and len(drawn) == 3
     assert {k: v for k, v in deviation(lit, "one").items() if k != "settings"} == {k: v for k, v in before.items() if k != "settings"}
+    monkeypatch.undo()
+    assert deviate(lit, *options, fill="blur") == 0 and not list((lit / "out/one").glob("*_paper.*"))       # no picture of another record stays
 
 
-def test_images_of_one_name_have_folders_of_their_own_and_the_summary_keeps_all(lit, monkeypatch):
+def test_images_of_one_name_have_folders_of_their_own_and_the_summary_keeps_all(lit, monkeypatch, capsys):
     Image.open(lit / "in/two.png").save(lit / "in/one.bmp")
     maps = ("--segmentation", lit / "maps", "--labels", lit / "names.txt")
     for name in ("one.bmp", "one.png", "two.png"):                          # one run each
@@ -258,6 +260,10 @@ def test_images_of_one_name_have_folders_of_their_own_and_the_summary_keeps_all(
     assert deviate(lit, lit / "in", *maps) == 130
     rows = list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))
     assert [(row["image"], row["folder"]) for row in rows] == [("one.bmp", "one"), ("one.png", "one.png"), ("two.png", "two")]
+    (lit / "out/summary.csv").write_bytes(b"image\n\xff\n")
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert deviate(lit, lit / "in/two.png", *maps) == 1 and "summary.csv: 'utf-8' codec" in capsys.readouterr().err
 
 
 def test_results_are_not_the_images(lit, capsys):
