@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 from Companions import scene_sets
 from Companions.draw_deviation import draw_map, draw_statistics, draw_words, map_files
-from draw_sag import FORMATS, formats, inches
+from draw_graph import FORMATS
+from draw_sag import formats, inches
 from get_perturbation_mask import BASELINES, make_baseline
 from Companions.label_statistics import RELEVANT, statistics, write_statistics
 from mask_scorer import MaskScorer
