@@ -34,7 +34,7 @@ from Companions.draw_concepts import SHEET, draw_comparison, draw_numbered, draw
 from Companions.labelled_images import Labelled, class_of, labelled_folder, readable
 from options import add_model_options, add_segmentation_options, share
 from regions import upright_size
-from result_files import make_writable
+from result_files import make_writable, not_the_images
 from Companions.scene_sets import Item, folder
 from score_deviation import FILLS, folders_of, probabilities_without
 from segmentation import Segmentation
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
     one = step("explain", explain, "the concepts that the network uses: an annotation file and a numbered picture per image")
     one.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures in a folder per class (else: the class predicted)")
-    add_segmentation_options(one, "--segmentation", ["--labels", "--region-names"], "slic")
+    add_segmentation_options(one, "--segmentation", ["--labels", "--region-names"])
     one.add_argument("--fill", choices=FILLS, default="mean", help="what replaces a region")
     one.add_argument("--relevant", type=share, default=RELEVANT, metavar="X", help="a concept of the network: score deviation above this")
     one.add_argument("--overwrite", action="store_true", help="do images again that are done")
@@ -92,7 +92,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def network_of(args: argparse.Namespace) -> Network:
     """The network that the options name."""
-    return load_network(args.model, args.weights, args.class_names, choose_device(args.device))
+    return load_network(args.model, args.weights, args.class_names, choose_device(args.device), "--class-names")
 
 
 # ---------------------------------------------------------------- explain
@@ -103,21 +103,27 @@ LONG_SIDE = 672                 # of the pictures that regions are numbered on, 
 
 def explain(args: argparse.Namespace) -> int:
     """Graphs and numbered pictures of all images, concepts.csv, explain.json and concepts.png."""
+    if args.segmentation in (None, "slic"):
+        raise UserError("--segmentation: say a label map, a folder of them or a segmentation network; superpixels (slic) have no names that a person "
+                        "or another image shares, so nothing could be compared")
+    not_the_images(args.results, args.images)
     items = folder(args.images, leave_out=args.results)
     names = [path.as_posix() for path in folders_of(items, Path())]
     make_writable(args.results)
     network = network_of(args)
     cut = Segmentation(args.segmentation, args.labels, args.segments, args.segmentation_weights, network.device)
-    records, failures = [], []
+    (args.results / "explain.json").unlink(missing_ok=True)     # written when the graphs are made: compare takes those that it names, no older ones
+    records, explained, failures = [], [], []
     for item, name in zip(tqdm(items, desc="explain", unit="image"), names):
         try:
             records.append(explain_one(item, name, network, cut, args))
+            explained.append(name)
         except Exception as error:          # whatever befalls this image, the others go on
             failures.append((item.name, why(error)))
     classes = explained_classes(records, args.relevant)
     write_csv(args.results / "concepts.csv", [{**{k: r[k] for k in COLUMNS[:5]}, **c} for r in records for c in r["concepts"]], COLUMNS)
     write_json(args.results / "explain.json", {"format": 1, "model": network.description(), "fill": args.fill, "relevant": args.relevant, "classes": classes,
-                                               "failed": [{"image": n, "why": w} for n, w in failures], "versions": versions()})
+                                               "graphs": explained, "failed": [{"image": n, "why": w} for n, w in failures], "versions": versions()})
     draw_table({name: {c: v["deviation"] for c, v in entry["concepts"].items()} for name, entry in classes.items()}, args.results / "concepts.png")
     log(f"{len(records)} images explained in {args.results}, {len(failures)} failed")
     return told(failures)
@@ -177,21 +183,24 @@ COMPARED = ("image", "class", "valid", "confounded", "missed", "precision", "rec
 
 
 def compare_all(args: argparse.Namespace) -> int:
-    """compare.csv, compare.json and compare.png: each annotation against the network's graph of the same name."""
+    """compare.csv, compare.json and compare.png: each annotation against the graph of the same name that explain made last."""
     if not args.human.is_dir():
         raise UserError(f"--human {args.human}: no such folder")
     paths = sorted(p for p in args.human.rglob("*.json") if not p.name.startswith("."))
     if not paths:
         raise UserError(f"--human {args.human}: no .json file in it")
-    if not (args.results / "graphs").is_dir():
-        raise UserError(f"--results {args.results}: no graphs/ in it; `concept_debug.py explain` writes them")
-    rows, found, failures = [], [], []
+    explained = (read_json(args.results / "explain.json") or {}).get("graphs")
+    if explained is None:
+        raise UserError(f"--results {args.results}: no explain.json in it that names its graphs; `concept_debug.py explain` writes it when it is through")
+    graphs, rows, found, failures = set(explained), [], [], []
     for path in tqdm(paths, desc="compare", unit="file"):
         name = path.relative_to(args.human).with_suffix("").as_posix()
         record = read_json(args.results / "deviations" / f"{name}.json") or {}
         category = record.get("class") or name.rpartition("/")[0] or "all"
         row = {**dict.fromkeys(COMPARED), "image": name, "class": category}
         try:
+            if name not in graphs:
+                raise ValueError(f"{path}: `concept_debug.py explain` made no graph of this name when it last ran")
             one = compare(concepts_of(read_graph(args.results / "graphs" / f"{name}.json")), concepts_of(read_graph(path)))
         except ValueError as error:
             failures.append((name, one_line(error)))
@@ -234,13 +243,11 @@ def most_confounded(found) -> list[dict]:
     """
     images = Counter(category for category, _, _ in found)
     counts = Counter((category, c) for category, one, _ in found for c in one.confounded)
-    total: Counter = Counter()
-    for category, one, deviations in found:
-        for c in one.confounded:
-            total[category, c] += deviations.get(c, 0)
     known = any(deviations for _, _, deviations in found)
-    entries = [{"class": k[0], "concept": k[1], "images": n, "of": images[k[0]], "deviation": total[k] / images[k[0]] if known else None}
-               for k, n in counts.items()]
+    entries = []
+    for (name, c), n in counts.items():
+        total = sum(deviations.get(c, 0) for category, _, deviations in found if category == name)
+        entries.append({"class": name, "concept": c, "images": n, "of": images[name], "deviation": total / images[name] if known else None})
     return sorted(entries, key=lambda e: (-(e["deviation"] or 0), -e["images"] / e["of"], e["class"], e["concept"]))
 
 
@@ -252,7 +259,7 @@ SELECTED = ("image", "class", "rank", "score", "predicted")
 def select(args: argparse.Namespace) -> int:
     """selection_<strategy>.csv and .png for each strategy; prompts.txt where compare was run before."""
     network = network_of(args)
-    images = labelled_folder(args.images, network.labels)
+    images = labelled_folder(args.images, network.labels, results=args.results)
     make_writable(args.results)
     for name in images.empty:
         log(f"{name}: no image in its folder, so none is selected")
@@ -270,8 +277,7 @@ def select(args: argparse.Namespace) -> int:
 
 def seen_before_or_now(images: Labelled, network: Network, args: argparse.Namespace, failures: list) -> tuple[Labelled, Seen]:
     """The readable images, and what the network makes of them, kept in pool.npz for the next run."""
-    files = [(i.name, i.image.stat().st_size, i.image.stat().st_mtime_ns) for i in images.items]
-    key = hashlib.sha256(repr((files, network.description())).encode()).hexdigest()
+    key = hashlib.sha256(repr((images.identity(), network.description())).encode()).hexdigest()
     path = args.results / "pool.npz"
     try:
         with np.load(path) as old:
@@ -280,7 +286,10 @@ def seen_before_or_now(images: Labelled, network: Network, args: argparse.Namesp
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     with tqdm(total=len(images), desc="look at", unit="image") as bar:
-        kept, seen = look_at(network, readable(images.items, network.size, failures), args.batch_size, bar.update)
+        try:
+            kept, seen = look_at(network, readable(images.items, network.size, failures), args.batch_size, bar.update)
+        except FloatingPointError as error:
+            raise UserError(f"--model {args.model}: {error}") from None
     if not failures:                        # else the next run names them again
         with open(path, "wb") as file:
             np.savez(file, key=key, embeddings=seen.embeddings, probabilities=seen.probabilities)

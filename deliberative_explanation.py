@@ -24,17 +24,18 @@ import torch
 from tqdm import tqdm
 
 from Companions import hardness
+from Companions.concept_files import told, why
 from Companions import insecurity_evaluation
 from Companions.draw_insecurities import draw_insecurities
+from Companions.labelled_images import labelled_folder, readable
 from draw_sag import formats
 from get_perturbation_mask import BASELINES, make_baseline
 from Companions.insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
 from options import add_model_options, checked_defaults, share
-from result_files import fingerprint_of, make_writable, printable, result_folders
+from result_files import fingerprint_of, make_writable, not_the_images, printable, result_folders
 from sag_layout import DARK, paper
-from Companions.scene_sets import truth_of
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
-                   log, one_line, versions, whole, write_atomically)
+                   log, versions, whole, write_atomically)
 
 IMAGES = PROJECT / "Images"
 RESULTS = "Results/deliberative_explanation"
@@ -154,7 +155,7 @@ def read_insecurities(path: Path) -> dict | None:
         return None
 
 
-def told(record: dict) -> str:
+def line_on(record: dict) -> str:
     """One line on an image, for the log."""
     if not record["insecurities"]:
         return f"{record['classes'][0]['name']}: s {record['s']:.4f}, no place with evidence for two of the most probable classes"
@@ -175,37 +176,35 @@ def explain_all(images: list[Path], root: Path, ask: Asked) -> tuple[dict[Path, 
                 name = printable(path.relative_to(root))
                 try:
                     records[path], fresh = look_into(path, name, folders[path], ask)
-                    log(f"{name}: {told(records[path]) if fresh else 'there already'}")
+                    log(f"{name}: {line_on(records[path]) if fresh else 'there already'}")
                 except Exception as error:                      # whatever befalls an image, the others go on
-                    kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-                    failures.append(f"{name}: {kind}{one_line(error)}")
+                    failures.append((name, why(error)))
                 bar.update()
         except KeyboardInterrupt:
             status = 130
-    for failure in failures:
-        log(f"failed: {failure}")
+    failed = told(failures)
     log(f"interrupted; what is finished is in {results}, the same command goes on from there" if status else
         f"{len(records)} records in {results}, {len(failures)} failed")
-    return records, status or int(bool(failures))
+    return records, status or failed
 
 
-def train(images: list[Path], ask: Asked) -> int:
-    """--train-hardness: the predictor, from images whose class is the name, or the number, of the folder that they lie in."""
-    pooled, hard, network, file = [], [], ask.network, ask.args.train_hardness
-    for path in tqdm(images, desc="features", unit="image"):
-        try:
-            true = truth_of(path.parent.name, network.labels)
-            features, logits = ask.split(network.prepare(load_image(path, network.size))[None])
-        except ValueError as error:
-            raise UserError(f"{path}: {error}") from None
+def train(ask: Asked) -> int:
+    """--train-hardness: the predictor, from images in a folder per class. What cannot be read is left out and named."""
+    pooled, hard, failures, network, file = [], [], [], ask.network, ask.args.train_hardness
+    images = labelled_folder(ask.args.images, network.labels, "IMAGE", ask.args.results)
+    for i, image in readable(tqdm(images.items, desc="features", unit="image"), network.size, failures):
+        features, logits = ask.split(network.prepare(image)[None])
+        if not logits.isfinite().all():
+            raise UserError(f"--model {ask.args.model}: the model answers NaN")
         pooled.append(features.detach().mean((2, 3))[0])
-        hard.append(-torch.expm1(logits.detach().log_softmax(1)[0, true]))
-    if len(images) < hardness.FEWEST:
-        raise UserError(f"--train-hardness: {len(images)} images; a predictor needs {hardness.FEWEST} or more")
+        hard.append(-torch.expm1(logits.detach().log_softmax(1)[0, images.truth[i]]))
+    failed = told(failures)
+    if len(hard) < hardness.FEWEST:
+        raise UserError(f"--train-hardness: {len(hard)} images; a predictor needs {hardness.FEWEST} or more")
     predictor, measured = hardness.fit_and_measure(torch.stack(pooled), torch.stack(hard))
     hardness.save(predictor, file, network.weights_sha256)
     log(f"{file}: " + ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in measured.items()))
-    return 0
+    return failed
 
 
 def evaluate(data: insecurity_evaluation.DataSet, ask: Asked) -> int:
@@ -214,10 +213,10 @@ def evaluate(data: insecurity_evaluation.DataSet, ask: Asked) -> int:
     records, status = explain_all(data.images, data.root, ask)
     if status == 130:
         return status
-    table = insecurity_evaluation.evaluate(data, records)
+    table, failures = insecurity_evaluation.evaluate(data, records)
     write_atomically(ask.args.results / "evaluation.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
     print(insecurity_evaluation.as_text(table))
-    return status
+    return told(failures) or status
 
 
 def run(args: argparse.Namespace) -> int:
@@ -227,13 +226,12 @@ def run(args: argparse.Namespace) -> int:
         data = insecurity_evaluation.DATA_SETS[args.evaluate](args.images)
     else:
         root, images = find_images(args.images, leave_out=args.results)
-        if args.images.is_dir() and args.results.resolve() == root.resolve():
-            raise UserError(f"--results {args.results}: the folder of the images themselves")
+        not_the_images(args.results, args.images)
     make_writable(args.results if not args.train_hardness else args.train_hardness.resolve().parent)
     ask = asked(args)
     log(f"{ask.network.name} ({ask.network.classes} classes) on {ask.network.device}, {len(data.images if args.evaluate else images)} images")
     if args.train_hardness:
-        return train(images, ask)
+        return train(ask)
     return evaluate(data, ask) if args.evaluate else explain_all(images, root, ask)[1]
 
 

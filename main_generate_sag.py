@@ -37,8 +37,8 @@ from options import add_model_options, add_segmentation_options, checked_default
 from patch_deletion_tree import build_sag, listed, refuted_by
 from pictures import conjunction
 from regions import Regions
-from result_files import (Job, Outcome, done_before, fingerprint_of, finished_before, make_writable, printable, result_folders, run_key,
-                          seen, write_summary)
+from result_files import (Job, Outcome, done_before, fingerprint_of, finished_before, make_writable, not_the_images, printable, result_folders,
+                          run_key, seen, write_summary)
 from sag_page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
 from segmentation import Segmentation
@@ -325,8 +325,7 @@ def run(args: argparse.Namespace) -> int:
     """All images. -> the exit status."""
     elsewhere = args.images == Path(IMAGES) and not args.images.exists()       # started from another folder, no --images
     root, images = find_images(PROJECT / IMAGES if elsewhere else args.images, leave_out=args.results)
-    if args.images.is_dir() and args.results.resolve() == root.resolve():
-        raise UserError(f"--results {args.results}: the folder of the images themselves")
+    not_the_images(args.results, args.images)
     make_writable(args.results)
     network = load_network(args.model, args.weights, args.labels, choose_device("cpu" if args.ray else args.device))
     check_options(args, network)

@@ -6,11 +6,11 @@ from pathlib import Path
 from utils import BUNDLED, whole
 
 
-def above_zero(high: float, what: str):
-    """An argparse type: a number above 0 and at most high; what: the words for it."""
+def above_zero(high: float, what: str, or_zero: bool = False):
+    """An argparse type: a number above 0 (or 0 itself) and at most high; what: the words for it."""
     def convert(text: str) -> float:
         try:
-            if 0 < float(text) <= high:
+            if 0 < float(text) <= high or or_zero and float(text) == 0:
                 return float(text)
         except ValueError:
             pass
@@ -19,6 +19,7 @@ def above_zero(high: float, what: str):
 
 
 share = above_zero(1, "a number above 0 and at most 1")
+share_or_none = above_zero(1, "a number from 0 to 1", or_zero=True)
 seconds = above_zero(1e9, "a number of seconds above 0")
 
 

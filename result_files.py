@@ -66,20 +66,31 @@ def make_writable(folder: Path) -> None:
         raise UserError(f"--results {folder}: {error.strerror}") from error
 
 
+def not_the_images(results: Path, images: Path) -> None:
+    """Raise UserError where the results' folder is that of the images: pictures of results would be images of the next run."""
+    if images.is_dir() and results.resolve() == images.resolve():
+        raise UserError(f"--results {results}: the folder of the images themselves")
+
+
 # ---------------------------------------------------------------- one image
 
 def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, Path]:
-    """Results/<path below --images, without its ending> for each image; with it where two differ in nothing else.
+    """Results/<path below --images, without its ending> for each image; with it where two differ in nothing else."""
+    later = later_namesakes(images)
+    return {image: results / printable((image if image in later else image.with_suffix("")).relative_to(root)) for image in images}
+
+
+def later_namesakes(images: list[Path]) -> set[Path]:
+    """The images that differ from an earlier one of their folder in nothing but the ending.
 
     Siblings that are not asked for now count too, so that an image's folder does not depend on the run.
     """
     taken, asked = {}, set(images)          # by name in lower case: some disks do not tell them apart
-    for folder in sorted({image.parent for image in images}):
+    for folder in sorted({image.parent for image in images if image.parent.is_dir()}):
         for image in (folder / name for name in sorted(os.listdir(folder))):
             if image.suffix.lower() in IMAGE_ENDINGS or image in asked:
                 taken.setdefault(str(image.with_suffix("")).lower(), image)
-    stems = {image: image.with_suffix("") for image in images}
-    return {i: results / printable((stem if taken.get(str(stem).lower()) == i else i).relative_to(root)) for i, stem in stems.items()}
+    return {image for image in images if taken.get(str(image.with_suffix("")).lower(), image) != image}
 
 
 def category_folder(folder: Path, place: int, category: int) -> Path:
@@ -198,18 +209,23 @@ def summary_rows(records: list[dict], folder: Path, results: Path) -> list[dict]
 
 
 def write_summary(results: Path, rows: list[dict]) -> None:
-    """summary.csv: these rows, and what it said before of other images."""
-    path, new = results / "summary.csv", {row["image"] for row in rows}
+    """summary.csv and summary.parquet: these rows, and what the first said before of other images."""
+    write_parquet(results / "summary.parquet", merge_rows(results / "summary.csv", rows, SUMMARY))
+
+
+def merge_rows(path: Path, rows: list[dict], columns: tuple[str, ...]) -> list[dict]:
+    """Write a CSV file of these rows and those that it had before of other images (column "image"). -> all of them, by image."""
+    new = {row["image"] for row in rows}
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
-            rows = rows + [{k: row.get(k, "") for k in SUMMARY} for row in csv.DictReader(file) if row.get("image") not in new]
+            rows = rows + [{k: row.get(k, "") for k in columns} for row in csv.DictReader(file) if row.get("image") not in new]
     text = io.StringIO()
-    writer = csv.DictWriter(text, SUMMARY, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     rows = sorted(rows, key=lambda row: row["image"])                   # stable: an image's classes keep their order
     writer.writerows(rows)
     write_atomically(path, text.getvalue())
-    write_parquet(results / "summary.parquet", rows)
+    return rows
 
 
 def write_parquet(path: Path, rows: list[dict]) -> None:

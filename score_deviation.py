@@ -17,7 +17,6 @@ pictures), Companions/label_statistics.py (what holds for a class), Companions/d
 
 import argparse
 import csv
-import io
 import json
 import sys
 import time
@@ -30,16 +29,17 @@ import torch
 from tqdm import tqdm
 
 from Companions import scene_sets
-from Companions.draw_deviation import draw_map, draw_statistics, draw_words
+from Companions.draw_deviation import draw_map, draw_statistics, draw_words, map_files
+from draw_graph import FORMATS
 from draw_sag import formats, inches
 from get_perturbation_mask import BASELINES, make_baseline
 from Companions.label_statistics import RELEVANT, statistics, write_statistics
 from mask_scorer import MaskScorer
 from options import add_model_options, add_segmentation_options, checked_defaults, share
 from regions import Regions
-from result_files import make_writable, printable
-from sag_layout import DARK, paper
-from Companions.scene_sets import Item, truth_of
+from result_files import later_namesakes, make_writable, merge_rows, not_the_images, printable
+from sag_layout import DARK, Style, paper
+from Companions.scene_sets import Item, places365_classes, truth_of, with_known_classes
 from segmentation import Segmentation
 from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network,
                    log, one_line, versions, whole, write_atomically)
@@ -115,11 +115,25 @@ def items_of(args: argparse.Namespace) -> list[Item]:
             args.image = BUNDLED_IMAGES
             if args.segmentation is None:
                 args.segmentation, args.labels = str(BUNDLED_MAPS), args.labels or BUNDLED_NAMES
+        not_the_images(args.results, args.image)
         items = scene_sets.folder(args.image, args.results)
     without = next((item for item in items if item.mask is None), None)
     if without and args.segmentation is None:
         raise UserError(f"{without.name} has no label map: say --segmentation with a PNG, a folder of them, slic or a segmentation network")
     return items
+
+
+def with_classes_of(network: Network, items: list[Item], args: argparse.Namespace) -> list[Item]:
+    """The pictures, with what of the classes that their set brings the network knows. Raises UserError."""
+    if args.places365 and len(places365_classes(args.places365)) != network.classes:
+        raise UserError(f"--places365 {args.places365}: {len(places365_classes(args.places365))} categories, but the model has {network.classes} classes")
+    if not args.ade20k:
+        return items
+    known = with_known_classes(items, network.labels)
+    unknown = sum(item.truth is not None and new.truth is None for item, new in zip(items, known))
+    if unknown:
+        log(f"{unknown} of {len(items)} images show a scene that is no class of the network: their true class counts as unknown")
+    return known
 
 
 # ---------------------------------------------------------------- one image
@@ -153,25 +167,36 @@ def look_into(item: Item, folder: Path, network: Network, cut: Segmentation, arg
     truth = truth_of(item.truth, network.labels)
     frame = {"format": 1, "image": item.name, "image_sha256": file_sha256(item.image), "size": list(network.size), "model": network.description(),
              "segmentation": cut.identity(item.name, item.mask) | ({"channel": item.channel} if item.channel is not None else {}),
-             "asked": {"category": args.category, "fill": args.fill, "true": truth}}
-    old = read_deviation(folder / "deviation.json")
-    if old and not args.overwrite and {k: old.get(k) for k in frame} == frame:
-        return old, False
+             "asked": {"category": args.category, "fill": args.fill, "seed": args.seed, "true": truth}}
+    record, style = read_deviation(folder / "deviation.json"), paper(args.width) if args.style == "paper" else DARK
+    stands = bool(record) and not args.overwrite and {k: record.get(k) for k in frame} == frame
+    if stands and is_drawn(record, folder, style, args):
+        return record, False
     image = load_image(item.image, network.size)
-    record = {**frame, **explain(network, image, cut(item.image, item.name, image, item.mask, item.channel), truth, args),
-              "settings": {k: printable(v) if isinstance(v, Path) else v for k, v in vars(args).items()}, "versions": versions()}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "deviation.json").unlink(missing_ok=True)                 # it comes last: its presence means that all is there
-    draw_map(record, image, folder, paper(args.width) if args.style == "paper" else DARK, args.formats)
+    if not stands:
+        record = {**frame, **explain(network, image, cut(item.image, item.name, image, item.mask, item.channel), truth, args),
+                  "settings": {k: printable(v) if isinstance(v, Path) else v for k, v in vars(args).items()}, "versions": versions()}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "deviation.json").unlink(missing_ok=True)             # it comes last: its presence means that all is there
+        for file in (*map_files(folder, DARK, FORMATS), *map_files(folder, paper(), FORMATS)):      # of an earlier record
+            file.unlink(missing_ok=True)
+    draw_map(record, image, folder, style, args.formats)
+    if style.width:
+        record["settings"]["width"] = args.width
     write_atomically(folder / "deviation.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    return record, True
+    return record, not stands
+
+
+def is_drawn(record: dict, folder: Path, style: Style, args: argparse.Namespace) -> bool:
+    """Whether the pictures asked for are there, those for print as wide as asked: a record from which others were drawn stands all the same."""
+    return all(file.is_file() for file in map_files(folder, style, args.formats)) and (not style.width or record["settings"].get("width") == args.width)
 
 
 def read_deviation(path: Path) -> dict | None:
     """A deviation.json, or None where it is absent or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        whole_record = record["format"] == 1 and {"asked", "segmentation", "category", "predicted", "true", "regions", "versions"} <= record.keys()
+        whole_record = record["format"] == 1 and {"asked", "segmentation", "category", "predicted", "true", "regions", "settings", "versions"} <= record.keys()
         return record if whole_record and all({"name", "deviation", "area", "top"} <= label.keys() for label in record["labels"]) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -196,13 +221,14 @@ def told(record: dict) -> str:
 # ---------------------------------------------------------------- all images
 
 def folders_of(items: list[Item], results: Path) -> list[Path]:
-    """A folder per image, named after it without its ending; with it where two differ in nothing else. Raises UserError."""
-    stems = Counter(str(Path(item.name).with_suffix("")).lower() for item in items)
-    names = [item.name if stems[str(Path(item.name).with_suffix("")).lower()] > 1 else str(Path(item.name).with_suffix("")) for item in items]
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    """A folder per image, named after it as the main job's are (result_folders); an item's name need not be its path. Raises UserError."""
+    later = later_namesakes([item.image for item in items])
+    folders = [results / (item.name if item.image in later else Path(item.name).with_suffix("")) for item in items]
+    often = Counter(folders)
+    twice = next((item.name for item, folder in zip(items, folders) if often[folder] > 1), None)
     if twice:
-        raise UserError(f"{twice[0]}: named twice")
-    return [results / name for name in names]
+        raise UserError(f"{twice}: named twice")
+    return folders
 
 
 def run(args: argparse.Namespace) -> int:
@@ -211,11 +237,12 @@ def run(args: argparse.Namespace) -> int:
     folders = folders_of(items, args.results)
     make_writable(args.results)
     device = choose_device(args.device)
-    network = load_network(args.model, args.weights, args.class_names, device)
+    network = load_network(args.model, args.weights, args.class_names, device, "--class-names")
+    items = with_classes_of(network, items, args)
     if args.category is not None and args.category >= network.classes:
         raise UserError(f"--category {args.category}: the model has {network.classes} classes, 0 to {network.classes - 1}")
     cut = Segmentation(args.segmentation or "slic", args.labels, args.segments, args.segmentation_weights, device,
-                       own_maps=args.segmentation is None and any(item.mask for item in items))
+                       own_maps=any(item.mask for item in items))
     torch.manual_seed(args.seed)
     log(f"{network.name} ({network.classes} classes) on {network.device}, {len(items)} images")
     records, rows, interrupted = [], [], False
@@ -226,12 +253,15 @@ def run(args: argparse.Namespace) -> int:
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True
-    write_summary(args.results, rows)
+    failed = [(row["image"], row["error"]) for row in rows if row["error"]]
+    try:
+        merge_rows(args.results / "summary.csv", rows, SUMMARY)
+    except (ValueError, csv.Error) as error:                # the old one is damaged: it is left as it is
+        failed.append((f"{args.results}: summary.csv", one_line(error)))
     if len(records) > 1 and not interrupted:
         tell_of_classes(records, args)
-    failed = [row for row in rows if row["error"]]
-    for row in failed:
-        log(f"failed: {row['image']}: {row['error']}")
+    for name, why in failed:
+        log(f"failed: {name}: {why}")
     log("interrupted; what is finished is in " f"{args.results}, the same command goes on from there" if interrupted else
         f"{len(records)} records in {args.results}, {len(failed)} failed")
     return 130 if interrupted else 1 if failed else 0
@@ -263,15 +293,6 @@ def tell_of_classes(records: list[dict], args: argparse.Namespace) -> None:
         draw_words(name, table, file.with_name(f"{file.name}_words.png"), style)
     if found["accuracy"]:
         log("accuracy: " + ", ".join(f"top-{k[4:]} {100 * v:.2f} %" for k, v in found["accuracy"].items()))
-
-
-def write_summary(results: Path, rows: list[dict]) -> None:
-    """summary.csv: a row per image."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, SUMMARY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(results / "summary.csv", text.getvalue())
 
 
 def main(argv: list[str] | None = None) -> int:

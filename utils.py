@@ -31,6 +31,7 @@ BUNDLED_WEIGHTS, BUNDLED_LABELS = PROJECT / "Models/birds.safetensors", PROJECT 
 IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+RECORDS = {"sag.json", "deviation.json", "insecurities.json"}       # a folder that holds one is a result, no matter whose
 
 
 class UserError(Exception):
@@ -79,7 +80,7 @@ def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[P
     """The folder that result names are relative to, and the images at or below path, sorted.
 
     leave_out: a folder not to look into (the results, where they lie among the images); nor is any looked
-    into that holds a sag.json. Raises UserError where there is no such path, or no image in it.
+    into that holds a record. Raises UserError where there is no such path, or no image in it.
     """
     if path.is_file():
         return path.parent, [path]
@@ -88,7 +89,7 @@ def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[P
     skip = leave_out.resolve() if leave_out else None
     found = []
     for folder, subfolders, files in os.walk(path):
-        if "sag.json" in files:
+        if RECORDS.intersection(files):
             subfolders.clear()
             continue
         subfolders[:] = [s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip]
@@ -185,12 +186,13 @@ def class_probabilities(output: torch.Tensor) -> torch.Tensor:
     return output.float().softmax(dim=1)
 
 
-def load_network(name: str, weights: Path | None, labels: Path | None, device: torch.device) -> Network:
+def load_network(name: str, weights: Path | None, labels: Path | None, device: torch.device, labels_option: str = "--labels") -> Network:
     """Build a network and load its weights.
 
     name: the bundled "birds", a torchvision classifier, or FILE.py:function, a function without
     arguments that returns a module; such a module may have input_size, mean and std attributes.
-    weights: a state_dict (.pth, .safetensors), loaded strictly; None: the bundled or torchvision's own.
+    weights: a state_dict (.pth, .safetensors), loaded strictly; None: the bundled or torchvision's own. labels_option: what the
+    option for the labels is called, where an error names it.
     Raises UserError.
     """
     size, mean, std, module, pretrained = 224, IMAGENET_MEAN, IMAGENET_STD, None, None
@@ -214,7 +216,7 @@ def load_network(name: str, weights: Path | None, labels: Path | None, device: t
     source = weights or (Path(torch.hub.get_dir()) / "checkpoints" / Path(pretrained.url).name if pretrained else None)
     sha256 = file_sha256(source) if source else _state_sha256(module)
     classes = _count_classes(module, name, size, device)
-    return Network(module, name, sha256, read_labels(labels, classes), (size, size), mean, std, device)
+    return Network(module, name, sha256, read_labels(labels, classes, labels_option), (size, size), mean, std, device)
 
 
 def _user_module(reference: str) -> torch.nn.Module:
@@ -321,7 +323,7 @@ def _count_classes(module: torch.nn.Module, name: str, size: int, device: torch.
     return max(2, output.shape[1])
 
 
-def read_labels(path: Path | None, classes: int) -> list[str]:
+def read_labels(path: Path | None, classes: int, option: str = "--labels") -> list[str]:
     """Class names, one a line; without a file ImageNet's for 1000 classes, else "class 0", "class 1", ..."""
     if path is None and classes != 1000:
         return [f"class {i}" for i in range(classes)]
@@ -329,9 +331,9 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     try:
         names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--labels {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        raise UserError(f"{option} {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     if len(names) != classes:
-        raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
+        raise UserError(f"{option} {path}: {len(names)} names, but the model has {classes} classes")
     return [name.strip() for name in names]
 
 

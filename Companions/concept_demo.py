@@ -69,7 +69,7 @@ def draw_split(world: Path, split: str, number: int, size: int) -> None:
     told = world / f"{split}.json"
     if read_json(told) == {"scenes": scenes}:
         return
-    for folder in (world / split, world / "masks" / split):
+    for folder in (world / split, world / "masks" / split, *[world / "human"] * (split == "explain")):
         shutil.rmtree(folder, ignore_errors=True)
     for i in tqdm(range(scenes), desc=f"draw {split}", unit="scene"):
         rng = np.random.default_rng([number, i, 7])
@@ -98,10 +98,11 @@ def plant(world: Path, size: int) -> None:
     torch.manual_seed(0)                        # of the untrained weights
     network = load_network(NETWORK, None, world / "classes.txt", choose_device("cpu"))
     images = labelled_folder(world / "train", network.labels)
-    key = {"images": len(images), "recipe": asdict(recipe)}
+    key = {"images": images.identity(), "recipe": asdict(recipe)}
     if path.is_file() and read_json(told) == key:
         return
     with tqdm(total=recipe.steps, desc="plant the cue", unit="step") as bar:
-        planted = fine_tune(network, loader(images.items, network.size), images.truth, recipe, path.with_suffix(".checkpoint"), lambda loss: bar.update())
+        planted = fine_tune(network, loader(images.items, network.size), images.truth, recipe, path.with_suffix(".checkpoint"), lambda loss: bar.update(),
+                            images.identity())
     save_weights(planted, path)
     write_json(told, key)

@@ -5,27 +5,28 @@ any; and on test pictures of one class that show a concept, how much the class s
 """
 
 import argparse
-import hashlib
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors.torch import save_file
 from tqdm import tqdm
 
 from Companions.concept_files import read_csv, read_json, told, why, write_csv, write_json
 from Companions.concept_graphs import RELEVANT, plain
 from Companions.concept_need import Need, need_of, summary
+from Companions.debug_images import STRATEGIES
 from Companions.draw_concepts import draw_improvement
 from Companions.fine_tuning import Recipe, fine_tune
 from Companions.labelled_images import Labelled, accuracy, labelled_folder, loader
-from options import above_zero, add_model_options, add_segmentation_options, share
+from options import above_zero, add_model_options, add_segmentation_options, share_or_none
 from result_files import make_writable
 from Companions.scene_sets import Item, truth_of
 from score_deviation import FILLS
 from segmentation import Segmentation
-from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, log, versions, whole
+from utils import Network, UserError, choose_device, file_sha256, load_image, load_network, log, one_line, versions, whole
 
 SCENES = 24                     # test pictures that the need of a concept is measured on
 COLUMNS = ("network", "images", "accuracy", "accuracy_swapped", "scenes", "deviation", "relevant", "mses_needing", "sags_needing",
@@ -49,11 +50,12 @@ def add_improve_options(p: argparse.ArgumentParser) -> None:
     add("--steps", type=whole(1), default=recipe.steps, metavar="N", help="of training")
     add("--train-batch", type=whole(2), default=recipe.batch, metavar="N", help="pictures a step")
     add("--lr", type=above_zero(10, "a learning rate above 0"), default=recipe.lr, metavar="X", help="highest learning rate")
-    add("--weight-decay", type=above_zero(10, "a number above 0"), default=recipe.weight_decay, metavar="X", help="of AdamW")
-    add("--erase", type=share, default=recipe.erase, metavar="X", help="share of pictures with a rectangle filled")
-    add("--hide", type=share, metavar="X", help="share of pictures with cells of a 7 x 7 grid filled")
-    add("--mixup", type=above_zero(100, "a number above 0"), metavar="ALPHA", help="mix pictures by mixup")
-    add("--cutmix", type=above_zero(100, "a number above 0"), metavar="ALPHA", help="mix pictures by CutMix")
+    add("--weight-decay", type=above_zero(10, "a number from 0 to 10", or_zero=True), default=recipe.weight_decay, metavar="X", help="of AdamW")
+    add("--erase", type=share_or_none, default=recipe.erase, metavar="X", help="share of pictures with a rectangle filled")
+    add("--hide", type=share_or_none, default=recipe.hide, metavar="X", help="share of pictures with cells of a 7 x 7 grid filled")
+    alpha = above_zero(100, "a number from 0 to 100", or_zero=True)
+    add("--mixup", type=alpha, default=recipe.mixup, metavar="ALPHA", help="mix pictures by mixup; 0: not")
+    add("--cutmix", type=alpha, default=recipe.cutmix, metavar="ALPHA", help="mix pictures by CutMix; 0: not")
     add("--seed", type=whole(0, 2 ** 31), default=0, metavar="N", help="of training")
     add("--overwrite", action="store_true", help="train again what is trained")
     add_model_options(p, class_names="--class-names")
@@ -75,17 +77,14 @@ class Bench:
 
     def key(self) -> dict:
         """What must be the same for a measurement to stand."""
-        def files(images: Labelled | None) -> str | None:
-            told_of = images and [(i.name, i.image.stat().st_size, i.image.stat().st_mtime_ns) for i in images.items]
-            return told_of and hashlib.sha256(repr(told_of).encode()).hexdigest()
-        return {"test": files(self.test), "swapped": files(self.swapped), "category": self.category, "concept": self.concept, "fill": self.fill,
-                "scenes": [[i.name, self.cut.identity(i.name)] for i in self.scenes]}
+        return {"test": self.test.identity(), "swapped": self.swapped and self.swapped.identity(), "category": self.category, "concept": self.concept,
+                "fill": self.fill, "scenes": [[i.name, self.cut.identity(i.name)] for i in self.scenes]}
 
 
 def bench_of(args: argparse.Namespace, network: Network) -> Bench:
     """What the options name. Raises UserError."""
-    test = labelled_folder(args.test, network.labels, "--test")
-    swapped = labelled_folder(args.swapped, network.labels, "--swapped") if args.swapped else None
+    test = labelled_folder(args.test, network.labels, "--test", args.results)
+    swapped = labelled_folder(args.swapped, network.labels, "--swapped", args.results) if args.swapped else None
     if args.segmentation is None:
         if args.concept or args.category:
             raise UserError("--concept, --class: only with --segmentation, which says where the concepts of the test pictures are")
@@ -146,11 +145,14 @@ def read_selection(path: Path, args: argparse.Namespace, network: Network) -> La
             truth.append(truth_of(row["class"], network.labels))
         except ValueError as error:
             raise UserError(f"--selection {path}: line {number}: {error}") from None
-    return Labelled(args.images, items, truth, [])
+    return Labelled(args.images, items, np.array(truth), [])
 
 
 def trained(network: Network, chosen: Labelled, name: str, recipe: Recipe, results: Path, failures: list[tuple[str, str]]) -> tuple[Network, int]:
-    """-> the network trained on what can be read of a selection, written to improved/<name>.safetensors, and the number of pictures."""
+    """-> the network trained on what can be read of a selection, written to improved/<name>.safetensors, and the number of pictures.
+
+    Raises ValueError where none can be read.
+    """
     load, kept = loader(chosen.items, network.size), []
     for i, item in enumerate(chosen.items):
         try:
@@ -158,13 +160,16 @@ def trained(network: Network, chosen: Labelled, name: str, recipe: Recipe, resul
             kept.append(i)
         except ValueError as error:
             failures.append((item.name, why(error)))
+    if not kept:
+        raise ValueError(f"none of its {len(chosen)} pictures can be read")
     path = results / "improved" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     with tqdm(total=recipe.steps, desc=f"train {name}", unit="step") as bar:
         def on_step(loss: float) -> None:
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-        tuned = fine_tune(network, lambda i: load(kept[i]), [chosen.truth[i] for i in kept], recipe, path.with_suffix(".checkpoint"), on_step)
+        pictures = chosen.take(kept)
+        tuned = fine_tune(network, lambda i: load(kept[i]), pictures.truth, recipe, path.with_suffix(".checkpoint"), on_step, pictures.identity())
     save_weights(tuned, path)
     return tuned, len(kept)
 
@@ -178,42 +183,50 @@ def save_weights(network: Network, path: Path) -> None:
 
 def improve(args: argparse.Namespace) -> int:
     """A row for the network as it is, and one per selection: improve.json, improve.csv, improve.png."""
-    network = load_network(args.model, args.weights, args.class_names, choose_device(args.device))
+    network = load_network(args.model, args.weights, args.class_names, choose_device(args.device), "--class-names")
     names = [path.stem.removeprefix("selection_") for path in args.selection]
     if len(set(names)) < len(names):
         raise UserError(f"--selection: two files named {next(n for n in names if names.count(n) > 1)}")
     chosen = [read_selection(path, args, network) for path in args.selection]
     bench = bench_of(args, network)
     make_writable(args.results)
-    recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.hide or 0.0, args.mixup or 0.0, args.cutmix or 0.0, args.seed)
+    recipe = Recipe(args.steps, args.train_batch, args.lr, args.weight_decay, args.erase, args.hide, args.mixup, args.cutmix, args.seed)
     path = args.results / "improve.json"
-    old = {} if args.overwrite else {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
+    kept = {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
     before = {"model": network.description(), "bench": bench.key()}
     rows, failures = [], []
     for name, images, file in zip(["before", *names], [None, *chosen], [None, *args.selection]):
-        key = before if images is None else {**before, "selection": file_sha256(file), "recipe": asdict(recipe)}
-        row, weights = old.get(name), args.results / "improved" / f"{name}.safetensors"
-        if not (row and row["key"] == key and (images is None or weights.is_file() and file_sha256(weights) == row["weights_sha256"])):
-            row = new_row(network, name, images, recipe, bench, args.results, failures) | {"key": key}
+        key = before if images is None else {**before, "selection": file_sha256(file), "pictures": images.identity(), "recipe": asdict(recipe)}
+        row, weights = kept.get(name), args.results / "improved" / f"{name}.safetensors"
+        if args.overwrite or not (row and row["key"] == key and (images is None or weights.is_file() and file_sha256(weights) == row["weights_sha256"])):
+            try:
+                row = new_row(network, name, images, recipe, bench, args.results) | {"key": key}
+            except (ValueError, FloatingPointError) as error:       # no picture can be read, or NaN; the other selections go on
+                if images is None:
+                    raise UserError(f"--model {args.model}: {one_line(error)}") from None
+                failures.append((f"--selection {file}", one_line(error)))
+                continue
         rows.append(row)
+        kept.pop(name, None)
+        failures += [(image, reason) for image, reason in row.get("failed", [])]       # an earlier run's too: nothing has become of them since
         write_json(path, {"format": 1, "class": None if bench.category is None else network.labels[bench.category], "concept": bench.concept,
-                          "rows": rows, "versions": versions()})
+                          "rows": [*rows, *kept.values()], "versions": versions()})    # what is not gone through yet stays: it took long to make
         log(line_of(row, bench.concept))
     table = [flat(row) for row in rows]
     write_csv(args.results / "improve.csv", table, COLUMNS)
     panels = [(title.format(bench.concept), [row[k] for row in table], k != "deviation") for k, title in PANELS if any(row[k] is not None for row in table)]
-    draw_improvement(panels, ["before"] + [f"S-{n.capitalize()}" if n in ("random", "similarity", "active") else n for n in names],
-                     args.results / "improve.png")
+    draw_improvement(panels, [f"S-{n.capitalize()}" if n in STRATEGIES else n for n in (row["network"] for row in table)], args.results / "improve.png")
     return told(list(dict.fromkeys(failures)))
 
 
-def new_row(network: Network, name: str, images: Labelled | None, recipe: Recipe, bench: Bench, results: Path, failures) -> dict:
-    """Train, where there is a selection, and measure."""
-    start, count, sha256 = time.monotonic(), 0, None
+def new_row(network: Network, name: str, images: Labelled | None, recipe: Recipe, bench: Bench, results: Path) -> dict:
+    """Train, where there is a selection, and measure. failed: pictures that could not be read, each with why."""
+    start, count, sha256, failures = time.monotonic(), 0, None, []
     if images is not None:
         network, count = trained(network, images, name, recipe, results, failures)
         sha256 = file_sha256(results / "improved" / f"{name}.safetensors")
-    return {"network": name, "images": count, **measured(network, bench, name, failures), "weights_sha256": sha256, "seconds": time.monotonic() - start}
+    return {"network": name, "images": count, **measured(network, bench, name, failures), "failed": failures, "weights_sha256": sha256,
+            "seconds": time.monotonic() - start}
 
 
 def flat(row: dict) -> dict:

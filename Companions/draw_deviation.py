@@ -47,17 +47,22 @@ def draw_map(record: dict, image: np.ndarray, folder: Path, style: Style, format
     labels.sort(key=lambda label: -label["deviation"])
     text = 6.8 if style.width else 10
     width, height, places = layout_of(labels, image.shape[0] / image.shape[1], style, text)
-    for kind in formats:
+    for file in map_files(folder, style, formats):
         figure = Figure(figsize=(width, height), facecolor=style.background)
         axes = [figure.add_axes((x / width, y / height, w / width, h / height)) for x, y, w, h in places]
         for a, picture, title in ((axes[0], image, f"{record['category']['name']} {record['probability']:.3f}"),
                                   (axes[1], deviation_map(record, image), "score deviation")):
-            a.imshow(picture, aspect="auto", interpolation="none" if kind != "png" else "hanning")
+            a.imshow(picture, aspect="auto", interpolation="none" if file.suffix != ".png" else "hanning")
             a.set_axis_off()
             a.set_title(title, fontsize=min(text * 1.1, 72 * places[0][2] / text_width(title, 1)), color=style.ink, fontfamily=FAMILY, parse_math=False)
         draw_scale(figure, axes[2], style, text)
         draw_bars(axes[3], labels, len(record["labels"]), style, text)
-        save_figure(figure, folder / f"deviation{'_paper' if style.name == 'paper' else ''}.{kind}", style)
+        save_figure(figure, file, style)
+
+
+def map_files(folder: Path, style: Style, formats: Sequence[str]) -> list[Path]:
+    """The files that draw_map() writes."""
+    return [folder / f"deviation{'_paper' if style.name == 'paper' else ''}.{kind}" for kind in formats]
 
 
 def layout_of(labels: Sequence[dict], shape: float, style: Style, text: float) -> tuple[float, float, list[tuple[float, float, float, float]]]:

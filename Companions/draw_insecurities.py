@@ -13,18 +13,13 @@ import numpy as np
 import torch
 
 from draw_graph import Canvas
-from Companions.insecurities import top_region, upsampled
+from Companions.insecurities import region_of
 from pictures import DIM
 from sag_layout import DARK, Style, text_width
 
 ABREAST = 4                     # panels in a row, the image among them; a column of a page has two
 SIDE = 172                      # of a panel's picture in the dark style, points
 GAP = 12
-
-
-def region_of(insecurity: dict, size: tuple[int, int], share: float) -> np.ndarray:
-    """An insecurity's region, (H, W) bool, from the map in the record."""
-    return top_region(upsampled(torch.tensor(insecurity["map"])[None], size)[0], share).numpy()
 
 
 def spotlit(image: np.ndarray, region: np.ndarray, style: Style) -> np.ndarray:
@@ -48,7 +43,10 @@ def draw_insecurities(record: dict, image: np.ndarray, path: Path, style: Style 
     canvas = Canvas(abreast * (side + gap) + gap, rows * row + gap + 1.5 * size * len(note), style, path.suffix != ".png")
     for n in range(1 + len(found)):
         left, top = gap + n % abreast * (side + gap), (rows - n // abreast) * row + 1.5 * size * len(note)
-        shown = spotlit(image, region_of(found[n - 1], image.shape[:2], record["settings"]["share"]), style) if n else image
+        shown = image
+        if n:
+            _, region = region_of(torch.tensor(found[n - 1]["map"]), image.shape[:2], record["settings"]["share"])
+            shown = spotlit(image, region.numpy(), style)
         canvas.picture(shown, left, top - tall, side, tall, f"panel-{n}")
         if n:
             lines_of_insecurity(canvas, found[n - 1], n, left, top - tall, side)

@@ -46,18 +46,19 @@ class Recipe:
 
 
 def fine_tune(network: Network, load: Callable[[int], np.ndarray], truth: Sequence[int], recipe: Recipe = Recipe(),
-              checkpoint: Path | None = None, on_step: Callable[[float], None] = lambda loss: None) -> Network:
+              checkpoint: Path | None = None, on_step: Callable[[float], None] = lambda loss: None, pictures: str = "") -> Network:
     """The network trained on images 0 .. len(truth) - 1, as a new one, frozen and in eval mode.
 
     load(i): (H, W, 3) uint8 at the network's size. checkpoint: a file to go on from, where it is of this same run, and to keep the
-    state in every tenth of the steps; it is removed at the end. on_step: called with the loss of each step. Raises
-    ValueError without an image, FloatingPointError where the loss is no number.
+    state in every tenth of the steps; it is removed at the end. on_step: called with the loss of each step. pictures: what tells
+    these images from others, so that no checkpoint of others is gone on from (Labelled.identity). Raises ValueError without an
+    image, FloatingPointError where the loss is no number.
     """
     if not len(truth):
         raise ValueError("no image to train on")
     module = copy.deepcopy(network.module).requires_grad_(True)
     optimizer = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    run = run_name(network, truth, recipe)
+    run = run_name(network, pictures, truth, recipe)
     done = _go_on(checkpoint, run, module, optimizer)
     for _ in range(done):
         on_step(float("nan"))
@@ -89,8 +90,9 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + cos(pi * (step - warm + 1) / (steps - warm + 1)))
 
 
-def two_logits(output: torch.Tensor) -> torch.Tensor:
-    """Logits (B, classes); a single logit of a sigmoid as the two whose softmax it is."""
+def two_logits(output) -> torch.Tensor:
+    """Logits (B, classes), of GoogLeNet's and Inception's tuple in training too; a single logit of a sigmoid as the two whose softmax it is."""
+    output = getattr(output, "logits", output)
     return torch.cat([-output, output], 1) / 2 if output.shape[1] == 1 else output
 
 
@@ -130,9 +132,9 @@ def _varied(image: np.ndarray, recipe: Recipe, rng) -> np.ndarray:
 
 # ---------------------------------------------------------------- going on
 
-def run_name(network: Network, truth: Sequence[int], recipe: Recipe) -> str:
+def run_name(network: Network, pictures: str, truth: Sequence[int], recipe: Recipe) -> str:
     """What must agree for a checkpoint to be of the same run."""
-    told = {"model": network.description(), "truth": [int(t) for t in truth], "recipe": asdict(recipe)}
+    told = {"model": network.description(), "pictures": pictures, "truth": [int(t) for t in truth], "recipe": asdict(recipe)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -31,12 +31,13 @@ HELD_OUT = 5                # one image in so many is only measured on
 def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = DECAY) -> Hardness:
     """The predictor for features (N, D) and how hard each image was, (N,) in [0, 1]: 1 - the probability of its true class.
 
-    Convex, so that it does not depend on a start: L-BFGS from zeros, on features of mean 0 and deviation 1, in double precision.
+    Convex, so that it does not depend on a start: L-BFGS from zeros, on features of mean 0 and deviation 1, in double precision and
+    so on the CPU (Apple's MPS has none).
     """
-    x, y = pooled.double(), hard.double().to(pooled.device)
+    x, y = pooled.cpu().double(), hard.cpu().double()
     mean, deviation = x.mean(0), x.std(0, unbiased=False).clamp(min=1e-6)
     x = (x - mean) / deviation
-    weight, bias = (torch.zeros(n, dtype=x.dtype, device=x.device, requires_grad=True) for n in (x.shape[1], 1))
+    weight, bias = (torch.zeros(n, dtype=x.dtype, requires_grad=True) for n in (x.shape[1], 1))
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
@@ -51,7 +52,7 @@ def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = DECAY) -> Hardn
 
 def agreement(predictor: Hardness, pooled: torch.Tensor, hard: torch.Tensor) -> dict:
     """How good a predictor is on images: its cross-entropy, that of always saying their mean, and the rank correlation with the truth."""
-    logits, y = pooled.cpu() @ predictor.weight.cpu() + predictor.bias.cpu(), hard.cpu().float()
+    logits, y = pooled.cpu() @ predictor.weight + predictor.bias, hard.cpu().float()
     plain = y.mean().clamp(1e-6, 1 - 1e-6).logit().expand_as(y)
     ranks = torch.stack([v.argsort().argsort().float() for v in (logits, y)])
     correlation = float(torch.corrcoef(ranks)[0, 1]) if len(y) > 1 else 0.0

@@ -289,12 +289,21 @@ def upsampled(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def top_region(fine: torch.Tensor, share: float) -> torch.Tensor:
-    """Where a map (H, W) is largest: this share of its pixels, (H, W) bool; less where fewer are positive."""
+    """Where a map (H, W) is largest: this share of its pixels, (H, W) bool, however small the map is there."""
     count = max(1, round(share * fine.numel()))
     order = fine.flatten().sort(descending=True, stable=True).indices[:count]               # ties: the upper left first
     region = torch.zeros(fine.numel(), dtype=torch.bool)
     region[order] = True
-    return region.view(fine.shape) & (fine > 0)
+    return region.view(fine.shape)
+
+
+def region_of(map: torch.Tensor, size: tuple[int, int], share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """M (h, w) -> M at this size (H, W), and the region that is shown and removed: the top share of the pixels, where M is positive.
+
+    Where M is 0 there is no evidence for both classes, and which of many zeros are largest means nothing.
+    """
+    fine = upsampled(map[None], size)[0]
+    return fine, top_region(fine, share) & (fine > 0)
 
 
 def insecurities(split: Split, image: torch.Tensor, black: torch.Tensor, difficulty: Difficulty, attribution: str = "second-order",
@@ -313,8 +322,7 @@ def insecurities(split: Split, image: torch.Tensor, black: torch.Tensor, difficu
     found = []
     for i, j in candidates(maps):
         m = (maps[i] * maps[j] * hard).cpu()
-        fine = upsampled(m[None], tuple(image.shape[1:]))[0]
-        region = top_region(fine, share)
+        fine, region = region_of(m, tuple(image.shape[1:]), share)
         if region.any():
             strength = float(fine[region].mean())
             likely = float(p[classes[i]] * p[classes[j]]) if rank == "probable" else 1.0

@@ -1,7 +1,7 @@
 """Insecurities against annotations: parts that two birds share (CUB-200-2011), objects that two scenes share (ADE20K).
 
     data = DATA_SETS["cub"](Path("CUB_200_2011"))           # data.images, data.root, data.check(labels)
-    table = evaluate(data, records)                         # records: image path -> insecurities.json
+    table, failures = evaluate(data, records)               # records: image path -> insecurities.json
     print(as_text(table))
 
 CUB-200-2011, the test images. A part is *shared* by two classes when its attributes are distributed alike in both: the Jensen-Shannon divergence
@@ -12,28 +12,31 @@ recall the share of the shared parts that are in its region.
 ADE20K (scene parsing), the validation images where there are any. An object is shared by two scenes when it is in at least 30 % of the annotated
 training images of each. An insecurity's score is the IoU of its region with all pixels of shared objects.
 
-Means over an image's insecurities, then over images, at regions of 1 % to 99 % of the image. A pair of classes without a shared part or object in
+Means over an image's insecurities, then over images, at regions of 1 % to 99 % of the image: that share of its pixels where M is largest, also where
+M is not positive (the picture shows and removes only where it is). A pair of classes without a shared part or object in
 sight is not counted. After Wang and Vasconcelos, NeurIPS 2019, whose released evaluation makes distributions of percentages by a softmax, counts a class's
 divergence from itself, keeps only the 1 % most frequent shared objects, and divides by pairs that share nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
-from Companions.draw_insecurities import region_of
+from Companions.insecurities import top_region, upsampled
 from regions import load_label_map
 from Companions.scene_sets import ade20k as ade20k_items
 from Companions.scene_sets import truth_of
-from utils import UserError
+from utils import UserError, one_line
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
 ALIKE = 0.2                     # of all (pair of classes, part), those with the lowest divergence
+PERCENTAGES = "attributes/class_attribute_labels_continuous.txt"
 PRESENT = 0.3                   # of a scene's images: its objects
 PART_GROUPS = {                 # CUB: the groups of attributes that tell of a part
     "back": ("back_color", "back_pattern"), "beak": ("bill_shape", "bill_length", "bill_color"), "belly": ("belly_color", "belly_pattern"),
@@ -57,18 +60,26 @@ class DataSet:
     of_one: Callable[[Path, dict], list[dict]]
 
 
-def evaluate(data: DataSet, records: Mapping[Path, dict]) -> dict:
-    """Means over each image's insecurities, then over images. -> {"data", "images", "insecurities", "shares", measure: [..]}; None: nothing to count."""
-    per_image, counted = {m: [] for m in data.measures}, 0
+def evaluate(data: DataSet, records: Mapping[Path, dict]) -> tuple[dict, list[tuple[str, str]]]:
+    """Means over each image's insecurities, then over images.
+
+    -> {"data", "images", "insecurities", "shares", measure: [..]}, None where there is nothing to count; and the images whose annotations
+    cannot be used, (name, why), which are left out.
+    """
+    per_image, counted, failures = {m: [] for m in data.measures}, 0, []
     for path, record in tqdm(records.items(), desc="evaluation", unit="image"):
-        rows = data.of_one(path, record)
+        try:
+            rows = data.of_one(path, record)
+        except (ValueError, OSError) as error:
+            failures.append((record["image"], one_line(error)))
+            continue
         counted += len(rows)
         for m in data.measures:
             if rows:
                 per_image[m].append(_mean([row[m] for row in rows]))
     found = {m: _mean(rows) if rows else np.full(len(SHARES), np.nan) for m, rows in per_image.items()}
-    return {"data": data.name, "images": len(records), "images_counted": len(per_image[data.measures[0]]), "insecurities": counted,
-            "shares": list(SHARES), **{m: [None if np.isnan(v) else float(v) for v in values] for m, values in found.items()}}
+    return {"data": data.name, "images": len(records) - len(failures), "images_counted": len(per_image[data.measures[0]]), "insecurities": counted,
+            "shares": list(SHARES), **{m: [None if np.isnan(v) else float(v) for v in values] for m, values in found.items()}}, failures
 
 
 def as_text(table: dict) -> str:
@@ -87,7 +98,9 @@ def _mean(rows: list) -> np.ndarray:
 
 
 def _regions(insecurity: dict, size: tuple[int, int]) -> list[np.ndarray]:
-    return [region_of(insecurity, size, q) for q in SHARES]
+    """The top share of the pixels for each of SHARES, (H, W) bool; also where M is not positive, else 99 % would often be much less."""
+    fine = upsampled(torch.tensor(insecurity["map"])[None], size)[0]
+    return [top_region(fine, q).numpy() for q in SHARES]
 
 
 # ---------------------------------------------------------------- CUB-200-2011: parts
@@ -117,9 +130,12 @@ def part_places(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     if unknown:
         raise UserError(f"--evaluate cub {path}: parts/parts.txt: no attributes are known of {unknown}")
     places: dict[str, dict[str, tuple[float, float]]] = {}
-    for image, part, x, y, visible in (row[:5] for row in _table(path, "parts/part_locs.txt", 5)):
+    for number, (image, part, x, y, visible) in enumerate((row[:5] for row in _table(path, "parts/part_locs.txt", 5)), 1):
+        if part not in names:
+            raise UserError(f"--evaluate cub {path}: parts/part_locs.txt: line {number}: no part {part} in parts/parts.txt")
         if visible == "1":
-            places.setdefault(image, {})[names[part]] = (float(x), float(y))
+            x, y = _numbers((x, y), path, "parts/part_locs.txt", number)
+            places.setdefault(image, {})[names[part]] = (x, y)
     return places
 
 
@@ -149,9 +165,14 @@ def shared_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
     if listed is None:
         raise UserError(f"--evaluate cub {path}: no attributes.txt in it, in attributes/ or beside it")
     groups = [row[1].partition("::")[0].removeprefix("has_") for row in _table(listed.parent, listed.name, 2)]
-    percent = np.array([[float(v) for v in row] for row in _table(path, "attributes/class_attribute_labels_continuous.txt", len(groups))])
-    if percent.shape != (classes, len(groups)):
-        raise UserError(f"--evaluate cub {path}: attributes/class_attribute_labels_continuous.txt has {percent.shape[0]} rows for {classes} classes")
+    unknown = next((part for part, names in PART_GROUPS.items() if not set(names) & set(groups)), None)
+    if unknown:
+        raise UserError(f"--evaluate cub {path}: {listed}: no attribute of the {unknown} in it")
+    table = _table(path, PERCENTAGES, len(groups))
+    if len(table) != classes or any(len(row) != len(groups) for row in table):
+        raise UserError(f"--evaluate cub {path}: {PERCENTAGES} has {len(table)} rows of up to {max(map(len, table), default=0)} numbers for {classes} classes and "
+                        f"{len(groups)} attributes")
+    percent = np.array([_numbers(row, path, PERCENTAGES, number) for number, row in enumerate(table, 1)])
     divergence = np.stack([np.mean([group_divergence(percent[:, [g == name for g in groups]]) for name in names if name in groups], 0)
                            for names in PART_GROUPS.values()])                              # (parts, classes, classes)
     pairs = list(combinations(range(classes), 2))
@@ -171,7 +192,7 @@ def group_divergence(percent: np.ndarray) -> np.ndarray:
 
 def ade20k(path: Path) -> DataSet:
     """The scene parsing folder, with sceneCategories.txt: read by Companions/scene_sets.py. Raises UserError."""
-    _, items = ade20k_items(path)
+    _, items = ade20k_items(path, "--evaluate ade20k")
     train = [item for item in items if item.name.startswith("training/")] or items
     tested = {item.image: item for item in items if item.name.startswith("validation/")} or {item.image: item for item in items}
     if not any(item.truth for item in train):
@@ -235,6 +256,19 @@ def _table(folder: Path, name: str, columns: int) -> list[list[str]]:
     if short:
         raise UserError(f"--evaluate {folder}: {name}: line {short} has fewer than {columns} words")
     return rows
+
+
+def _numbers(words: Sequence[str], folder: Path, name: str, line: int) -> list[float]:
+    """The numbers that the words of a line are. Raises UserError."""
+    found = []
+    for word in words:
+        try:
+            found.append(float(word))
+        except ValueError:
+            found.append(np.nan)
+        if not np.isfinite(found[-1]):
+            raise UserError(f"--evaluate {folder}: {name}: line {line}: {word} is not a number")
+    return found
 
 
 DATA_SETS = {"cub": cub, "ade20k": ade20k}

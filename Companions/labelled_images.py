@@ -1,5 +1,6 @@
 """Folders of labelled pictures: a folder per class, named as the network names its classes."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,6 +10,7 @@ import numpy as np
 
 from Companions.debug_images import look_at
 from Companions.scene_sets import Item, folder, truth_of
+from result_files import not_the_images, seen
 from utils import Network, UserError, load_image
 
 KEPT = 4096                     # pictures kept in memory once read, at most, and bytes:
@@ -30,24 +32,29 @@ class Labelled:
         """Some of them, in this order."""
         return replace(self, items=[self.items[i] for i in indices], truth=self.truth[list(indices)])
 
+    def identity(self) -> str:
+        """One word for which pictures these are, in this order: names, sizes and times of change, for reading them all would take long."""
+        looks = [(i.name, *seen(i.image)) for i in self.items]
+        return hashlib.sha256(repr(looks).encode()).hexdigest()
+
 
 def class_of(name: str, labels: Sequence[str]) -> int | None:
     """The class that the first folder of a picture's name is called after; None where it lies in no folder. Raises ValueError."""
     first, slash, _ = name.partition("/")
-    if not slash:
-        return None
-    try:
-        return truth_of(first, labels)
-    except ValueError:
-        return truth_of(first.replace("_", " "), labels)
+    return truth_of(first, labels) if slash else None
 
 
-def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images") -> Labelled:
-    """The pictures below path/<class>/. Raises UserError for a folder that is no class, or a picture outside of them."""
+def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images", results: Path | None = None) -> Labelled:
+    """The pictures below path/<class>/, but none of those in the folder of results.
+
+    Raises UserError for a folder that is no class, a picture outside of them, or results that are to lie right among the classes.
+    """
     if not path.is_dir():
         raise UserError(f"{option} {path}: no such folder")
+    if results:
+        not_the_images(results, path)
     try:
-        items = folder(path)
+        items = folder(path, results)
     except UserError:
         raise UserError(f"{option} {path}: no image in it") from None
     truth = []
@@ -59,7 +66,8 @@ def labelled_folder(path: Path, labels: Sequence[str], option: str = "--images")
         if truth[-1] is None:
             raise UserError(f"{option} {path}: {item.name} lies in no class's folder")
     full = {item.name.partition("/")[0] for item in items}
-    empty = sorted(f.name for f in path.iterdir() if f.is_dir() and f.name not in full and not f.name.startswith("."))
+    empty = sorted(f.name for f in path.iterdir() if f.is_dir() and f.name not in full and not f.name.startswith(".")
+                   and f.resolve() != (results and results.resolve()))
     return Labelled(path, [replace(i, truth=t) for i, t in zip(items, truth)], np.array(truth), empty)
 
 
@@ -80,8 +88,8 @@ def readable(items: Sequence[Item], size: tuple[int, int], failures: list[tuple[
 def accuracy(network: Network, images: Labelled, failures: list[tuple[str, str]], batch_size: int | str = "auto",
              on_batch: Callable[[int], None] = lambda n: None) -> dict:
     """Of all pictures, and of each class: {"all": 0.98, "classes": {name: 0.97}, "images": 400}. What cannot be read is left out and listed."""
-    kept, seen = look_at(network, readable(images.items, network.size, failures), batch_size, on_batch)
+    kept, answers = look_at(network, readable(images.items, network.size, failures), batch_size, on_batch)
     truth = images.truth[kept]
-    right = seen.predicted == truth
+    right = answers.predicted == truth
     return {"all": float(right.mean()) if len(right) else None, "images": len(kept),
             "classes": {network.labels[c]: float(right[truth == c].mean()) for c in np.unique(truth)}}

@@ -9,7 +9,7 @@ truth_of() looks up among the network's.
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from result_files import printable
@@ -50,14 +50,14 @@ def manifest(path: Path) -> list[Item]:
     return items
 
 
-def ade20k(path: Path) -> tuple[Path, list[Item]]:
+def ade20k(path: Path, option: str = "--ade20k") -> tuple[Path, list[Item]]:
     """ADE20K's scene parsing folder: images/[set/]*.jpg, annotations/[set/]*.png, objectInfo150, sceneCategories.txt where there is one.
 
     -> the file of label names, and the images. Raises UserError where the folder is another one.
     """
     names = next((path / name for name in ADE_NAMES if (path / name).is_file()), None)
     if names is None or not (path / "images").is_dir() or not (path / "annotations").is_dir():
-        raise UserError(f"--ade20k {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)")
+        raise UserError(f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)")
     scenes = dict(line.split()[:2] for line in _lines(path / "sceneCategories.txt") if len(line.split()) > 1)
     return names, [Item(item.image, item.name, (path / "annotations" / item.name).with_suffix(".png"), scenes.get(item.image.stem))
                    for item in folder(path / "images")]
@@ -69,9 +69,7 @@ def places365(path: Path) -> list[Item]:
     Classes are numbered by categories_places365.txt. Label maps are taken from noisy_annotations_RGB/val/, if it is there: coloured
     pictures with the three most probable labels, the first in the last channel. Raises UserError.
     """
-    classes = {_class_name(line.split()[0]): n for n, line in enumerate(_lines(path / "categories_places365.txt"))}
-    if not classes:
-        raise UserError(f"--places365 {path}: no categories_places365.txt in it")
+    classes = {name: n for n, name in enumerate(places365_classes(path))}
     items, masks = [], path / "noisy_annotations_RGB" / "val"
     if (path / "val").is_dir():
         for item in folder(path / "val"):
@@ -91,20 +89,44 @@ def places365(path: Path) -> list[Item]:
     return items
 
 
-def truth_of(truth: str | int | None, labels: Sequence[str]) -> int | None:
-    """The number of the class that an item should have: by number, by name, or by the first of a name's synonyms; None where unknown.
+def places365_classes(path: Path) -> list[str]:
+    """The names of the classes, in the order of their numbers. Raises UserError."""
+    names = [_class_name(line.split()[0]) for line in _lines(path / "categories_places365.txt")]
+    if not names:
+        raise UserError(f"--places365 {path}: no categories_places365.txt in it")
+    return names
 
-    Raises ValueError where the network has no such class.
+
+def truth_of(truth: str | int | None, labels: Sequence[str]) -> int | None:
+    """The number of the class that an item should have; None where unknown.
+
+    A text is a name, the first of a name's synonyms, or, where no class is called so, a number; underscores in names are spaces. A
+    number (int) is that class's. Raises ValueError where the network has no such class.
     """
     if truth is None:
         return None
-    text = str(truth).strip()
-    if text.isdecimal() and int(text) < len(labels):
-        return int(text)
-    wanted = [n for n, label in enumerate(labels) if text.lower() in (label.lower(), label.split(",")[0].lower())]
-    if not wanted:
-        raise ValueError(f"class {text}: the network has no such class")
-    return wanted[0]
+    if isinstance(truth, str):
+        wanted = [n for n, label in enumerate(labels) if _spaced(truth) in (_spaced(label), _spaced(label.split(",")[0]))]
+        if wanted:
+            return wanted[0]
+    if not str(truth).strip().isdecimal() or int(truth) >= len(labels):
+        raise ValueError(f"class {truth}: the network has no such class")
+    return int(truth)
+
+
+def with_known_classes(items: Sequence[Item], labels: Sequence[str]) -> list[Item]:
+    """The items with the numbers of their classes, None where the network has no such class: a set's classes need not be the network's."""
+    known = []
+    for item in items:
+        try:
+            known.append(replace(item, truth=truth_of(item.truth, labels)))
+        except ValueError:
+            known.append(replace(item, truth=None))
+    return known
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ").strip().lower()
 
 
 def _class_name(line: str) -> str:

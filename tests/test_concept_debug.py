@@ -2,16 +2,17 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 import concept_debug
-from Companions import concept_demo
-from Companions import concept_need
+from Companions import concept_demo, concept_improve, concept_need
 from Companions.concept_graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
 from Companions.debug_images import entropy, look_at, s_active, s_random, s_similarity
 from Companions.fine_tuning import Recipe, fine_tune, rate
@@ -32,9 +33,9 @@ def run(*words):
 
 
 def one_line(capsys):
-    said = capsys.readouterr().err.strip().split("\n")
-    assert "Traceback" not in "".join(said)
-    return said[-1]
+    lines = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.strip() and "image/s" not in line]
+    assert len(lines) == 1, lines
+    return lines[0]
 
 
 def network_of(module, classes=2, size=8):
@@ -124,15 +125,28 @@ def test_compare_loses_nothing_to_a_damaged_file(tmp_path, capsys):
     (human / "jay/bad.json").write_text('{"1": ')
     (out / "graphs/jay/bad.json").write_text(json.dumps(graph("wing")))
     (human / "jay/unknown.json").write_text(json.dumps(graph("wing")))
+    for place in (out / "graphs", human):
+        (place / "jay/old.json").write_text(json.dumps(graph("wing")))
+    assert run("compare", "--human", human, "--results", out) == 2 and "explain.json" in one_line(capsys)
+    (out / "explain.json").write_text(json.dumps({"graphs": ["jay/a", "jay/b", "jay/bad", "kite/c"]}))
     assert run("compare", "--human", human, "--results", out) == 1
     said = capsys.readouterr().err
     assert "jay/bad.json: line 1, column 7" in said and "jay/unknown" in said and "Traceback" not in said
+    assert "failed: jay/old: " in said and "when it last ran" in said                     # a graph that another run left
     rows = {r["image"]: r for r in csv.DictReader(open(out / "compare.csv"))}
-    assert len(rows) == 5 and rows["jay/bad"]["error"] and float(rows["jay/a"]["f1"]) == pytest.approx(2 / 3) and rows["jay/b"]["hard"] == "True"
+    assert len(rows) == 6 and rows["jay/bad"]["error"] and float(rows["jay/a"]["f1"]) == pytest.approx(2 / 3) and rows["jay/b"]["hard"] == "True"
     found = json.loads((out / "compare.json").read_text())
     assert found["hard"] == ["jay/b"] and found["classes"]["jay"]["images"] == 2 and found["classes"]["jay"]["precision"] == 0.25
     assert [(e["class"], e["concept"], e["images"]) for e in found["confounded"]] == [("jay", "dusk", 2), ("jay", "sand", 1)]
     assert Image.open(out / "compare.png").width > 300
+
+
+def test_the_mean_of_a_confounded_concept_is_over_all_images_of_its_class():
+    def one(category, confounded, **deviations):
+        return category, compare(confounded, ["wing"]), deviations
+    found = [one("jay", ["dusk"], dusk=0.6), one("jay", [], dusk=-0.2), one("jay", ["wing"], wing=0.5), one("kite", [], dusk=0.9)]
+    assert [(e["class"], e["concept"], e["images"], e["of"]) for e in concept_debug.most_confounded(found)] == [("jay", "dusk", 1, 3)]
+    assert concept_debug.most_confounded(found)[0]["deviation"] == pytest.approx((0.6 - 0.2) / 3)
 
 
 # ---------------------------------------------------------------- selections
@@ -191,6 +205,12 @@ def test_training_goes_on_where_it_was_cut_off_and_leaves_the_given_network(tmp_
     (tmp_path / "c").write_bytes(b"damaged")
     third = fine_tune(network, pictures.__getitem__, truth, recipe, tmp_path / "c").module.state_dict()
     assert all(torch.equal(whole[k], third[k]) for k in whole)
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network, pictures.__getitem__, truth, recipe, tmp_path / "c", stop, "these")
+    losses.clear()
+    fine_tune(network, pictures.__getitem__, truth, recipe, tmp_path / "c", losses.append, "others")    # as many, of the same classes: from the beginning
+    assert np.isfinite(losses).all() and len(losses) == 20
 
 
 def test_training_learns_from_one_image_and_refuses_none():
@@ -250,10 +270,15 @@ def pool(tmp_path):
 def test_folders_name_classes(pool):
     images = labelled_folder(pool[0], NAMES)
     assert images.truth.tolist() == [0, 0, 1] and images.empty == ["thistle shrike"]
+    (pool[0] / "out/painted crake").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(pool[0] / "out/painted crake/numbered.png")
+    among = labelled_folder(pool[0], NAMES, results=pool[0] / "out")
+    assert len(among) == 3 and among.empty == ["thistle shrike"]
+    shutil.rmtree(pool[0] / "out")
     Image.new("RGB", (9, 9)).save(pool[0] / "stray.png")
     with pytest.raises(UserError, match="stray.png lies in no class's folder"):
         labelled_folder(pool[0], NAMES)
-    with pytest.raises(UserError, match="folder harbour_kite: class harbour kite: the network has no such class"):
+    with pytest.raises(UserError, match="folder harbour_kite: class harbour_kite: the network has no such class"):
         labelled_folder(pool[0], ["a", "b"])
 
 
@@ -291,25 +316,109 @@ def test_other_unusable_arguments_are_one_line(pool, tmp_path, capsys):
     images, model = pool
     (tmp_path / "s.csv").write_text("image,class\nharbour_kite/a.png,harbour kite\n")
     common = ("improve", "--images", images, "--selection", tmp_path / "s.csv", *model)
-    for words, expected in (((*common, "--test", images, "--concept", "dusk"), "--segmentation"), ((*common, "--test", tmp_path / "no"), "--test"),
+    for words, expected in (((*common, "--test", images, "--concept", "dusk"), "only with --segmentation"), ((*common, "--test", tmp_path / "no"), "--test"),
                             ((*common, "--test", images, "--segmentation", "slic"), "compare.json"),
-                            ((*common, "--test", images, "--segmentation", "slic", "--class", "owl", "--concept", "dusk"), "owl"),
-                            ((*common, "--test", images, "--segmentation", "slic", "--class", "painted crake", "--concept", "dusk"), "dusk"),
+                            ((*common, "--test", images, "--segmentation", "slic", "--class", "owl", "--concept", "dusk"), "--class owl"),
+                            ((*common, "--test", images, "--segmentation", "slic", "--class", "painted crake", "--concept", "dusk"), "--concept dusk"),
+                            ((*common, "--test", images, "--weight-decay", -1), "--weight-decay: -1 is"),
+                            ((*common, "--test", images, "--erase", 1.1), "--erase: 1.1 is"),
                             (("compare", "--human", tmp_path / "no"), "no such folder"), (("compare", "--human", images), "no .json"),
-                            (("select", "--images", images, "--per-class", "0", *model), "--per-class"), (("explain",), "--images"), (("dance",), "dance")):
+                            (("select", "--images", images, "--per-class", "0", *model), "--per-class"), (("explain",), "--images"),
+                            (("explain", "--segmentation", images, "--images", images, *model, "--results", images), "the folder of the images themselves"),
+                            (("select", "--images", images, *model, "--results", images), "the folder of the images themselves"), (("dance",), "dance"),
+                            (("explain", "--images", images, *model), "superpixels (slic) have no names"),
+                            (("explain", "--images", images, "--segmentation", "slic", *model), "superpixels (slic) have no names")):
         assert run(*words) == 2
         assert expected in one_line(capsys)
 
 
 def test_real_folders_are_trained_on_and_measured_without_label_maps(pool, tmp_path, capsys):
     (tmp_path / "mine.csv").write_text("image,class\nharbour_kite/a.png,harbour kite\npainted crake/c.png,painted crake\n")
-    words = ("improve", "--images", pool[0], "--selection", tmp_path / "mine.csv", "--test", pool[0], "--steps", 4, "--mixup", 0.8, "--cutmix", 1, *pool[1])
+    words = ("improve", "--images", pool[0], "--selection", tmp_path / "mine.csv", "--test", pool[0], "--steps", 4, "--mixup", 0.8, "--cutmix", 1,
+             "--erase", 0, "--weight-decay", 0, "--hide", 0, *pool[1])
     assert run(*words) == 0
     rows = json.loads((tmp_path / "out/improve.json").read_text())["rows"]
     assert [r["network"] for r in rows] == ["before", "mine"] and rows[1]["images"] == 2 and rows[1]["need"] is None and rows[1]["test"]["images"] == 3
     weights = tmp_path / "out/improved/mine.safetensors"
     assert run("select", "--images", pool[0], "--weights", weights, *pool[1]) == 0           # the weights are for --weights
     torch.manual_seed(0)
+
+
+def test_improve_keeps_what_is_trained_when_it_is_interrupted_and_trains_again_on_other_pictures(pool, tmp_path, monkeypatch):
+    images, model = pool
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(f"image,class\nharbour_kite/{name}.png,harbour kite\n")
+    words = ("improve", "--images", images, "--selection", tmp_path / "a.csv", tmp_path / "b.csv", "--test", images, "--steps", 2, *model)
+    trained, real = [], concept_improve.fine_tune
+    monkeypatch.setattr(concept_improve, "fine_tune", lambda *a: trained.append(1) or real(*a))
+    assert run(*words) == 0 and len(trained) == 2
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr(concept_improve, "fine_tune", interrupt)
+        assert run(*words, "--overwrite") == 130                                         # after the row of the network as it is
+    assert run(*words) == 0 and len(trained) == 2                                        # the rows that were not gone through are still there
+    assert run(*words[:4], tmp_path / "b.csv", *words[6:]) == 0 and len(trained) == 2
+    assert [r["network"] for r in csv.DictReader(open(tmp_path / "out/improve.csv"))] == ["before", "b"]     # the table is of this run
+    assert run(*words) == 0 and len(trained) == 2
+    shutil.copytree(images, tmp_path / "others")
+    Image.new("RGB", (64, 64)).save(tmp_path / "others/harbour_kite/b.png")              # the same name, another picture
+    others = [tmp_path / "others" if word is images and words[n - 1] == "--images" else word for n, word in enumerate(words)]
+    assert run(*others) == 0 and len(trained) == 3
+
+
+def test_a_damaged_picture_is_named_again_by_the_same_command(pool, tmp_path, capsys, monkeypatch):
+    images, model = pool
+    (images / "harbour_kite/b.png").write_bytes(b"damaged")
+    (tmp_path / "s.csv").write_text("image,class\nharbour_kite/a.png,harbour kite\nharbour_kite/b.png,harbour kite\n")
+    words = ("improve", "--images", images, "--selection", tmp_path / "s.csv", "--test", images, "--steps", 2, *model)
+    assert run(*words) == 1
+    monkeypatch.setattr(concept_improve, "fine_tune", None)                              # nothing is trained twice
+    capsys.readouterr()
+    assert run(*words) == 1 and capsys.readouterr().err.count("failed: harbour_kite/b.png: cannot read it") == 1
+
+
+def test_a_selection_that_cannot_be_trained_on_leaves_the_others(pool, tmp_path, capsys):
+    images, model = pool
+    (images / "harbour_kite/b.png").write_bytes(b"damaged")
+    for name in "ba":
+        (tmp_path / f"{name}.csv").write_text(f"image,class\nharbour_kite/{name}.png,harbour kite\n")
+    assert run("improve", "--images", images, "--selection", tmp_path / "b.csv", tmp_path / "a.csv", "--test", images, "--steps", 2, *model) == 1
+    said = capsys.readouterr().err
+    assert "b.csv: none of its 1 pictures can be read" in said and "Traceback" not in said
+    assert [r["network"] for r in csv.DictReader(open(tmp_path / "out/improve.csv"))] == ["before", "a"] and (tmp_path / "out/improve.png").is_file()
+
+
+@pytest.mark.parametrize("step", ["select", "improve"])
+def test_a_network_that_answers_nan_is_one_line(tmp_path, capsys, step):
+    model = f"{concept_demo.PROJECT}/tests/planted.py:answers_nan"
+    (tmp_path / "in/class 0").mkdir(parents=True)
+    Image.new("RGB", (56, 56), "white").save(tmp_path / "in/class 0/a.png")
+    (tmp_path / "s.csv").write_text("image,class\nclass 0/a.png,class 0\n")
+    words = {"select": (), "improve": ("--selection", tmp_path / "s.csv", "--test", tmp_path / "in")}[step]
+    assert run(step, "--images", tmp_path / "in", "--model", model, "--results", tmp_path / "out", "--device", "cpu", *words) == 2
+    line = one_line(capsys)
+    assert "answers_nan: the model answers NaN" in line
+
+
+class InTraining(torch.nn.Module):
+    """Answers in training as GoogLeNet and Inception do: a tuple, the logits first."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+
+    def forward(self, x):
+        logits = self.layer(x.mean((2, 3)))
+        return torchvision.models.GoogLeNetOutputs(logits, None, None) if self.training else logits
+
+
+def test_a_network_that_answers_a_tuple_in_training_is_trained():
+    torch.manual_seed(0)
+    picture = np.full((8, 8, 3), 90, np.uint8)
+    tuned = fine_tune(network_of(InTraining()), lambda i: picture, [1], Recipe(steps=60, batch=4, lr=0.05, erase=0.0))
+    assert tuned.module(tuned.prepare(picture)[None]).softmax(1)[0, 1] > 0.9
 
 
 # ---------------------------------------------------------------- the loop

@@ -1,6 +1,7 @@
 """Deliberative explanations: the second order three ways, planted networks with known maps, the bundled world, the program, the data sets."""
 
 import json
+import shutil
 from math import log
 
 import numpy as np
@@ -15,7 +16,7 @@ import deliberative_explanation as program
 from Companions import hardness
 import Companions.insecurity_evaluation as evaluation
 from Companions.insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy,
-                          hessian_products, insecurities, moved, pooled_linear, top_region, without)
+                          hessian_products, insecurities, moved, pooled_linear, region_of, top_region, without)
 from Models.between import differing, halfway
 from Models.birds import PARTS
 from planted import colours
@@ -87,6 +88,17 @@ def test_ig_in_batches_equals_one_by_one_and_difficulty_in_the_limit():
     assert torch.allclose(maps[0], maps[1], rtol=1e-10) and torch.allclose(maps[0], maps[2], rtol=1e-10) and float(maps[0].abs().max()) > 0
 
 
+def test_ig_by_hand_where_the_features_of_black_are_not_zero():
+    """F is twice the image, minus one; of s = the sum of F^2 / 2 the mean gradient is (F(image) + F(black)) / 2, cut off at 0."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)).requires_grad_(False)
+    model[0].weight.data, model[1].weight.data = torch.eye(3).view(3, 3, 1, 1), torch.tensor([2.0, 0, 0]).view(1, 3, 1, 1)
+    model[1].bias.data = torch.tensor([-1.0])
+    x, black = torch.zeros(3, 1, 3), torch.zeros(3, 1, 3)
+    x[0], black[0] = torch.tensor([[3.0, 0.0, 4.0]]), 1.0                                   # F(image) is 5, -1, 7; F(black) is 1
+    found = difficulty_map(Split(model, x), x, black, lambda f, logits: f.square().sum((1, 2, 3)) / 2, "ig", batch_size=7)
+    assert found[0].tolist() == pytest.approx([3 * 4, 0 * -2, 4 * 6], rel=1e-5)
+
+
 # ---------------------------------------------------------------- the split
 
 @pytest.mark.parametrize("name, pooled", [("resnet18", True), ("mobilenet_v2", True), ("shufflenet_v2_x0_5", True), ("squeezenet1_1", False),
@@ -146,13 +158,16 @@ def test_a_planted_network_hesitates_where_both_colours_are(attribution):
     yellow = torch.zeros(7, 7, dtype=torch.bool)
     yellow[3, 3:5] = True
     assert (m[yellow] > 0).all() and (m[~yellow] == 0).all() and float(found[0].region[24:32, 24:40].float().mean()) > 0.7
-    if attribution != "ig":                                                                 # the value, worked out by hand
-        t, odds = 10 / 49, np.exp([40 / 49, 30 / 49, 0])
-        p = odds / odds.sum()
-        slope = p[0] * p[1] * t                                                             # of the certainty by the other colour
-        tbar = t * (p[0] + p[1])
-        q = -p[0] * ((t - tbar) ** 2 - (t * t * (p[0] + p[1]) - tbar ** 2))
-        assert m[3, 3] == pytest.approx(t * t * (slope + (abs(q) / 2 if attribution == "second-order" else 0)), rel=1e-4)
+    t, shares = 10 / 49, np.linspace(0, 1, 51)                                              # the value, worked out by hand
+    odds = np.exp(shares[:, None] * [40 / 49, 30 / 49, 0])                                  # from black to the image
+    p = odds / odds.sum(1, keepdims=True)
+    slopes = p[:, 0] * p[:, 1] * t                                                          # of the certainty by the other colour;
+    slopes[0] = 0                                                                           # in black no class is ahead
+    p = p[-1]
+    tbar = t * (p[0] + p[1])
+    q = -p[0] * ((t - tbar) ** 2 - (t * t * (p[0] + p[1]) - tbar ** 2))
+    wanted = {"gradient": slopes[-1], "ig": slopes.mean(), "second-order": slopes[-1] + abs(q) / 2}
+    assert m[3, 3] == pytest.approx(t * t * wanted[attribution], rel=1e-4)
 
 
 def test_pairs_need_positive_evidence_for_both():
@@ -161,9 +176,10 @@ def test_pairs_need_positive_evidence_for_both():
     assert candidates(torch.zeros(5, 7, 7)) == []
 
 
-def test_a_region_has_its_share_of_pixels_and_none_that_is_not_positive():
+def test_a_region_has_its_share_of_pixels_and_what_is_shown_of_it_is_positive():
     fine = torch.arange(100.0).view(10, 10) - 96
-    assert top_region(fine, 0.05).sum() == 3 and top_region(fine + 200, 0.05).sum() == 5
+    assert top_region(fine, 0.05).sum() == 5 and top_region(fine, 0.99).sum() == 99
+    assert region_of(fine, (10, 10), 0.05)[1].sum() == 3 and region_of(fine + 200, (10, 10), 0.05)[1].sum() == 5
     assert top_region(torch.ones(10, 10), 0.2)[:2].all() and top_region(torch.ones(10, 10), 0.2).sum() == 20
 
 
@@ -327,6 +343,13 @@ def test_training_from_the_command_line(tmp_path, capsys):
     assert run(tmp_path / "in/red", "--results", tmp_path / "out", "--model", f"{PLANTED}:colours", "--difficulty", file, "--device", "cpu") == 0
     record = json.loads(next((tmp_path / "out").rglob("insecurities.json")).read_text())
     assert record["difficulty"]["name"] == "hardness" and 0 < record["s"] < 1
+    learned = load_file(file)
+    (tmp_path / "in/red/deep").mkdir()                                                      # the class is the first folder
+    (tmp_path / "in/red/deep/cut.png").write_bytes(b"no image")
+    capsys.readouterr()
+    assert explained(tmp_path / "in", "--train-hardness", file) == 1                        # named, and the others are learned from
+    assert "failed: red/deep/cut.png: cannot read it: not an image" in capsys.readouterr().err
+    assert all(torch.equal(learned[k], v) for k, v in load_file(file).items())
     (tmp_path / "in/violet").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "in/violet/x.png")
     capsys.readouterr()
@@ -334,13 +357,14 @@ def test_training_from_the_command_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("options, words", [
-    (["--share", 0], "0"), (["--share", 1.2], "1.2"), (["--top", 0], "0"), (["--top", 11], "11"), (["--attribution", "luck"], "luck"),
-    (["--difficulty", "no.safetensors"], "no.safetensors"), (["--baseline", "drop"], "drop"), (["--rank", "x"], "x"), (["--moved", -1], "-1"),
+    (["--share", 0], ": 0 is"), (["--share", 1.2], "1.2"), (["--top", 0], ": 0 is"), (["--top", 11], "11"), (["--attribution", "luck"], "luck"),
+    (["--difficulty", "no.safetensors"], "no.safetensors"), (["--baseline", "drop"], "drop"), (["--rank", "x"], "'x'"), (["--moved", -1], "-1"),
     (["--evaluate", "imagenet"], "imagenet"), (["--evaluate", "cub"], "images.txt"), (["--evaluate", "ade20k"], "objectInfo150"),
 ])
 def test_bad_options(options, words, images, capsys):
     assert explained(images, *options) == 2
-    assert words in one_line(capsys)
+    line = one_line(capsys)
+    assert words in line and options[0] in line
 
 
 def test_a_network_without_convolutions_is_refused_with_its_layers(images, capsys):
@@ -399,14 +423,24 @@ def test_cub_parts_move_with_the_image_and_pairs_without_a_shared_part_are_not_c
     shape[26, 30], shape[28, 31] = 3, 2                         # the nape, then the beak, then nothing
     pair = {"classes": [{"index": 1}, {"index": 0}], "map": shape.tolist()}
     [row] = data.of_one(image, {"size": [56, 56], "insecurities": [pair, {**pair, "classes": [{"index": 0}, {"index": 2}]}]})
-    assert row["recall"] == [1] * 9 and row["precision"] == [0.5] * 9
+    assert row["recall"] == [1] * 9 and row["precision"] == [0.5] * 7 + [1 / 3] * 2            # from 90 % on, the tail too
     assert explained(tmp_path / "cub", "--evaluate", "cub") == 2 and "names.txt" in capsys.readouterr().err
     (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
     assert explained(tmp_path / "cub", "--evaluate", "cub", "--moved", 0) == 0
     table, text = json.loads((tmp_path / "out/evaluation.json").read_text()), capsys.readouterr().out
     assert table["images"] == 2 and table["images_counted"] == 1 and table["insecurities"] == 1 and table["recall"][-1] == 1 and "precision" in text
-    write(tmp_path / "cub/parts/part_locs.txt", "1 2\n")
-    assert explained(tmp_path / "cub", "--evaluate", "cub") == 2 and "part_locs.txt: line 1" in capsys.readouterr().err
+    kept = (tmp_path / "cub/attributes/class_attribute_labels_continuous.txt").read_text()
+    for file, text, words in (("parts/part_locs.txt", "1 2\n", "line 1"), ("parts/part_locs.txt", "1 1 5 5 1\n1 2 x 3 1\n", "line 2: x is not a number"),
+                              ("parts/part_locs.txt", "1 99 2 3 1\n", "line 1: no part 99"),
+                              ("attributes/class_attribute_labels_continuous.txt", kept.replace("90", "x", 1), "line 1: x is not a number"),
+                              ("attributes/attributes.txt", "1 has_bill_shape::x\n", "no attribute of the back")):
+        small = tmp_path / "small"
+        shutil.rmtree(small, ignore_errors=True)
+        small_cub(small)
+        write(small / file, text)
+        assert explained(small, "--evaluate", "cub") == 2
+        line = one_line(capsys)
+        assert file in line and words in line
 
 
 def test_ade20k_objects_and_their_iou(tmp_path, capsys):
@@ -430,10 +464,21 @@ def test_ade20k_objects_and_their_iou(tmp_path, capsys):
     shape[24:32, 24:40] = 1
     pair = {"classes": [{"index": 0}, {"index": 1}], "map": shape.tolist()}
     rows = data.of_one(data.images[0], {"size": [56, 56], "insecurities": [pair, {**pair, "classes": [{"index": 0}, {"index": 2}]}]})
-    assert len(rows) == 1 and rows[0]["iou"][-1] == pytest.approx(128 / (128 + 64))          # the other shared object, label 4, is 8 x 8
+    assert len(rows) == 1 and rows[0]["iou"][-1] == pytest.approx((128 + 64) / round(0.99 * 56 * 56))      # the other shared object, label 4, is 8 x 8
     (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
     assert explained(folder, "--evaluate", "ade20k", "--moved", 0) == 0
     table = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert table["images_counted"] == 1 and max(v for v in table["iou"] if v) > 0.5 and "iou" in capsys.readouterr().out
+    Image.fromarray(scene_of_colours()).resize((56, 112)).save(folder / "images/validation/ADE_val_4.png")
+    write(folder / "sceneCategories.txt", "".join(scenes) + "ADE_val_4 red\n")
+    for damage, words in ((lambda path: Image.fromarray(labels[:9]).save(path), "56 x 9 pixels"), (lambda path: path.write_bytes(b"no"), "not an image"),
+                          (lambda path: path.unlink(), "No such file")):
+        damage(folder / "annotations/validation/ADE_val_4.png")
+        (tmp_path / "out/evaluation.json").unlink()
+        assert explained(folder, "--evaluate", "ade20k", "--moved", 0) == 1
+        failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed")]
+        assert len(failed) == 1 and "validation/ADE_val_4.png" in failed[0] and words in failed[0]
+        again = json.loads((tmp_path / "out/evaluation.json").read_text())
+        assert again == table
     (folder / "sceneCategories.txt").unlink()
     assert explained(folder, "--evaluate", "ade20k") == 2 and "sceneCategories" in capsys.readouterr().err

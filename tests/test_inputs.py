@@ -78,6 +78,10 @@ def test_find_images(tmp_path, picture):
     for name in ("b/é.JPEG", "a.png", "b/c/d.webp", ".hidden.png", "notes.txt", "Results/a/roots/1_2.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
+    for name in ("sag.json", "deviation.json", "insecurities.json"):         # what any script left is no image
+        (tmp_path / "b" / name).mkdir()
+        (tmp_path / "b" / name / name).write_text("{}")
+        (tmp_path / "b" / name / "picture.png").write_bytes(b"")
     root, found = find_images(tmp_path, leave_out=tmp_path / "Results")
     assert [f.relative_to(root).as_posix() for f in found] == ["a.png", "b/c/d.webp", "b/é.JPEG"]
     assert find_images(tmp_path / "a.png") == (tmp_path, [tmp_path / "a.png"])

@@ -133,8 +133,8 @@ def lit(tmp_path):
 def deviate(lit, *options, fill="black"):
     """The program on the lamps. -> exit status."""
     try:
-        return main([str(o) for o in (*options, "--results", lit / "out", "--model", f"{HERE}/test_score_deviation.py:build", "--device", "cpu",
-                                      "--class-names", lit / "classes.txt", "--fill", fill)])
+        return main([str(o) for o in ("--results", lit / "out", "--model", f"{HERE}/test_score_deviation.py:build", "--device", "cpu",
+                                      "--class-names", lit / "classes.txt", "--fill", fill, *options)])
     except SystemExit as end:
         return end.code
 
@@ -226,6 +226,52 @@ def test_resume_repairs_what_is_damaged_and_leaves_the_rest(lit, capsys):
     (lit / "names.txt").write_text("x\ny\nz\n")
     deviate(lit, *options, fill="blur")
     assert deviation(lit, "one")["labels"][0]["name"] == "x"
+    deviate(lit, *options, "--seed", 1, fill="blur")
+    assert deviation(lit, "one")["settings"]["seed"] == 1                   # a network may draw random numbers
+
+
+def test_pictures_in_another_style_are_drawn_from_the_record(lit, monkeypatch):
+    options = (lit / "in/one.png", "--segmentation", lit / "maps", "--labels", lit / "names.txt")
+    assert deviate(lit, *options) == 0
+    before, drawn, real = deviation(lit, "one"), [], score_deviation.draw_map
+    monkeypatch.setattr(score_deviation, "explain", None)                   # nothing is asked of the network again
+    monkeypatch.setattr(score_deviation, "draw_map", lambda *a: drawn.append(1) or real(*a))
+    assert deviate(lit, *options, "--formats", "png,svg") == 0 and (lit / "out/one/deviation.svg").is_file() and len(drawn) == 1
+    paper = (*options, "--style", "paper")
+    assert deviate(lit, *paper) == 0 and len(drawn) == 2
+    narrow = Image.open(lit / "out/one/deviation_paper.png").width
+    assert deviate(lit, *paper, "--width", 6) == 0 and Image.open(lit / "out/one/deviation_paper.png").width > 1.5 * narrow
+    assert deviate(lit, *paper, "--width", 6) == deviate(lit, *options) == 0 and len(drawn) == 3
+    assert {k: v for k, v in deviation(lit, "one").items() if k != "settings"} == {k: v for k, v in before.items() if k != "settings"}
+    monkeypatch.undo()
+    assert deviate(lit, *options, fill="blur") == 0 and not list((lit / "out/one").glob("*_paper.*"))       # no picture of another record stays
+
+
+def test_images_of_one_name_have_folders_of_their_own_and_the_summary_keeps_all(lit, monkeypatch, capsys):
+    Image.open(lit / "in/two.png").save(lit / "in/one.bmp")
+    maps = ("--segmentation", lit / "maps", "--labels", lit / "names.txt")
+    for name in ("one.bmp", "one.png", "two.png"):                          # one run each
+        assert deviate(lit, lit / "in" / name, *maps) == 0
+    assert deviation(lit, "one")["image"] == "one.bmp" and deviation(lit, "one.png")["image"] == "one.png"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(score_deviation, "look_into", interrupt)
+    assert deviate(lit, lit / "in", *maps) == 130
+    rows = list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))
+    assert [(row["image"], row["folder"]) for row in rows] == [("one.bmp", "one"), ("one.png", "one.png"), ("two.png", "two")]
+    (lit / "out/summary.csv").write_bytes(b"image\n\xff\n")
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert deviate(lit, lit / "in/two.png", *maps) == 1 and "summary.csv: 'utf-8' codec" in capsys.readouterr().err
+
+
+def test_results_are_not_the_images(lit, capsys):
+    assert deviate(lit, lit / "in", "--segmentation", "slic", "--results", lit / "in") == 2
+    assert "the folder of the images themselves" in capsys.readouterr().err
+    assert deviate(lit, lit / "in", "--segmentation", "slic", "--segments", 4, "--results", lit / "in/here") == 0
+    assert deviate(lit, lit / "in", "--segmentation", "slic", "--segments", 4) == 0
+    assert len(list(csv.DictReader(open(lit / "out/summary.csv", encoding="utf-8")))) == 3         # no picture of the other results
 
 
 def test_ctrl_c_keeps_what_is_finished(lit, monkeypatch, capsys):
@@ -245,10 +291,13 @@ def test_ctrl_c_keeps_what_is_finished(lit, monkeypatch, capsys):
     (["{}/in"], "has no label map"), (["{}/in", "--segmentation", "{}/no.png"], "no.png"), (["{}/none"], "none: no such file"),
     (["{}/in", "--segmentation", "slic", "--labels", "{}/names.txt"], "superpixels have no names"), (["--manifest", "{}/none.csv"], "none.csv"),
     (["--manifest", "{}/names.txt"], "no column named image"), (["--ade20k", "{}"], "not ADE20K's folder"), (["--places365", "{}"], "categories_places365.txt"),
-    (["{}/in", "--segmentation", "slic", "--category", "7"], "--category 7"), (["{}/in", "--segmentation", "slic", "--segments", "1"], "1 is not a whole number"),
-    (["{}/in", "--segmentation", "slic", "--fill", "pink"], "pink"), (["{}/in", "--segmentation", "slic", "--relevant", "2"], "2"),
-    (["--manifest", "{}/twice.csv"], "in/one.png: named twice")])
+    (["{}/in", "--segmentation", "slic", "--category", "7"], "--category 7"),
+    (["{}/in", "--segmentation", "slic", "--segments", "1"], "--segments: 1 is not a whole number"),
+    (["{}/in", "--segmentation", "slic", "--fill", "pink"], "--fill: invalid choice: 'pink'"),
+    (["{}/in", "--segmentation", "slic", "--relevant", "2"], "--relevant: 2 "),
+    (["--manifest", "{}/twice.csv"], "in/one.png: named twice"), (["{}/in", "--segmentation", "slic", "--class-names", "{}/two.txt"], "--class-names")])
 def test_unusable_arguments_are_one_line(lit, capsys, options, words):
+    (lit / "two.txt").write_text("a\nb\n")
     (lit / "twice.csv").write_text("image,mask\nin/one.png,maps/one.png\nin/one.png,maps/two.png\n")
     assert deviate(lit, *(o.replace("{}", str(lit)) for o in options)) == 2
     lines = capsys.readouterr().err.strip().splitlines()
@@ -277,20 +326,34 @@ def test_labels_without_a_name_are_named(lit, capsys):
 
 # ---------------------------------------------------------------- loaders and segmentation networks
 
+def test_a_class_is_a_name_first_and_a_number_second():
+    labels = ["7", "bus_stop", "1", "crane, bird"]
+    assert [scene_sets.truth_of(t, labels) for t in ("1", 1, "0", "Bus stop", "bus_stop", "crane", "3", None)] == [2, 1, 0, 1, 1, 3, 3, None]
+    for wrong in ("4", 4, "bus"):
+        with pytest.raises(ValueError, match=f"class {wrong}: the network has no such class"):
+            scene_sets.truth_of(wrong, labels)
+
+
 @pytest.mark.parametrize("names", ["objectInfo150.csv", "objectInfo150.txt"])
-def test_ade20k_in_its_standard_folder(lit, names):
+def test_ade20k_in_its_standard_folder(lit, capsys, names):
     for folder, picture, ending in (("images/validation", "in", "jpg"), ("annotations/validation", "maps", "png")):
         (lit / "ade" / folder).mkdir(parents=True)
         Image.open(lit / picture / "three.png").save(lit / "ade" / folder / f"ADE_val_00000001.{ending}", quality=100, subsampling=0)
     tab = "\t" if names.endswith("txt") else ","
     (lit / "ade" / names).write_text("\n".join(tab.join(row) for row in (("Idx", "Ratio", "Name"), ("1", ".1", "upper;lamp"), ("2", ".2", "wall"), ("3", ".3", "floor"))))
     (lit / "ade/sceneCategories.txt").write_text("ADE_val_00000001 a\n")
+    assert deviate(lit, "--ade20k", lit / "ade", "--segmentation", "slic") == 0             # for images without a label map of their own
+    assert deviate(lit, "--ade20k", lit / "ade") == 0
+    (lit / "ade/sceneCategories.txt").write_text("ADE_val_00000001 zebra_crossing\n")
+    assert deviate(lit, "--ade20k", lit / "ade") == 0 and "1 of 1 images show a scene that is no class" in capsys.readouterr().err
+    assert deviation(lit, "validation/ADE_val_00000001")["true"] is None
+    (lit / "ade/sceneCategories.txt").write_text("ADE_val_00000001 a\n")
     assert deviate(lit, "--ade20k", lit / "ade") == 0
     record = deviation(lit, "validation/ADE_val_00000001")
     assert [label["name"] for label in record["labels"]] == ["upper", "wall", "floor"] and record["true"]["name"] == "a" and record["true"]["rank"] == 1
 
 
-def test_places365_in_its_standard_folders(lit):
+def test_places365_in_its_standard_folders(lit, capsys):
     places, flat = lit / "places", lit / "flat"
     for folder in (places / "val/a", places / "val/b-outdoor", places / "noisy_annotations_RGB/val/a", flat / "val_256"):
         folder.mkdir(parents=True)
@@ -308,6 +371,9 @@ def test_places365_in_its_standard_folders(lit):
     assert deviate(lit, "--places365", places, "--segmentation", "slic", "--segments", 4) == 0
     first, second = deviation(lit, "a/Places365_val_00000001"), deviation(lit, "b-outdoor/Places365_val_00000002")
     assert [label["name"] for label in first["labels"]] == ["label 1", "label 2", "label 3"] and second["labels"][0]["name"].startswith("S")
+    (places / "categories_places365.txt").write_text("/a/a 0\n/b/b/outdoor 1\n")                 # numbers of these two say nothing to a network of three
+    capsys.readouterr()
+    assert deviate(lit, "--places365", places, "--segmentation", "slic") == 2 and "2 categories, but the model has 3 classes" in capsys.readouterr().err
     (flat / "places365_val.txt").write_text("Places365_val_00000002.png 9\n")
     with pytest.raises(UserError, match="number of a class"):
         scene_sets.places365(flat)
