@@ -32,7 +32,7 @@ from Paper.figures import draw_figures
 from Paper.measurements import CHOICES, CONDITIONS, SEARCHES, measure
 from Paper.tables import Table, reduced, tables
 from Paper.question_sheets import write_sheets
-from result_files import make_writable
+from result_files import make_writable, not_the_images
 from utils import (BUNDLED, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, load_network, log, one_line,
                    versions, whole, write_atomically)
 
@@ -203,8 +203,8 @@ def run(options: argparse.Namespace) -> int:
     network = load_network(options.model, options.weights, options.labels, choose_device("cpu" if options.ray else options.device))
     if options.labels_csv and not options.images:
         raise UserError(f"--labels-csv {options.labels_csv}: needs --images, the folder of its files")
-    if options.images and options.images.resolve() == options.results.resolve():
-        raise UserError(f"--results {options.results}: the folder of the images themselves")
+    if options.images:
+        not_the_images(options.results, options.images)
     subjects = (from_folder(options.images, options.labels_csv, network.labels, leave_out=options.results) if options.images else
                 drawn_scenes(options.scenes, options.seed))
     if not options.images and options.model != BUNDLED:
