@@ -34,14 +34,14 @@ def caption(record: dict, drawn: Sequence[int], hidden: str) -> list[str]:
     """What the figure shows and what it leaves out, in sentences."""
     if not record["roots"]:
         return [f"No MSE: {why_no_root(record)}."]
-    sag, baseline = record["sag"], record["baseline"]["name"]
+    sag, baseline, what = record["sag"], record["baseline"]["name"], "regions" if record.get("regions") else "patches"
     sentences = ["Confidence in % of that on the full image; framed: minimal sufficient (root)."]
     if any(record["roots"][i]["minimal"] == "single" for i in record["diverse_roots"]):
-        sentences.append("Of a root of more than 10 patches it is only known that no single patch can go.")
+        sentences.append(f"Of a root of more than 10 {what} it is only known that no single one can go.")
     if hidden in ("baseline", baseline):
-        sentences.append(f"Hidden patches are shown as the network saw them ({baseline}).")
+        sentences.append(f"Hidden {what} are shown as the network saw them ({baseline}).")
     else:
-        sentences.append(f"Hidden patches were {HIDDEN_BY.get(baseline, f'replaced ({baseline})')} for the network and are {SHOWN_AS[hidden]}.")
+        sentences.append(f"Hidden {what} were {HIDDEN_BY.get(baseline, f'replaced ({baseline})')} for the network and are {SHOWN_AS[hidden]}.")
     if left_out := len(sag["nodes"]) - len(drawn):
         roots = root_nodes(record) - set(drawn)
         also = f", {len(roots)} of them root{'s' * (len(roots) > 1)}" if roots else ""
