@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from draw_graph import FAMILY, save_figure
-from Paper.tables import EXPLANATIONS, NAMES, SIZES, Table, mean_curves, size_name
+from Paper.tables import AT_MOST, EXPLANATIONS, NAMES, SIZES, Table, mean_curves, size_name
 from sag_layout import paper
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")        # told apart by the colour-blind
@@ -62,6 +62,11 @@ def legend(axes, **options) -> None:
     axes.legend(frameon=False, prop={"family": FAMILY, "size": TEXT - 1}, handlelength=2.6, **options)
 
 
+def legend_below(figure: Figure, axes) -> None:
+    """One legend for all axes, where no curve can run through it."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, prop={"family": FAMILY, "size": TEXT - 1})
+
+
 # ---------------------------------------------------------------- the figures
 
 def small_explanations(table: Table) -> Figure:
@@ -72,7 +77,9 @@ def small_explanations(table: Table) -> Figure:
         cells = [row[i + 1] for row in table.rows]
         axes.step(ks, [100 * c.value for c in cells], where="post", color=COLOURS[i % 6], ls=DASHES[i % 6], label=name)
         band(axes, ks, cells, COLOURS[i % 6], step="post")
-    axes.set(xlim=(1, ks[-1]), ylim=(0, 102))
+    axes.set(xscale="log", xlim=(1, ks[-1]), ylim=(0, 102))          # what differs is at the left
+    axes.set_xticks(marks := [k for k in AT_MOST if k <= ks[-1]], marks)
+    axes.minorticks_off()
     named(axes, "k, patches", "% of images with an MSE of at most k patches")
     legend(axes, loc="lower right")
     return figure
@@ -148,7 +155,7 @@ def insertion_deletion(found: Sequence[Mapping]) -> Figure:
         one.set_title(side.capitalize(), fontsize=TEXT, fontfamily=FAMILY)
         named(one, "patches shown" if side == "insertion" else "patches hidden", "% of full confidence" if side == "insertion" else "")
         one.set_ylim(bottom=0)
-    legend(axes[1])
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -181,5 +188,5 @@ def truth(table: Table) -> Figure:
         one.set_title(title, fontsize=TEXT, fontfamily=FAMILY)
         one.set_ylim(0, 105)
     named(axes[0], "", "%")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, prop={"family": FAMILY, "size": TEXT - 1})
+    legend_below(figure, axes[0])
     return figure
