@@ -89,6 +89,7 @@ def compiled(module: torch.nn.Module, example: torch.Tensor, tolerance: float = 
 
     @torch.no_grad()
     def forward(pictures: torch.Tensor) -> torch.Tensor:
+        """The network on pictures (B, 3, H, W), in batches of the size that was compiled; a small rest as it is."""
         outputs = []
         for chunk in pictures.split(size):
             missing = size - len(chunk)
@@ -132,6 +133,7 @@ class SharedBatches:
     def through(self, forward: Forward) -> Forward:
         """The same network, asked together with the others."""
         def ask(pictures: torch.Tensor) -> torch.Tensor:
+            """The network on pictures (B, 3, H, W), once all who share it have asked."""
             request = {"forward": forward, "pictures": pictures}
             with self.turn:
                 if self.closed:
