@@ -215,7 +215,9 @@ def run(options: argparse.Namespace) -> int:
         sag.check_sizes(argparse.Namespace(**vars(args) | SEARCHES.get(condition, {})), options.grid ** 2)
     jobs, failed = jobs_of(subjects, options), []
     if not options.tables_only:
-        outcomes = on_ray(jobs, options, args) if options.ray else in_this_process(jobs, Passes(network, "float32", "auto"), args)
+        missing_first = sorted(jobs, key=lambda job: job.path.exists())       # work starts at once; then what is there is looked through
+        outcomes = (on_ray(missing_first, options, args) if options.ray else
+                    in_this_process(missing_first, Passes(network, "float32", "auto"), args))
         with tqdm(outcomes, total=len(jobs), unit="measurement", smoothing=0.05) as bar:
             for job, why in bar:
                 bar.set_description_str(job.condition)

@@ -2,7 +2,8 @@
 
     draw_figures(tables(rows, 49), rows, grid=(7, 7), title="ResNet-50", folder=Path("Results/paper"))
 
-White, fonts in the PDF; error bars and bands are 95 % bootstrap intervals over images, and every figure says how many images it is about.
+White, fonts in the PDF; error bars, bands and what stands behind ± are 95 % bootstrap intervals over images, and every figure says how many
+images it is about.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from draw_graph import FAMILY, save_figure
-from Paper.tables import AT_MOST, EXPLANATIONS, NAMES, SIZES, Table, mean_curves, size_name
+from Paper.tables import AT_MOST, EXPLANATIONS, NAMES, SIZES, Table, estimate, mean_curves, size_name
 from sag_layout import paper
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")        # told apart by the colour-blind
@@ -114,27 +115,30 @@ def bars(axes, places, cells, width: float, colour: str, label: str | None = Non
 
 
 def cost(found: Mapping[str, Sequence[Mapping]]) -> Figure:
-    """Sets scored, a dot an image, and their median."""
+    """Sets scored, a dot an image, and their median with its interval."""
     figure, (axes,) = blank(0.7 + 0.28 * len(found))
     for place, (name, rows) in enumerate(found.items()):
         scored = [row["scored"] for row in rows]
         axes.plot(scored, [place] * len(scored), "o", ms=3, color=COLOURS[place % 6], alpha=0.35, mew=0)
         axes.plot([np.median(scored)] * 2, [place - 0.3, place + 0.3], color="black", lw=1.2)
+        if middle := estimate(scored, np.median):
+            axes.plot([middle.low, middle.high], [place, place], color="black", lw=1.2)
     axes.set_yticks(range(len(found)), [f"{name} (n = {len(rows)})" for name, rows in found.items()])
     axes.set_xscale("log")
     axes.invert_yaxis()
-    named(axes, "sets that the network had to score (a dot an image, the line: median)")
+    named(axes, "sets that the network had to score (a dot an image, the cross: median)")
     return figure
 
 
 def patch_use(table: Table, grid: tuple[int, int]) -> Figure:
-    """Where MSEs are: the share of an image's MSEs that hold each patch, its mean over images."""
+    """Where MSEs are: the share of an image's MSEs that hold each patch, its mean over images; above each map half the widest interval."""
     maps = {name: np.reshape([row[i].value for row in table.rows], grid) for i, name in enumerate(table.columns) if i}
-    figure, axes = blank(1.75, max(1, len(maps)))
+    wide = {name: max((row[i].high - row[i].low) / 2 if row[i].low is not None else np.nan for row in table.rows) for i, name in enumerate(table.columns) if i}
+    figure, axes = blank(1.9, max(1, len(maps)))
     top = max((m.max() for m in maps.values()), default=1)
     for one, (name, use) in zip(axes, maps.items()):
         drawn = one.imshow(100 * use, cmap="viridis", vmin=0, vmax=100 * top)
-        one.set_title(name.replace(" (", "\n("), fontsize=TEXT - 1, fontfamily=FAMILY)
+        one.set_title(name.replace(" (", "\n(") + (f"\n± {100 * wide[name]:.0f}" if wide[name] == wide[name] else ""), fontsize=TEXT - 1, fontfamily=FAMILY)
         one.set(xticks=[], yticks=[])
     if maps:
         bar = figure.colorbar(drawn, ax=axes, shrink=0.8, pad=0.01)

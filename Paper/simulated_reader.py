@@ -27,6 +27,9 @@ QUESTIONS = 10              # an image
 CANDIDATES = 100            # pairs drawn to find them
 GAP = 0.2                   # of the full image's confidence
 RIDGE = 0.1                 # of the patches' effects: how strongly they are drawn to 0
+TELLS = 0.2                 # between the SAG reader's two numbers: less, and the graph says little of the difference
+GROUPS = {"apart": f"the SAG's readings are {TELLS} or more apart", "alike": "they are less apart",
+          "root": "one image alone shows a whole drawn root"}
 LEAST, MOST = 0.005, 0.995  # confidences are kept inside these before their log-odds are taken
 
 Reader = Callable[[PatchSet], float]
@@ -63,6 +66,21 @@ def draw_questions(scorer: Callable, kinds: np.ndarray, full_probability: float,
 def accuracy(readers: Mapping[str, Reader], questions: Sequence[Mapping]) -> dict[str, float]:
     """The share of questions that each reader answers rightly, equal numbers counting one half; {} without questions."""
     return {name: float(np.mean([right(read, q) for q in questions])) for name, read in readers.items()} if questions else {}
+
+
+def by_what_the_sag_tells(finding: Mapping, read: Reader, questions: Sequence[Mapping]) -> dict[str, list[Mapping]]:
+    """The questions in groups, to see where a reader fails: the first two share them out, the third lies across.
+
+    read: the SAG's reader. It tells two images apart where its numbers are at least TELLS apart.
+    """
+    drawn = [set(finding["roots"][i]["patches"]) for i in finding["diverse_roots"]]
+    groups: dict[str, list[Mapping]] = {group: [] for group in GROUPS}
+    for question in questions:
+        a, b = question["a"], question["b"]
+        groups["apart" if abs(read(tuple(a)) - read(tuple(b))) >= TELLS else "alike"].append(question)
+        if any(root.issubset(a) for root in drawn) != any(root.issubset(b) for root in drawn):
+            groups["root"].append(question)
+    return groups
 
 
 def right(read: Reader, question: Mapping) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from Paper.part_truth import SHOWN, box_shares, precision_and_recall, random_alike
-from Paper.simulated_reader import accuracy, readers
+from Paper.simulated_reader import GROUPS, accuracy, by_what_the_sag_tells, readers
 
 RESAMPLES = 2000
 NAMES = {"beam3": "BeamS-3", "beam15": "BeamS-15", "combs": "CombS", "diverse": "diverse search", "sis": "SIS",
@@ -140,8 +140,10 @@ def reduced(measurement: Mapping) -> dict:
     if boxes:
         row["truth"] = against_truth(roots, boxes, measurement)
     if "curves" in finding:
-        row |= {"curves": finding["curves"], "probability": finding["probability"], "questions": len(finding["questions"]),
-                "study": accuracy(readers(finding, tuple(finding["grid"]), tuple(measurement["size"])), finding["questions"])}
+        read, questions = readers(finding, tuple(finding["grid"]), tuple(measurement["size"])), finding["questions"]
+        groups = by_what_the_sag_tells(finding, read["sag"], questions)
+        row |= {"curves": finding["curves"], "probability": finding["probability"], "questions": len(questions), "study": accuracy(read, questions),
+                "study_groups": {group: (len(some), accuracy(read, some)) for group, some in groups.items() if some}}
     return row
 
 
@@ -175,7 +177,7 @@ def tables(rows: Mapping[str, Sequence[Mapping]], patches: int) -> list[Table]:
     if rows.get("choices"):
         made.append(what_choices_matter(rows["choices"]))
     if rows.get("beam3"):
-        made += [areas(rows["beam3"]), study(rows["beam3"])]
+        made += [areas(rows["beam3"]), study(rows["beam3"]), study_groups(rows["beam3"])]
     if any("truth" in row for found in searches.values() for row in found):
         made += [truth(searches), truth_by_rule(searches)]
     if rows.get("exhaustive"):
@@ -301,6 +303,18 @@ def study(found: Sequence[Mapping]) -> Table:
         for key in there[1:]:
             gain = estimate([row["study"]["sag"] - row["study"][key] for row in asked if key in row["study"]], digits=3)
             table.rows.append([f"SAG alone less {READERS[key]}", len(asked), total, gain])
+    return table
+
+
+def study_groups(found: Sequence[Mapping]) -> Table:
+    """The simulated study again, by what the SAG tells of a question's two images."""
+    there = [key for key in READERS if any(key in row["study"] for row in found)]
+    table = Table("simulated_study_groups", "Right answers by what the SAG tells of the two images",
+                  ["questions where", "images", "questions", *(READERS[key] for key in there)])
+    for group, name in GROUPS.items():
+        here = [row["study_groups"][group] for row in found if group in row["study_groups"]]
+        if here:
+            table.rows.append([name, len(here), sum(n for n, _ in here), *(estimate([right.get(key) for _, right in here], digits=3) for key in there)])
     return table
 
 

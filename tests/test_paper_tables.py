@@ -16,7 +16,7 @@ def row(image, sizes, diverse=(1, 2, 3), small=(), **more):
 
 
 def beam3(image, sizes, study=None, curves=None, **more):
-    return row(image, sizes, curves=curves, probability=0.5, questions=4 if study else 0, study=study or {}, **more)
+    return row(image, sizes, curves=curves, probability=0.5, questions=4 if study else 0, study=study or {}, **{"study_groups": {}, **more})
 
 
 def made(rows):
@@ -93,6 +93,13 @@ def test_the_study_counts_each_image_once_and_pairs_the_differences():
     shares = {r[0]: (r[1], r[2], r[3].value) for r in found.rows}
     assert shares["SAG alone"] == (2, 8, 0.875) and shares["I-GOS"] == (2, 8, 0.5)
     assert shares["SAG alone less Grad-CAM"][2] == 0.375 and shares["SAG alone less I-GOS"][2] == 0.375
+
+
+def test_the_study_by_what_the_sag_tells():
+    groups = [{"apart": (3, {"sag": 1.0, "root": 0.5}), "root": (1, {"sag": 0.0, "root": 1.0})}, {"apart": (1, {"sag": 0.5, "root": 0.5})}, {}]
+    table = made({"beam3": [beam3(n, [1], study={"sag": 1.0, "root": 0.5}, study_groups=g) for n, g in zip("abc", groups)]})["simulated_study_groups"]
+    assert [r[1:3] for r in table.rows] == [[2, 4], [1, 1]] and values(table, "SAG alone", "one root") == [[0.75, 0.5], [0.0, 1.0]]
+    assert "0.2 or more" in table.rows[0][0] and "whole drawn root" in table.rows[1][0]
 
 
 def test_truth_and_recall_of_small_ones():

@@ -8,7 +8,8 @@ import pytest
 from mask_scorer import tents
 from patch_deletion_tree import build_sag
 from planted import dnf_scorer
-from Paper.simulated_reader import GAP, accuracy, draw_questions, patch_effects, patch_kinds, readers, right, sag_reader
+from Paper.simulated_reader import (GAP, GROUPS, accuracy, by_what_the_sag_tells, draw_questions, patch_effects, patch_kinds, readers, right,
+                                    sag_reader)
 
 SIZE = (56, 56)
 
@@ -41,6 +42,16 @@ def test_the_sag_cannot_know_what_it_does_not_show():
     questions = [{"a": (11, 12), "b": (10, 11), "relative": [1.0, 0.0]}, {"a": (1, 2), "b": (2, 12), "relative": [0.0, 1.0]}]
     answers = accuracy(readers(one, (4, 4), SIZE), questions)
     assert answers["sag"] == 0.5 and answers["root"] == 0.5 and answers["igos"] == answers["gradcam"] == 1.0
+
+
+def test_questions_are_grouped_by_what_the_sag_tells():
+    one = finding(dnf_scorer([(5, 6), (9,)], high=1.0, low=0.0), [(5, 6), (9,)])
+    pairs = {"one whole root": ((0, 9), (0, 5)), "no whole root": ((5,), (0,)), "a root each": ((5, 6), (1, 9))}
+    questions = [{"a": a, "b": b, "name": name} for name, (a, b) in pairs.items()]
+    groups = by_what_the_sag_tells(one, readers(one, (4, 4), SIZE)["sag"], questions)
+    assert set(groups) == set(GROUPS)
+    assert {group: [q["name"] for q in some] for group, some in groups.items()} == {
+        "apart": ["one whole root"], "alike": ["no whole root", "a root each"], "root": ["one whole root"]}
 
 
 def test_what_the_sag_reader_says_of_a_set_never_falls_as_shown_roots_grow():
