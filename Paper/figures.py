@@ -126,7 +126,7 @@ def cost(found: Mapping[str, Sequence[Mapping]]) -> Figure:
     axes.set_yticks(range(len(found)), [f"{name} (n = {len(rows)})" for name, rows in found.items()])
     axes.set_xscale("log")
     axes.invert_yaxis()
-    named(axes, "sets that the network had to score (a dot an image, the cross: median)")
+    named(axes, "sets scored (a dot an image; cross: median and its interval)")
     return figure
 
 

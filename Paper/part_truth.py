@@ -22,6 +22,7 @@ several part sets: an upper bound, which large sets meet by size alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -53,7 +54,7 @@ def parts_shown(patches: PatchSet, shares: np.ndarray, shown: float = SHOWN) -> 
 def precision_and_recall(mses: Sequence[PatchSet], shares: np.ndarray, category: int, shown: float = SHOWN,
                          lenient: bool = False) -> tuple[float | None, float]:
     """Of one image's MSEs, by rules 2 and 3; precision is None where there is no MSE."""
-    truth = minimal_sufficient_parts(category)
+    truth = true_part_sets(category)
 
     def inside(patches) -> list[bool]:
         """Which of the true part sets these patches show."""
@@ -65,6 +66,12 @@ def precision_and_recall(mses: Sequence[PatchSet], shares: np.ndarray, category:
         right &= np.array([not any(any(inside(set(s) - {p})) for p in s) for s in mses], bool)
     found = stands_for[right].any(0).sum() if lenient else pairs(stands_for[right])
     return float(right.mean()) if len(mses) else None, float(found / len(truth))
+
+
+@cache
+def true_part_sets(category: int) -> list:
+    """minimal_sufficient_parts, found once a class: the tables ask thousands of times."""
+    return minimal_sufficient_parts(category)
 
 
 def pairs(fits: np.ndarray) -> int:

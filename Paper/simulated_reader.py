@@ -16,6 +16,7 @@ Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import isclose
 
 import cv2
@@ -101,15 +102,21 @@ def readers(finding: Mapping, grid: tuple[int, int], size: tuple[int, int]) -> d
 
     finding: saliency, gradcam, roots, diverse_roots and sag as in a record (sag.json).
     """
-    basis = tents(grid, size).numpy()                                                       # (patches, H*W)
+    basis, area = patch_weights(grid, size)
     heat, hidden = finding["gradcam"], 1 - np.ravel(finding["saliency"])
     under = None if heat is None else basis @ cv2.resize(np.float32(heat), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
-    area = basis.sum(1)
     drawn = [finding["roots"][i]["patches"] for i in finding["diverse_roots"]]
     cam = {} if under is None else {"gradcam": lambda s: float(under[list(s)].sum())}
     return {**cam, "igos": lambda s: float((hidden * area)[list(s)].sum()),
             "root": lambda s: len(set(s).intersection(drawn[0])) / len(drawn[0]) if drawn else 0.0,
             "sag": sag_reader({tuple(n["patches"]): n["relative"] for n in finding["sag"]["nodes"]})}
+
+
+@cache
+def patch_weights(grid: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What each patch lets through of each pixel, (patches, H*W), and of them all, (patches,); kept: every image of a run asks for the same."""
+    basis = tents(grid, size).numpy()
+    return basis, basis.sum(1)
 
 
 def sag_reader(nodes: Mapping[PatchSet, float]) -> Reader:
