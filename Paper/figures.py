@@ -94,7 +94,7 @@ def band(axes, xs, cells, colour: str, **options) -> None:
 
 def sizes(table: Table) -> Figure:
     """How the sizes of MSEs are spread, a group of bars a size."""
-    figure, (axes,) = blank(2.6)
+    figure, (axes,) = blank(2.8)
     first = table.columns.index(size_name(*SIZES[0]))
     width = 0.8 / len(table.rows)
     for i, row in enumerate(table.rows):
@@ -102,7 +102,7 @@ def sizes(table: Table) -> Figure:
         bars(axes, places, row[first:first + len(SIZES)], width, COLOURS[i % 6], f"{row[0]} (n = {row[1]})")
     axes.set_xticks(range(len(SIZES)), [size_name(*s) for s in SIZES])
     named(axes, "patches of an MSE", "% of an image's MSEs")
-    legend(axes, loc="upper right")
+    legend_below(figure, axes)
     return figure
 
 

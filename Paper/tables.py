@@ -173,7 +173,7 @@ def tables(rows: Mapping[str, Sequence[Mapping]], patches: int) -> list[Table]:
     made = [subjects(rows["beam3"])] if rows.get("beam3") else []
     if searches:
         made += [small_explanations(searches, patches), every_k(searches, patches), how_many(searches), sizes(searches), positions(searches, patches),
-                 cost(rows)]
+                 cost(rows), compared(searches)]
     if rows.get("choices"):
         made.append(what_choices_matter(rows["choices"]))
     if rows.get("beam3"):
@@ -195,14 +195,16 @@ def subjects(found: Sequence[Mapping]) -> Table:
 
 def at_most(found: Sequence[Mapping], k: int) -> Estimate | None:
     """The share of images that have an MSE of at most k patches."""
-    return estimate([bool(row["sizes"]) and row["sizes"][0] <= k for row in found])
+    return estimate([has_small(row, k) for row in found])
 
 
 def small_explanations(searches: Mapping, patches: int) -> Table:
     """Share of images with an MSE of at most k patches, for a few k."""
     ks = [k for k in AT_MOST if k <= patches]
     return Table("small_explanations", "Share of images with an MSE of at most k patches", ["search", "images", *(f"k = {k}" for k in ks)],
-                 [[name, len(found), *(at_most(found, k) for k in ks)] for name, found in searches.items()])
+                 [[name, len(found), *(at_most(found, k) for k in ks)] for name, found in searches.items()],
+                 note="Rows are about as many images as their search was run on, so two rows may differ by their images; the table of searches on the same "
+                      "images does not.")
 
 
 def every_k(searches: Mapping, patches: int) -> Table:
@@ -263,6 +265,27 @@ def cost(rows: Mapping) -> Table:
     return Table("cost", "Cost of a search: sets it asked about, sets the network had to score, seconds", columns, [
         [name, len(found), *(estimate([row[k] for row in found], digits=d) for k, d in (("asked", 0), ("scored", 0), ("search", 1)))]
         for c, name in NAMES.items() if (found := rows.get(c))], "Without the saliency mask, the graph and the curves; float32.")
+
+
+def compared(searches: Mapping) -> Table:
+    """Each search beside BeamS-3, image by image: what the other tables show of different images."""
+    plain = {row["image"]: row for row in searches.get(NAMES["beam3"], ())}
+    table = Table("searches_on_the_same_images", "Each search less BeamS-3 on the images that both were run on",
+                  ["search", "images", f"share with an MSE of at most {SMALL}", "smallest", "diverse", "scored"],
+                  note="Smallest: the size of the smallest MSE, over the images where both have one. Diverse: no two share more than one patch.")
+    for name, found in searches.items():
+        both = [(row, plain[row["image"]]) for row in found if row["image"] in plain]
+        if name != NAMES["beam3"] and both:
+            small = [int(has_small(a)) - int(has_small(b)) for a, b in both]
+            smallest = [a["sizes"][0] - b["sizes"][0] for a, b in both if a["sizes"] and b["sizes"]]
+            table.rows.append([name, len(both), estimate(small), estimate(smallest), estimate([a["diverse"]["1"] - b["diverse"]["1"] for a, b in both]),
+                               estimate([a["scored"] - b["scored"] for a, b in both], digits=0)])
+    return table
+
+
+def has_small(row: Mapping, k: int = SMALL) -> bool:
+    """Whether an image has an MSE of at most k patches."""
+    return bool(row["sizes"]) and row["sizes"][0] <= k
 
 
 def what_choices_matter(found: Sequence[Mapping]) -> Table:

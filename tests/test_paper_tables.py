@@ -49,6 +49,14 @@ def test_sizes_are_shares_within_an_image():
     assert values(table, "images", "smallest", "mean size", "1", "2", "3", "11 or more", "proven minimal") == [[2, 1.5, 3.125, 0.125, 0.75, 0.0, 0.125, 0.5]]
 
 
+def test_searches_are_compared_on_the_same_images():
+    rows = {"beam3": [beam3("a", [2, 5], scored=100), beam3("b", [4], scored=50), beam3("c", [1])],
+            "combs": [row("a", [4], (1, 5, 6), scored=400), row("b", [], (0, 0, 0), scored=450), row("elsewhere", [1])]}
+    (only,) = made(rows)["searches_on_the_same_images"].rows
+    assert [c if isinstance(c, (str, int)) else (c.value, c.images) for c in only] == ["CombS", 2, (-0.5, 2), (2.0, 1), (0.5, 2), (350.0, 2)]
+    assert "searches_on_the_same_images" not in made({"beam3": rows["beam3"]})
+
+
 def test_positions_are_shares_within_an_image():
     table = made({"sis": [row("a", [1, 2], patches=[0, 0, 3]), row("b", [1], patches=[3]), row("c", [])]})["positions_every_patch"]
     assert table.columns == ["patch", "SIS (n = 2)"] and [r[1].value for r in table.rows] == [0.5, 0, 0, 0.75] + [0] * 45
