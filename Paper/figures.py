@@ -132,15 +132,15 @@ def cost(found: Mapping[str, Sequence[Mapping]]) -> Figure:
 
 def patch_use(table: Table, grid: tuple[int, int]) -> Figure:
     """Where MSEs are: the share of an image's MSEs that hold each patch, its mean over images; above each map half the widest interval."""
-    maps = {name: np.reshape([row[i].value for row in table.rows], grid) for i, name in enumerate(table.columns) if i}
-    wide = {name: max((row[i].high - row[i].low) / 2 if row[i].low is not None else np.nan for row in table.rows) for i, name in enumerate(table.columns) if i}
-    figure, axes = blank(1.9, max(1, len(maps)))
-    top = max((m.max() for m in maps.values()), default=1)
-    for one, (name, use) in zip(axes, maps.items()):
-        drawn = one.imshow(100 * use, cmap="viridis", vmin=0, vmax=100 * top)
-        one.set_title(name.replace(" (", "\n(") + (f"\n± {100 * wide[name]:.0f}" if wide[name] == wide[name] else ""), fontsize=TEXT - 1, fontfamily=FAMILY)
+    columns = {name: [row[i] for row in table.rows] for i, name in enumerate(table.columns) if i}
+    figure, axes = blank(1.9, max(1, len(columns)))
+    top = max((cell.value for cells in columns.values() for cell in cells), default=1)
+    for one, (name, cells) in zip(axes, columns.items()):
+        drawn = one.imshow(np.reshape([100 * cell.value for cell in cells], grid), cmap="viridis", vmin=0, vmax=100 * top)
+        halves = [50 * (cell.high - cell.low) for cell in cells if cell.low is not None]
+        one.set_title(name.replace(" (", "\n(") + (f"\n± {max(halves):.0f}" if halves else ""), fontsize=TEXT - 1, fontfamily=FAMILY)
         one.set(xticks=[], yticks=[])
-    if maps:
+    if columns:
         bar = figure.colorbar(drawn, ax=axes, shrink=0.8, pad=0.01)
         bar.ax.tick_params(labelsize=TEXT - 1, labelfontfamily=FAMILY[0])
         bar.set_label("% of an image's MSEs", fontsize=TEXT - 1, fontfamily=FAMILY)
