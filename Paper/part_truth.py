@@ -70,7 +70,10 @@ def precision_and_recall(mses: Sequence[PatchSet], shares: np.ndarray, category:
 
 @cache
 def true_part_sets(category: int) -> list:
-    """minimal_sufficient_parts, found once a class: the tables ask thousands of times."""
+    """minimal_sufficient_parts, found once a class: the tables ask thousands of times.
+
+    Kept here and not in Models/birds.py, as that file's checksum is part of every measured scene's identity.
+    """
     return minimal_sufficient_parts(category)
 
 
