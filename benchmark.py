@@ -32,13 +32,17 @@ from tqdm import tqdm
 import main_generate_sag as sag
 from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
-from forward_pass import CannotCompile, Passes
+from scoring.engine import CannotCompile, Passes
 from get_perturbation_mask import ARMIJO, FIRST_STEP, LAST_STEP, SHRINK, make_baseline, penalty
-from mask_scorer import MaskScorer, compose, tents
-from result_files import printable
+from scoring.scorer import MaskScorer
+from scoring.patches import compose, tents
+from utils import printable
 from search import PROVEN_UP_TO, prove, salient_order
-from utils import (PROJECT, OneLineParser, UserError, choose_device, class_probabilities, exit_status, find_images, load_image, load_network,
-                   versions, whole, write_atomically)
+from utils import PROJECT, UserError, load_image, write_atomically
+from running.command_line import OneLineParser, exit_status, whole
+from scoring.networks import choose_device, class_probabilities, load_network
+from running.images import find_images
+from running.record_files import versions
 
 QUICK_IMAGES = 2
 WARM_UP, CEILING_SECONDS = 1, 3.0       # passes, and seconds at each batch size

@@ -6,9 +6,9 @@
     python concept_debug.py select --images pool ..
     python concept_debug.py improve --images pool --selection Results/debug/selection_active.csv --test test ..
 
-explain writes the concepts that the network uses, an annotation file and a numbered picture per image (Companions/concept_graphs.py);
-compare tells them from a person's; select picks images to train on (Companions/debug_images.py); improve trains on them
-(Companions/fine_tuning.py) and measures before and after (Companions/concept_need.py). Pictures lie in a folder per class.
+explain writes the concepts that the network uses, an annotation file and a numbered picture per image (companions/concepts/graphs.py);
+compare tells them from a person's; select picks images to train on (companions/concepts/debug_images.py); improve trains on them
+(companions/concepts/fine_tuning.py) and measures before and after (companions/concepts/need.py). Pictures lie in a folder per class.
 
 After "SA3: Semantic-aware Attribution Analysis: A Human-in-the-Loop Framework for Interpreting and Improving Image Understanding".
 """
@@ -26,20 +26,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from Companions.concept_files import read_json, told, why, write_csv, write_json
-from Companions.concept_graphs import RELEVANT, compare, concept_order, concepts_of, model_graph, phrase, plain, read_graph
-from Companions.concept_improve import add_improve_options, improve
-from Companions.debug_images import STRATEGIES, Choice, Seen, look_at, s_active, s_random, s_similarity
-from Companions.draw_concepts import SHEET, draw_comparison, draw_numbered, draw_sheet, draw_table
-from Companions.labelled_images import Labelled, class_of, labelled_folder, readable
-from options import add_model_options, add_segmentation_options, share
-from regions import upright_size
-from result_files import make_writable, not_the_images
-from Companions.scene_sets import Item, folder
+from companions.concepts.files import read_json, told, why, write_csv, write_json
+from companions.concepts.graphs import RELEVANT, compare, concept_order, concepts_of, model_graph, phrase, plain, read_graph
+from companions.concepts.improve import add_improve_options, improve
+from companions.concepts.debug_images import STRATEGIES, Choice, Seen, look_at, s_active, s_random, s_similarity
+from companions.concepts.figures import SHEET, draw_comparison, draw_numbered, draw_sheet, draw_table
+from companions.concepts.labelled_images import Labelled, class_of, labelled_folder, readable
+from running.command_line import add_model_options, add_segmentation_options, share
+from scoring.regions import upright_size
+from running.results import make_writable
+from running.images import not_the_images
+from companions.score_deviation.scene_sets import Item, folder
 from score_deviation import FILLS, folders_of, probabilities_without
-from segmentation import Segmentation
-from utils import (Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network, log, one_line,
-                   versions, whole, write_atomically)
+from scoring.segmentation import Segmentation
+from scoring.networks import Network, choose_device, load_network
+from running.command_line import OneLineParser, exit_status, whole
+from utils import UserError, file_sha256, load_image, log, one_line, write_atomically
+from running.record_files import versions
 
 RESULTS = Path("Results/debug")
 PER_CLASS = 50                  # images that a strategy selects; SA3 has 1000
@@ -85,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 def demo(args: argparse.Namespace) -> int:
     """The loop on the bundled world."""
-    from Companions.concept_demo import run_demo           # here: it calls main() below
+    from companions.concepts.demo import run_demo           # here: it calls main() below
 
     return run_demo(args.results, args.size, main)
 

@@ -8,7 +8,7 @@
 
 For each image: insecurities.json, the record, written last; insecurities.png, the picture. An insecurity is a pair of classes and the
 region where the network finds evidence for both and difficulty; each is checked by removing the region. The mathematics is in
-Companions/insecurities.py, the predictor of hardness in Companions/hardness.py, the papers' data sets in Companions/insecurity_evaluation.py.
+companions/deliberative/insecurities.py, the predictor of hardness in companions/deliberative/hardness.py, the papers' data sets in companions/deliberative/evaluation.py.
 """
 
 import argparse
@@ -23,19 +23,24 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from Companions import hardness
-from Companions.concept_files import told, why
-from Companions import insecurity_evaluation
-from Companions.draw_insecurities import draw_insecurities
-from Companions.labelled_images import labelled_folder, readable
-from draw_sag import formats
+from companions.deliberative import hardness
+from companions.concepts.files import told, why
+from companions.deliberative import evaluation as insecurity_evaluation
+from companions.deliberative.figures import draw_insecurities
+from companions.concepts.labelled_images import labelled_folder, readable
+from running.command_line import formats
 from get_perturbation_mask import BASELINES, make_baseline
-from Companions.insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
-from options import add_model_options, checked_defaults, share
-from result_files import fingerprint_of, make_writable, not_the_images, printable, result_folders
-from sag_layout import DARK, paper
-from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, find_images, load_image, load_network,
-                   log, versions, whole, write_atomically)
+from companions.deliberative.insecurities import ATTRIBUTIONS, MOST_PROBABLE, RANKS, Split, certainty, entropy, insecurities, moved, without
+from running.command_line import add_model_options, checked_defaults, share
+from running.results import fingerprint_of, make_writable, result_folders
+from running.images import not_the_images
+from utils import printable
+from drawing.graph_layout import DARK, paper
+from utils import PROJECT, UserError, file_sha256, load_image, log, write_atomically
+from scoring.networks import Network, choose_device, load_network
+from running.command_line import OneLineParser, exit_status, whole
+from running.images import find_images
+from running.record_files import versions
 
 IMAGES = PROJECT / "Images"
 RESULTS = "Results/deliberative_explanation"

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from captum.attr import LayerGradCam
 
-from mask_scorer import compose, is_out_of_memory, tents
-from utils import class_probabilities
+from scoring.patches import compose, tents
+from scoring.scorer import is_out_of_memory
+from scoring.networks import class_probabilities
 
 BASELINES = ("black", "blur", "mean", "median", "mixed", "drop")
 IMAGENET_MEAN_COLOUR = (124, 116, 104)

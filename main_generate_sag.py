@@ -26,25 +26,30 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from all_images import collect, in_this_process, on_ray, one_by_one
+from running.all_images import collect, in_this_process, on_ray, one_by_one
 from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
-from forward_pass import Passes
+from scoring.engine import Passes
 from get_perturbation_mask import BASELINES, grad_cam, igos_mask, make_baseline
-from insertion_deletion import heat_order, insertion_deletion, roots_order, saliency_order
-from mask_scorer import MaskScorer
-from options import add_model_options, add_segmentation_options, checked_defaults, seconds, share
+from scoring.curves import heat_order, insertion_deletion, roots_order, saliency_order
+from scoring.scorer import MaskScorer
+from running.command_line import add_model_options, add_segmentation_options, checked_defaults, seconds, share
 from patch_deletion_tree import build_sag, listed, refuted_by
-from pictures import conjunction
-from regions import Regions
-from result_files import (Job, Outcome, done_before, fingerprint_of, finished_before, make_writable, not_the_images, printable, result_folders,
-                          run_key, seen, write_summary)
-from sag_page import write_gallery
+from drawing.pictures import conjunction
+from scoring.regions import Regions
+from running.results import Job, Outcome, done_before, fingerprint_of, finished_before, make_writable, result_folders, run_key, seen, write_summary
+from running.images import not_the_images
+from utils import printable
+from drawing.page import write_gallery
 from search import Root, Roots, beam_search, combinatorial_search, exhaustive_search, minimise
-from segmentation import Segmentation
-from token_dropping import TokenDropping, why_not
-from utils import (BUNDLED, PROJECT, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, file_sha256,
-                   find_images, load_image, load_network, log, one_line, packed_scores, versions, whole)
+from scoring.segmentation import Segmentation
+from scoring.token_dropping import TokenDropping, why_not
+from scoring.networks import BUNDLED, Network, choose_device, class_probabilities, load_network
+from utils import PROJECT, UserError, file_sha256, load_image, log, one_line
+from running.command_line import OneLineParser, exit_status, whole
+from running.images import find_images
+from drawing.record import packed_scores
+from running.record_files import versions
 
 # What to explain, with what
 IMAGES = "Images"               # a file, or a folder searched through its sub-folders

@@ -5,9 +5,9 @@
     python reproduce_paper.py --images ILSVRC2012_val --model resnet50              # a folder per class
     python reproduce_paper.py --images photos --labels-csv photos/labels.csv --model resnet18 --weights resnet18.pth
 
-Two steps. First, each image is measured under each condition (Paper/measurements.py), into one file of its own,
+Two steps. First, each image is measured under each condition (experiments/measurements.py), into one file of its own,
 <results>/measurements/<image>/<condition>.json; what is there with the same image, model and settings is not measured again.
-Then all tables and figures are made from these files (Paper/tables.py, Paper/figures.py), as often as one likes: --tables-only.
+Then all tables and figures are made from these files (experiments/tables.py, experiments/figures.py), as often as one likes: --tables-only.
 
 Images are measured in a seeded random order, condition by condition, so that whatever is finished when a run is stopped is a random sample, and
 every row of every table says how many images it is about.
@@ -26,15 +26,18 @@ import torch
 from tqdm import tqdm
 
 import main_generate_sag as sag
-from forward_pass import Passes
-from Paper.images import Subject, drawn_scenes, from_folder
-from Paper.figures import draw_figures
-from Paper.measurements import CHOICES, CONDITIONS, SEARCHES, measure
-from Paper.tables import Table, reduced, tables
-from Paper.question_sheets import write_sheets
-from result_files import make_writable, not_the_images
-from utils import (BUNDLED, Network, OneLineParser, UserError, choose_device, class_probabilities, exit_status, load_network, log, one_line,
-                   versions, whole, write_atomically)
+from scoring.engine import Passes
+from experiments.images import Subject, drawn_scenes, from_folder
+from experiments.figures import draw_figures
+from experiments.measurements import CHOICES, CONDITIONS, SEARCHES, measure
+from experiments.tables import Table, reduced, tables
+from experiments.question_sheets import write_sheets
+from running.results import make_writable
+from running.images import not_the_images
+from scoring.networks import BUNDLED, Network, choose_device, class_probabilities, load_network
+from running.command_line import OneLineParser, exit_status, whole
+from utils import UserError, log, one_line, write_atomically
+from running.record_files import versions
 
 SCENES = 12                     # drawn where no images are given
 SAMPLE = 10                     # images for the diverse search, SIS and the choices
@@ -154,7 +157,7 @@ def in_this_process(jobs: Sequence[Job], passes: Passes, args: argparse.Namespac
 
 def on_ray(jobs: Sequence[Job], options: argparse.Namespace, args: argparse.Namespace) -> Iterator[tuple[Job, str | None]]:
     """The same on the workers of a Ray cluster, in the order in which they are done."""
-    from ray_workers import each            # here, so that other runs know nothing of Ray
+    from running.ray_workers import each            # here, so that other runs know nothing of Ray
     for job, result in each(jobs, "reproduce_paper:ray_worker", (options, args), options.ray, options.device, log=log):
         try:
             result()

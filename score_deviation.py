@@ -11,8 +11,8 @@ For every label l present, I_l is the image with all pixels of l replaced by the
 near 0 it is irrelevant, below 0 it distracts.
 
 After Lopez-Cifuentes, Escudero-Vinolo, Gajic and Bescos, "Visualizing the Effect of Semantic Classes in the Attribution of
-Scene Recognition Models", ICPR 2020 workshops. Steps, a file each: regions.py and segmentation.py (what is where), Companions/scene_sets.py (sets of
-pictures), Companions/label_statistics.py (what holds for a class), Companions/draw_deviation.py (pictures).
+Scene Recognition Models", ICPR 2020 workshops. Steps, a file each: regions.py and segmentation.py (what is where), companions/score_deviation/scene_sets.py (sets of
+pictures), companions/score_deviation/statistics.py (what holds for a class), companions/score_deviation/figures.py (pictures).
 """
 
 import argparse
@@ -28,24 +28,28 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from Companions import scene_sets
-from Companions.draw_deviation import draw_map, draw_statistics, draw_words, map_files
-from draw_graph import FORMATS
-from draw_sag import formats, inches
+from companions.score_deviation import scene_sets
+from companions.score_deviation.figures import draw_map, draw_statistics, draw_words, map_files
+from drawing.graph_figure import FORMATS
+from running.command_line import formats, inches
 from get_perturbation_mask import BASELINES, make_baseline
-from Companions.label_statistics import RELEVANT, statistics, write_statistics
-from mask_scorer import MaskScorer
-from options import add_model_options, add_segmentation_options, checked_defaults, share
-from regions import Regions
-from result_files import later_namesakes, make_writable, merge_rows, not_the_images, printable
-from sag_layout import DARK, Style, paper
-from Companions.scene_sets import Item, places365_classes, truth_of, with_known_classes
-from segmentation import Segmentation
-from utils import (PROJECT, Network, OneLineParser, UserError, choose_device, exit_status, file_sha256, load_image, load_network,
-                   log, one_line, versions, whole, write_atomically)
+from companions.score_deviation.statistics import RELEVANT, statistics, write_statistics
+from scoring.scorer import MaskScorer
+from running.command_line import add_model_options, add_segmentation_options, checked_defaults, share
+from scoring.regions import Regions
+from running.results import later_namesakes, make_writable, merge_rows
+from running.images import not_the_images
+from utils import printable
+from drawing.graph_layout import DARK, Style, paper
+from companions.score_deviation.scene_sets import Item, places365_classes, truth_of, with_known_classes
+from scoring.segmentation import Segmentation
+from utils import PROJECT, UserError, file_sha256, load_image, log, one_line, write_atomically
+from scoring.networks import Network, choose_device, load_network
+from running.command_line import OneLineParser, exit_status, whole
+from running.record_files import versions
 
 RESULTS = "Results/score_deviation"
-BUNDLED_IMAGES, BUNDLED_MAPS, BUNDLED_NAMES = PROJECT / "Images", PROJECT / "Models/part_maps", PROJECT / "Models/part_names.txt"
+BUNDLED_IMAGES, BUNDLED_MAPS, BUNDLED_NAMES = PROJECT / "Images", PROJECT / "birds/part_maps", PROJECT / "birds/part_names.txt"
 FILLS = tuple(name for name in BASELINES if name != "drop")
 SUMMARY = ("image", "category", "probability", "true", "predicted", "labels", "most_supporting", "deviation", "most_distracting",
            "lowest_deviation", "folder", "error")

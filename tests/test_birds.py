@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from Models.birds import CLASSES, PARTS, VARIANTS, consistent_classes, draw_scene, is_sufficient, minimal_sufficient_parts
+from birds.painter import CLASSES, PARTS, VARIANTS, consistent_classes, draw_scene, is_sufficient, minimal_sufficient_parts
 
 
 def test_classes_are_distinct_and_use_every_variant():

@@ -12,14 +12,16 @@ import torchvision
 from PIL import Image
 
 import concept_debug
-from Companions import concept_demo, concept_improve, concept_need
-from Companions.concept_graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
-from Companions.debug_images import entropy, look_at, s_active, s_random, s_similarity
-from Companions.fine_tuning import Recipe, fine_tune, rate
-from Companions.labelled_images import labelled_folder
-from Models.cue_world import CONCEPTS, CUE, CUED, NAMES, at_dusk, cue_scene, human_graph
-from regions import Regions
-from utils import Network, UserError
+from companions.concepts import demo as concept_demo, improve as concept_improve
+from companions.concepts import need as concept_need
+from companions.concepts.graphs import bounding_boxes, compare, concept_order, concepts_of, model_graph, phrase, read_graph
+from companions.concepts.debug_images import entropy, look_at, s_active, s_random, s_similarity
+from companions.concepts.fine_tuning import Recipe, fine_tune, rate
+from companions.concepts.labelled_images import labelled_folder
+from birds.cue_world import CONCEPTS, CUE, CUED, NAMES, at_dusk, cue_scene, human_graph
+from scoring.regions import Regions
+from scoring.networks import Network
+from utils import UserError
 
 CPU = torch.device("cpu")
 
@@ -476,6 +478,6 @@ def test_the_loop_does_nothing_twice(loop, monkeypatch):
         raise AssertionError("done again")
     for module, name in ((concept_demo, "cue_scene"), (concept_demo, "fine_tune"), (concept_debug, "probabilities_without"), (concept_debug, "look_at")):
         monkeypatch.setattr(module, name, never)
-    monkeypatch.setattr("Companions.concept_improve.fine_tune", never)
-    monkeypatch.setattr("Companions.concept_improve.need_of", never)
+    monkeypatch.setattr("companions.concepts.improve.fine_tune", never)
+    monkeypatch.setattr("companions.concepts.improve.need_of", never)
     assert run("demo", "--results", loop) == 0

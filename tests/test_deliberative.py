@@ -13,14 +13,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import deliberative_explanation as program
-from Companions import hardness
-import Companions.insecurity_evaluation as evaluation
-from Companions.insecurities import (ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy,
-                          hessian_products, insecurities, moved, pooled_linear, region_of, top_region, without)
-from Models.between import differing, halfway
-from Models.birds import PARTS
+from companions.deliberative import hardness
+from companions.deliberative import evaluation
+from companions.deliberative.insecurities import ATTRIBUTIONS, Hardness, HardnessNetwork, Split, candidates, certainty, curvature, difficulty_map, entropy, hessian_products, insecurities, moved, pooled_linear, region_of, top_region, without
+from birds.between import differing, halfway
+from birds.painter import PARTS
 from planted import colours
-from utils import UserError, choose_device, load_network
+from utils import UserError
+from scoring.networks import choose_device, load_network
 
 PLANTED = f"{program.PROJECT}/tests/planted.py"
 
@@ -230,7 +230,7 @@ def test_a_scene_half_way_between_two_birds_has_that_pair_first_on_the_parts_tha
 
 def test_the_bundled_predictor_of_hardness_belongs_to_the_bundled_network():
     net = load_network("birds", None, None, choose_device("cpu"))
-    predictor, x = hardness.load(program.PROJECT / "Models/birds_hardness.safetensors", net.weights_sha256, net.device), []
+    predictor, x = hardness.load(program.PROJECT / "birds/birds_hardness.safetensors", net.weights_sha256, net.device), []
     split = Split(net.module, net.prepare(np.zeros((224, 224, 3), np.uint8)))
     easy = sorted(program.IMAGES.glob("*.png"))[:4]
     for pictures in ([program.load_image(p, net.size) for p in easy], [scene.image for *_, scene in halfway(net, 4)]):

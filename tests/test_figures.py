@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ask_sag
+from running import ask as ask_sag
 import draw_sag
 from conftest import NAME
-from draw_graph import caption
-from mask_scorer import MaskScorer
-from pictures import HIDDEN, Pictures, conjunction, cost, percent
-from sag_layout import fitted, nodes_to_draw, paper, text_width, wrapped
-from utils import choose_device, load_network, load_result, packed_scores, scores_of
+from drawing.graph_figure import caption
+from scoring.scorer import MaskScorer
+from drawing.pictures import HIDDEN, Pictures, conjunction, cost, percent
+from drawing.graph_layout import fitted, nodes_to_draw, paper, text_width, wrapped
+from scoring.networks import choose_device, load_network
+from running.record_files import load_result
+from drawing.record import packed_scores, scores_of
 
 SVG, HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 

@@ -8,17 +8,18 @@ import torch
 import torchvision
 from PIL import Image
 
-import forward_pass
-import all_images
+from scoring import engine as forward_pass
+from running import all_images
 import main_generate_sag
-from check_record import masked_attention
-from forward_pass import CannotCompile, SharedBatches, choose_precision, compiled, in_bfloat16
-from mask_scorer import MaskScorer
+from running.check_record import masked_attention
+from scoring.engine import CannotCompile, SharedBatches, choose_precision, compiled, in_bfloat16
+from scoring.scorer import MaskScorer
 from planted import PlantedNetwork, small_vit
 from test_main import PLANTED, checked, images, out, planted, record, roots_of, run  # noqa: F401 (fixtures)
 from test_mask_scorer import random_sets
-from token_dropping import TokenDropping, why_not
-from utils import UserError, class_probabilities
+from scoring.token_dropping import TokenDropping, why_not
+from utils import UserError
+from scoring.networks import class_probabilities
 
 
 @pytest.fixture(scope="module")

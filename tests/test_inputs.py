@@ -11,7 +11,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import utils
-from utils import UserError, choose_device, find_images, load_image, load_network, read_labels, read_record, write_atomically
+from utils import UserError, load_image, write_atomically
+from scoring.networks import choose_device, load_network, read_labels
+from running.images import find_images
+from running.record_files import read_record
 
 CPU = torch.device("cpu")
 

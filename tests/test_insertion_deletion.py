@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from insertion_deletion import MOST_POINTS, area, heat_order, insertion_deletion, roots_order, saliency_order
+from scoring.curves import MOST_POINTS, area, heat_order, insertion_deletion, roots_order, saliency_order
 from planted import dnf_scorer
 
 

@@ -17,11 +17,11 @@ from PIL import Image
 
 import draw_sag
 import main_generate_sag
-import pictures
-import result_files
-import sag_layout
-from check_record import FILES, problems
-from utils import choose_device, load_network
+from drawing import pictures
+from running import results as result_files
+from drawing import graph_layout as sag_layout
+from running.check_record import FILES, problems
+from scoring.networks import choose_device, load_network
 
 HERE = Path(__file__).resolve().parent
 PLANTED = f"{HERE}/planted.py"
@@ -312,7 +312,7 @@ def test_two_images_with_one_name_get_two_folders(images, out):
     assert {record(p.parent)["image"]: p.parent.name for p in out.glob("*/sag.json")} == {"a.jpg": "a", "a.png": "a.png"}
 
 
-@pytest.mark.parametrize("where, what", [("draw_sag.draw_roots", "a.png"), ("write_atomically", "sag.json")])
+@pytest.mark.parametrize("where, what", [("draw_all", "a.png"), ("write_atomically", "sag.json")])
 def test_a_full_disk_leaves_no_half_record(images, out, capsys, monkeypatch, where, what):
     module, _, name = f"result_files.{where}".rpartition(".")
     original = result_files.write_atomically
@@ -321,7 +321,7 @@ def test_a_full_disk_leaves_no_half_record(images, out, capsys, monkeypatch, whe
         if path.name == ".writable":
             return original(path, "")
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(draw_sag if "draw_sag" in module else result_files, name,
+    monkeypatch.setattr(result_files, name,
                         full if name == "write_atomically" else lambda *_: full(Path("a")))
     assert planted(images / "a.png", out) == 1
     err = capsys.readouterr().err

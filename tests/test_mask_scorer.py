@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from mask_scorer import MaskScorer, compose, tents
+from scoring.scorer import MaskScorer
+from scoring.patches import compose, tents
 from planted import BLACK, WHITE, PlantedNetwork
-from utils import class_probabilities
+from scoring.networks import class_probabilities
 
 
 @pytest.fixture(scope="module")

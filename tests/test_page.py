@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ask_sag
+from running import ask as ask_sag
 import main_generate_sag
-import sag_page
+from drawing import page as sag_page
 from conftest import NAME
 from patch_deletion_tree import build_sag
-from pictures import Pictures, percent
+from drawing.pictures import Pictures, percent
 from test_figures import record
-from utils import load_result, scores_of
+from running.record_files import load_result
+from drawing.record import scores_of
 
 UNSCORED = (0, 2, 3, 4, 7, 15)
 DARK_INK, LIGHT_INK = "rgb(236, 235, 232)", "rgb(28, 27, 25)"

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from Paper.tables import AT_MOST, Estimate, Table, against_truth, estimate, jaccard, tables, variance
+from experiments.tables import AT_MOST, Estimate, Table, against_truth, estimate, jaccard, tables, variance
 
 
 def row(image, sizes, diverse=(1, 2, 3), small=(), **more):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from Models.birds import CLASSES, PARTS, draw_scene, minimal_sufficient_parts
-from Paper.part_truth import box_shares, pairs, parts_shown, precision_and_recall, random_alike
+from birds.painter import CLASSES, PARTS, draw_scene, minimal_sufficient_parts
+from experiments.part_truth import box_shares, pairs, parts_shown, precision_and_recall, random_alike
 
 SHARES = np.zeros((16, len(PARTS)))             # patch p shows 0.3 of part p, for the first five; patch 5 shows beak and feet
 SHARES[range(5), range(5)] = 0.3

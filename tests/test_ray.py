@@ -122,7 +122,7 @@ def test_a_cluster_that_is_not_there_is_one_line_in_bounded_time(images, tmp_pat
 # ---------------------------------------------------------------- jobs
 
 def test_deaths_cost_their_job_alone_and_a_straggler_holds_nobody(cluster, tmp_path):
-    from ray_workers import each
+    from running.ray_workers import each
     jobs = ["slow", *(f"quick{i}" for i in range(6)), "fails", "sick", "deadly"]
     got = {}
     for job, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address):
@@ -139,7 +139,7 @@ def test_deaths_cost_their_job_alone_and_a_straggler_holds_nobody(cluster, tmp_p
 
 
 def test_a_machine_that_is_lost_costs_its_job_alone_and_a_new_one_is_used(cluster, tmp_path):
-    from ray_workers import each
+    from running.ray_workers import each
     lost = cluster.add_node(num_cpus=1, object_store_memory=2 ** 27)
     jobs, got = ["slow1", "slow2", "slow3", *(f"quick{i}" for i in range(4))], []
 
@@ -159,7 +159,7 @@ def test_a_lost_machine_with_idle_workers_is_one_death(tmp_path):
     """Three of its four workers have nothing left to do when it goes; the job of the fourth must not be tried on them."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements_distributed.txt")
     from ray.cluster_utils import Cluster
-    from ray_workers import each
+    from running.ray_workers import each
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2 ** 27})
     lost = machines.add_node(num_cpus=4, memory=2 ** 36, object_store_memory=2 ** 27)
 
@@ -176,7 +176,7 @@ def test_a_lost_machine_with_idle_workers_is_one_death(tmp_path):
 
 
 def test_workers_that_cannot_start_are_one_line(cluster):
-    from ray_workers import each
+    from running.ray_workers import each
     said = []
     with pytest.raises(UserError, match="no such model"):
         list(each([1, 2, 3], "tests.ray_toys:unusable", (), cluster.address, log=said.append))

@@ -12,12 +12,14 @@ from PIL import Image
 
 import draw_sag
 import main_generate_sag
-from ask_sag import ask
-from check_record import problems
-from mask_scorer import MaskScorer, cells
-from pictures import Pictures
-from regions import Regions, load_label_map, read_names, resize_labels, superpixels
-from utils import UserError, load_image, load_network
+from running.ask import ask
+from running.check_record import problems
+from scoring.scorer import MaskScorer
+from scoring.patches import cells
+from drawing.pictures import Pictures
+from scoring.regions import Regions, load_label_map, read_names, resize_labels, superpixels
+from utils import UserError, load_image
+from scoring.networks import load_network
 
 HERE = Path(__file__).resolve().parent
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import reproduce_paper
-from Paper.images import class_numbers, drawn_scenes, from_folder
-from Paper.part_truth import box_shares, precision_and_recall
+from experiments.images import class_numbers, drawn_scenes, from_folder
+from experiments.part_truth import box_shares, precision_and_recall
 from planted import PLANTED
 from utils import UserError
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import main_generate_sag
-import result_files
+from running import results as result_files
 
 HERE = Path(__file__).resolve().parent
 KILLS, SEED = 20, 5

@@ -14,7 +14,7 @@ class SoftSpot(torch.nn.Module):
 
     def __init__(self, patches, size=64, grid=7):
         super().__init__()
-        from mask_scorer import tents
+        from scoring.patches import tents
         self.weight = tents((grid, grid), (size, size))[list(patches)].sum(0).view(size, size)
 
     def forward(self, x):

@@ -12,14 +12,15 @@ import torch
 import torchvision
 from PIL import Image
 
-from Companions import scene_sets
+from companions.score_deviation import scene_sets
 import score_deviation
-from Companions.label_statistics import distracting, table_of
-from Models import part_scenes
-from Models.birds import CLASSES, LABEL_NAMES, PARTS, consistent_classes, draw_scene, is_sufficient
-from regions import load_label_map, read_names
+from companions.score_deviation.statistics import distracting, table_of
+from birds import part_scenes
+from birds.painter import CLASSES, LABEL_NAMES, PARTS, consistent_classes, draw_scene, is_sufficient
+from scoring.regions import load_label_map, read_names
 from score_deviation import main, score_deviations
-from utils import PROJECT, Network, UserError, load_image, load_network
+from utils import PROJECT, UserError, load_image
+from scoring.networks import Network, load_network
 
 HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
@@ -394,9 +395,9 @@ def test_a_segmentation_network_with_weights_of_ones_own(lit, capsys):
 
 def test_the_bundled_part_maps_are_those_of_the_bundled_scenes():
     for name, scene in part_scenes.bundled():
-        assert np.array_equal(load_label_map(PROJECT / f"Models/part_maps/{name}.png"), scene.labels)
+        assert np.array_equal(load_label_map(PROJECT / f"birds/part_maps/{name}.png"), scene.labels)
         assert np.array_equal(load_image(PROJECT / f"Images/{name}.png", (224, 224)), scene.image)
-    assert tuple(read_names(PROJECT / "Models/part_names.txt").values())[1:] == LABEL_NAMES
+    assert tuple(read_names(PROJECT / "birds/part_names.txt").values())[1:] == LABEL_NAMES
 
 
 @pytest.mark.parametrize("category, number, odd", [(1, 5, "crest"), (8, 2, "crest"), (9, 2, "feet"), (11, 2, "tail")])

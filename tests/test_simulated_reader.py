@@ -5,11 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mask_scorer import tents
+from scoring.patches import tents
 from patch_deletion_tree import build_sag
 from planted import dnf_scorer
-from Paper.simulated_reader import (GAP, GROUPS, accuracy, by_what_the_sag_tells, draw_questions, patch_effects, patch_kinds, readers, right,
-                                    sag_reader)
+from experiments.simulated_reader import GAP, GROUPS, accuracy, by_what_the_sag_tells, draw_questions, patch_effects, patch_kinds, readers, right, sag_reader
 
 SIZE = (56, 56)
 

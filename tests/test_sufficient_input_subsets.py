@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from planted import dnf_scorer, table_scorer
-from Paper.sufficient_input_subsets import backward_selection, sufficient_input_subsets
+from experiments.sufficient_input_subsets import backward_selection, sufficient_input_subsets
 
 
 def test_disjoint_subsets_are_found_one_after_the_other_and_cost_what_they_should():
