@@ -19,16 +19,35 @@ from math import inf
 
 import numpy as np
 
-from search import PROVEN_UP_TO, PatchSet, Root, Roots, Scorer, drop_singles, opening, prove, salient_order
+from search import (
+    PROVEN_UP_TO,
+    PatchSet,
+    Root,
+    Roots,
+    Scorer,
+    drop_singles,
+    opening,
+    prove,
+    salient_order,
+)
 
-RIDGE = 2.0                 # how many sets must contradict what a patch says alone before it is believed
-LEAST_VALUE = 0.05          # log-odds; every patch is hoped to add this much
-LACK_WEIGHT = 10.0          # how much a patch that a set still lacks counts against one that it has
-WIDEN = 1.5                 # the largest size worth trying grows by this where no path is left to start
+RIDGE = 2.0  # how many sets must contradict what a patch says alone before it is believed
+LEAST_VALUE = 0.05  # log-odds; every patch is hoped to add this much
+LACK_WEIGHT = 10.0  # how much a patch that a set still lacks counts against one that it has
+WIDEN = 1.5  # the largest size worth trying grows by this where no path is left to start
 
 
-def diverse_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, overlap: int = 1, max_num_roots: int = 10,
-                   max_root_size: int = 49, max_evaluations: float = 2000, num_paths: int = 4, num_successors: int = 5) -> Roots:
+def diverse_search(
+    scorer: Scorer,
+    saliency,
+    prob_thresh: float = 0.9,
+    overlap: int = 1,
+    max_num_roots: int = 10,
+    max_root_size: int = 49,
+    max_evaluations: float = 2000,
+    num_paths: int = 4,
+    num_successors: int = 5,
+) -> Roots:
     """MSEs no two of which share more than `overlap` patches.
 
     saliency: a number a patch, low = salient; breaks ties. num_paths: sets that grow at once (fuller batches).
@@ -54,15 +73,23 @@ def diverse_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, overlap: 
             if len(known.sets) >= max_evaluations:
                 return Roots(found.values(), "max_evaluations")
             outlook = Outlook(known, order, list(found), overlap, threshold)
-            paths = [s for s in paths if len(s) < max_root_size and outlook.open(s) and outlook.size(s) <= worth]
+            paths = [
+                s
+                for s in paths
+                if len(s) < max_root_size and outlook.open(s) and outlook.size(s) <= worth
+            ]
             for start in outlook.most_promising():
                 if len(paths) == num_paths or outlook.size(start) > worth:
                     break
-                if start not in begun and len(start) < max_root_size and not _overlaps(start, paths, overlap):
+                if (
+                    start not in begun
+                    and len(start) < max_root_size
+                    and not _overlaps(start, paths, overlap)
+                ):
                     paths.append(start)
             if not paths and (worth == inf or found and worth > len(order)):
                 return Roots(found.values(), "exhausted")
-            if not paths:       # while nothing is found, however little the values promise: all patches together are sufficient
+            if not paths:  # while nothing is found, however little the values promise: all patches together are sufficient
                 worth = worth * WIDEN if worth <= len(order) else inf
             begun.update(paths)
             paths, sufficient = step(known, paths, outlook, num_successors, threshold)
@@ -71,21 +98,38 @@ def diverse_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, overlap: 
         return Roots(found.values(), "time_limit")
 
 
-def take(known: "Known", sufficient: Sequence[PatchSet], found: dict[PatchSet, Root], overlap: int, threshold: float, limit: int) -> None:
+def take(
+    known: "Known",
+    sufficient: Sequence[PatchSet],
+    found: dict[PatchSet, Root],
+    overlap: int,
+    threshold: float,
+    limit: int,
+) -> None:
     """Minimise and prove sufficient sets, and add what overlaps no MSE too much to those found, at most limit of them."""
-    for candidate in sorted(drop_singles(known.score, sufficient, threshold), key=lambda s: (len(s), -known.of(s), s)):
+    for candidate in sorted(
+        drop_singles(known.score, sufficient, threshold), key=lambda s: (len(s), -known.of(s), s)
+    ):
         if not _overlaps(candidate, found, overlap):
             for root in prove(known.score, [candidate], threshold):
                 if not _overlaps(root.patches, found, overlap) and len(found) < limit:
                     found[root.patches] = root
 
 
-def step(known: "Known", paths: Sequence[PatchSet], outlook: "Outlook", num_successors: int, threshold: float) -> tuple[list, list]:
+def step(
+    known: "Known",
+    paths: Sequence[PatchSet],
+    outlook: "Outlook",
+    num_successors: int,
+    threshold: float,
+) -> tuple[list, list]:
     """Every path to the best of its promising successors, all scored in one call. -> (paths, sets now sufficient)."""
     successors = {s: outlook.successors(s)[:num_successors] for s in paths}
     known.score(sorted({c for cs in successors.values() for c in cs}))
     best = dict.fromkeys(max(cs, key=known.of) for cs in successors.values() if cs)
-    return [s for s in best if known.of(s) <= threshold], [s for s in best if known.of(s) > threshold]
+    return [s for s in best if known.of(s) <= threshold], [
+        s for s in best if known.of(s) > threshold
+    ]
 
 
 class Known:
@@ -123,18 +167,29 @@ class Outlook:
     values added up. A set is open while it is insufficient, contains no MSE and overlaps none too much.
     """
 
-    def __init__(self, known: Known, order: list[int], found: Sequence[PatchSet], overlap: int, threshold: float):
+    def __init__(
+        self,
+        known: Known,
+        order: list[int],
+        found: Sequence[PatchSet],
+        overlap: int,
+        threshold: float,
+    ):
         roots = np.zeros((len(found), len(order)), np.float32)
         for row, patches in zip(roots, found):
             row[list(patches)] = 1
-        shared, scores = known.shown @ roots.T, np.array(known.scores)                  # (sets, roots), (sets,)
+        shared, scores = known.shown @ roots.T, np.array(known.scores)  # (sets, roots), (sets,)
         odds = log_odds(scores)
         values = patch_values(known.shown, odds)
-        most = np.minimum(overlap, roots.sum(1) - 1)            # what contains a whole MSE is not minimal
+        most = np.minimum(overlap, roots.sum(1) - 1)  # what contains a whole MSE is not minimal
         self.known, self.is_open = known, (shared <= most).all(1) & (scores <= threshold)
-        self.allowed = (known.shown == 0) & ((shared == most).astype(np.float32) @ roots == 0)          # (sets, patches)
-        self.lack = _lack(np.where(self.allowed, np.maximum(values, LEAST_VALUE), 0), log_odds(threshold) - odds)
-        self.ranked = sorted(order, key=lambda p: -values[p])                           # stable: ties by saliency
+        self.allowed = (known.shown == 0) & (
+            (shared == most).astype(np.float32) @ roots == 0
+        )  # (sets, patches)
+        self.lack = _lack(
+            np.where(self.allowed, np.maximum(values, LEAST_VALUE), 0), log_odds(threshold) - odds
+        )
+        self.ranked = sorted(order, key=lambda p: -values[p])  # stable: ties by saliency
 
     def open(self, patches: PatchSet) -> bool:
         return bool(self.is_open[self.known.row[patches]])
@@ -165,7 +220,9 @@ def patch_values(shown: np.ndarray, odds: np.ndarray) -> np.ndarray:
     alone[shown[single].argmax(1)] = odds[single]
     prior = alone - alone.min()
     centred, left = shown - shown.mean(0), odds - shown @ prior
-    return prior + np.linalg.solve(centred.T @ centred + RIDGE * np.eye(len(prior)), centred.T @ (left - left.mean()))
+    return prior + np.linalg.solve(
+        centred.T @ centred + RIDGE * np.eye(len(prior)), centred.T @ (left - left.mean())
+    )
 
 
 def log_odds(probability) -> np.ndarray:
@@ -182,7 +239,9 @@ def _lack(gains: np.ndarray, needed: np.ndarray) -> np.ndarray:
     rows, patches = np.arange(len(gains)), gains.shape[1]
     before = np.where(whole > 0, sums[rows, np.maximum(whole - 1, 0)], 0)
     last = gains[rows, np.minimum(whole, patches - 1)]
-    return np.where(whole < patches, whole + (needed - before) / np.maximum(last, 1e-9), patches + 1)
+    return np.where(
+        whole < patches, whole + (needed - before) / np.maximum(last, 1e-9), patches + 1
+    )
 
 
 def _overlaps(patches: PatchSet, others, overlap: int) -> bool:

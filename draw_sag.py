@@ -27,61 +27,67 @@ from utils import UserError
 from running.record_files import load_result
 
 
-
-
-
-
-
-
-
 # ---------------------------------------------------------------- heat maps, grid
-
-
-
 
 
 # ---------------------------------------------------------------- original, heat maps and roots side by side
 
 
-
-
-
-
-
-
-
 # ---------------------------------------------------------------- roots
-
-
-
-
-
-
-
 
 
 # ---------------------------------------------------------------- insertion and deletion
 
 
-
 # ---------------------------------------------------------------- the command line
+
 
 def parser() -> argparse.ArgumentParser:
     """Options of drawing again."""
-    p = OneLineParser(prog="draw_sag.py", description="Draw results again with other options; `draw_sag.py ask -h` for questions.",
-                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="a result folder, or a folder of them")
-    p.add_argument("--style", choices=("dark", "paper"), default="dark", help="dark, or white for print")
-    p.add_argument("--width", type=inches, default=3.3, metavar="INCHES", help="of figures in the paper style")
-    p.add_argument("--hidden", choices=HIDDEN, default=Look.hidden, help="how the part that the network did not see shows in the graph")
-    p.add_argument("--max-nodes", type=whole(1), metavar="N", help="sets in the graph; else 40, or as many as fit the width")
-    p.add_argument("--formats", type=formats, default=",".join(FORMATS), metavar="LIST", help="of figures, with commas between them")
-    p.add_argument("--images", type=Path, metavar="PATH", help="the run's images, where a folder has lost its perturbation_original.png")
+    p = OneLineParser(
+        prog="draw_sag.py",
+        description="Draw results again with other options; `draw_sag.py ask -h` for questions.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    p.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULT",
+        help="a result folder, or a folder of them",
+    )
+    p.add_argument(
+        "--style", choices=("dark", "paper"), default="dark", help="dark, or white for print"
+    )
+    p.add_argument(
+        "--width", type=inches, default=3.3, metavar="INCHES", help="of figures in the paper style"
+    )
+    p.add_argument(
+        "--hidden",
+        choices=HIDDEN,
+        default=Look.hidden,
+        help="how the part that the network did not see shows in the graph",
+    )
+    p.add_argument(
+        "--max-nodes",
+        type=whole(1),
+        metavar="N",
+        help="sets in the graph; else 40, or as many as fit the width",
+    )
+    p.add_argument(
+        "--formats",
+        type=formats,
+        default=",".join(FORMATS),
+        metavar="LIST",
+        help="of figures, with commas between them",
+    )
+    p.add_argument(
+        "--images",
+        type=Path,
+        metavar="PATH",
+        help="the run's images, where a folder has lost its perturbation_original.png",
+    )
     return p
-
-
-
-
 
 
 def results_below(path: Path) -> list[Path]:
@@ -117,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             redraw(argv)
         return 0
+
     return exit_status("draw_sag.py", run)
 
 

@@ -28,7 +28,7 @@ from scoring.networks import class_probabilities
 
 BASELINES = ("black", "blur", "mean", "median", "mixed", "drop")
 IMAGENET_MEAN_COLOUR = (124, 116, 104)
-FIRST_STEP, SHRINK, LAST_STEP, ARMIJO = 200.0, 0.2, 1e-5, 1e-4      # of the backtracking line search
+FIRST_STEP, SHRINK, LAST_STEP, ARMIJO = 200.0, 0.2, 1e-5, 1e-4  # of the backtracking line search
 
 
 def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
@@ -47,15 +47,30 @@ def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
     if name == "median":
         return cv2.medianBlur(image, 11)
     if name == "mixed":
-        return cv2.addWeighted(make_baseline(image, "blur"), 0.5, make_baseline(image, "median"), 0.5, 0)
+        return cv2.addWeighted(
+            make_baseline(image, "blur"), 0.5, make_baseline(image, "median"), 0.5, 0
+        )
     raise ValueError(f"no baseline named {name}; there are {', '.join(BASELINES)}")
 
 
 # ---------------------------------------------------------------- I-GOS
 
-def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int,
-              grid: tuple[int, int] = (7, 7), iterations: int = 2, seed: int = 0, l1: float = 1.0, tv: float = 20.0,
-              points: int = 20, noise: float = 0.2, deadline: float | None = None, basis: torch.Tensor | None = None) -> torch.Tensor:
+
+def igos_mask(
+    model: torch.nn.Module,
+    image: torch.Tensor,
+    baseline: torch.Tensor,
+    category: int,
+    grid: tuple[int, int] = (7, 7),
+    iterations: int = 2,
+    seed: int = 0,
+    l1: float = 1.0,
+    tv: float = 20.0,
+    points: int = 20,
+    noise: float = 0.2,
+    deadline: float | None = None,
+    basis: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The I-GOS mask, (rows, columns) float32 in [0, 1] on the CPU; 1 = keep, low = salient.
 
     image, baseline: (3, H, W), normalised. noise: standard deviation of the Gaussian noise on each
@@ -68,21 +83,29 @@ def igos_mask(model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tenso
     generator = torch.Generator().manual_seed(seed)
     mask = torch.ones(grid[0] * grid[1], device=image.device)
 
-    def confidence(masks: torch.Tensor, noises: torch.Tensor | float = 0.0) -> torch.Tensor:    # (B, patches) -> (B,)
-        return class_probabilities(model(compose(masks, basis, image, baseline) + noises))[:, category]
+    def confidence(
+        masks: torch.Tensor, noises: torch.Tensor | float = 0.0
+    ) -> torch.Tensor:  # (B, patches) -> (B,)
+        return class_probabilities(model(compose(masks, basis, image, baseline) + noises))[
+            :, category
+        ]
 
     first = None
     for iteration in range(iterations):
         if deadline is not None and time.monotonic() > deadline:
             break
         noises = noise * torch.randn((points, *image.shape), generator=generator).to(image.device)
-        direction = _penalty_gradient(mask, grid, l1, tv) + _integrated_gradient(confidence, mask, noises)
+        direction = _penalty_gradient(mask, grid, l1, tv) + _integrated_gradient(
+            confidence, mask, noises
+        )
         direction = direction.nan_to_num()
         with torch.inference_mode():
-            mask, value = _line_search(confidence, mask, direction, lambda m: penalty(m, grid, l1, tv))
+            mask, value = _line_search(
+                confidence, mask, direction, lambda m: penalty(m, grid, l1, tv)
+            )
         first = value if first is None else first
         if iterations > 3 and iteration == iterations // 2 and abs(first - value) < 0.001:
-            l1 /= 10                        # the mask shrinks nothing: let it hide more
+            l1 /= 10  # the mask shrinks nothing: let it hide more
         if iterations > 3 and iteration == int(0.8 * iterations) and abs(first - value) < 0.01:
             l1 /= 5
     return mask.reshape(grid).cpu().clone()
@@ -104,11 +127,14 @@ def _penalty_gradient(mask: torch.Tensor, grid, l1: float, tv: float) -> torch.T
 def _integrated_gradient(confidence, mask: torch.Tensor, noises: torch.Tensor) -> torch.Tensor:
     """Mean gradient of the confidence at k/points of the mask, k = 1..points; noises (points, 3, H, W) are added."""
     points = len(noises)
-    path = torch.arange(1, points + 1, device=mask.device)[:, None] / points * mask         # (points, patches)
+    path = (
+        torch.arange(1, points + 1, device=mask.device)[:, None] / points * mask
+    )  # (points, patches)
 
     def gradients(rows: slice) -> torch.Tensor:
         leaf = path[rows].clone().requires_grad_()
         return torch.autograd.grad(confidence(leaf, noises[rows]).sum(), leaf)[0]
+
     return _in_halves(gradients, 0, points).mean(0)
 
 
@@ -123,7 +149,9 @@ def _in_halves(function: Callable[[slice], torch.Tensor], start: int, stop: int)
     return torch.cat([_in_halves(function, start, middle), _in_halves(function, middle, stop)])
 
 
-def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalties) -> tuple[torch.Tensor, float]:
+def _line_search(
+    confidence, mask: torch.Tensor, direction: torch.Tensor, penalties
+) -> tuple[torch.Tensor, float]:
     """The longest step that lowers the objective enough (Armijo), all lengths tried as one batch.
 
     -> the new mask and f_c at the old one. Where no step will do (a class so sure that hiding a little costs it
@@ -132,7 +160,7 @@ def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalt
     steps = []
     while not steps or steps[-1] * SHRINK >= LAST_STEP:
         steps.append(steps[-1] * SHRINK if steps else FIRST_STEP)
-    lengths = torch.tensor([0.0, *steps], device=mask.device)[:, None]                      # (1 + steps, 1)
+    lengths = torch.tensor([0.0, *steps], device=mask.device)[:, None]  # (1 + steps, 1)
     candidates = (mask - lengths * direction).clamp(0, 1)
     confidences = _in_halves(lambda rows: confidence(candidates[rows]), 0, len(candidates))
     objective = confidences + penalties(candidates)
@@ -142,6 +170,7 @@ def _line_search(confidence, mask: torch.Tensor, direction: torch.Tensor, penalt
 
 
 # ---------------------------------------------------------------- Grad-CAM
+
 
 def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.ndarray | None:
     """Grad-CAM on the last convolution, (h, w) float32 in [0, 1], as coarse as that layer; None where there is none.
@@ -155,9 +184,13 @@ def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.n
 
     def score(pictures: torch.Tensor) -> torch.Tensor:
         logits = model(pictures)
-        return logits[:, category] if logits.shape[1] > 1 else logits[:, 0] * (1 if category else -1)
+        return (
+            logits[:, category] if logits.shape[1] > 1 else logits[:, 0] * (1 if category else -1)
+        )
 
-    coarse = LayerGradCam(score, layer).attribute(image[None].clone().requires_grad_(), relu_attributions=True)
+    coarse = LayerGradCam(score, layer).attribute(
+        image[None].clone().requires_grad_(), relu_attributions=True
+    )
     heat = coarse[0, 0].detach().nan_to_num()
     return (heat / heat.max().clamp(min=1e-12)).cpu().numpy()
 
@@ -171,7 +204,9 @@ def last_convolution(model: torch.nn.Module, image: torch.Tensor) -> torch.nn.Co
         if output.shape[-1] * output.shape[-2] > 1:
             ran.append(module)
 
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    hooks = [
+        m.register_forward_hook(note) for m in model.modules() if isinstance(m, torch.nn.Conv2d)
+    ]
     try:
         model(image[None])
     finally:

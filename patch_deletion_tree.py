@@ -17,11 +17,18 @@ from collections.abc import Callable, Sequence
 import networkx as nx
 
 PatchSet = tuple[int, ...]
-MAX_NODES = 2000        # a root of 20 patches could have 2^20 descendants; beyond this no further level is begun
+MAX_NODES = (
+    2000  # a root of 20 patches could have 2^20 descendants; beyond this no further level is begun
+)
 
 
-def build_sag(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], roots: Sequence[PatchSet], full_probability: float,
-              node_prob_thresh: float = 0.4, max_nodes: int = MAX_NODES) -> nx.DiGraph:
+def build_sag(
+    scorer: Callable[[Sequence[PatchSet]], Sequence[float]],
+    roots: Sequence[PatchSet],
+    full_probability: float,
+    node_prob_thresh: float = 0.4,
+    max_nodes: int = MAX_NODES,
+) -> nx.DiGraph:
     """The SAG of these roots, a level at a time, each level's new sets scored in one call.
 
     Nodes carry probability and relative; edges carry removed, the patch that went. graph.graph["stopped_by"]
@@ -31,7 +38,9 @@ def build_sag(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], roots: Se
 
     def add(patch_sets: Sequence[PatchSet]) -> None:
         for patches, score in zip(patch_sets, scorer(patch_sets) if patch_sets else ()):
-            graph.add_node(patches, probability=float(score), relative=float(score) / full_probability)
+            graph.add_node(
+                patches, probability=float(score), relative=float(score) / full_probability
+            )
 
     try:
         add(list(dict.fromkeys(tuple(sorted(r)) for r in roots)))
@@ -62,6 +71,14 @@ def refuted_by(graph: nx.DiGraph, root: PatchSet, threshold: float) -> PatchSet 
 def listed(graph: nx.DiGraph) -> dict:
     """The graph as the record has it: nodes, and edges as [parent, child, patch removed] by node number."""
     number = {patches: i for i, patches in enumerate(graph)}
-    return {"nodes": [{"patches": list(patches), **values} for patches, values in graph.nodes(data=True)],
-            "edges": [[number[parent], number[child], gone] for parent, child, gone in graph.edges(data="removed")],
-            "complete": graph.graph["stopped_by"] is None, "stopped_by": graph.graph["stopped_by"]}
+    return {
+        "nodes": [
+            {"patches": list(patches), **values} for patches, values in graph.nodes(data=True)
+        ],
+        "edges": [
+            [number[parent], number[child], gone]
+            for parent, child, gone in graph.edges(data="removed")
+        ],
+        "complete": graph.graph["stopped_by"] is None,
+        "stopped_by": graph.graph["stopped_by"],
+    }

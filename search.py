@@ -23,13 +23,14 @@ import numpy as np
 
 PatchSet = tuple[int, ...]
 Scorer = Callable[[Sequence[PatchSet]], Sequence[float]]
-PROVEN_UP_TO = 10                   # patches; a set of n has 2^n subsets to ask about
-CHUNK = 1024                        # sets of a large enumeration asked for at a time, so that a time limit loses few
+PROVEN_UP_TO = 10  # patches; a set of n has 2^n subsets to ask about
+CHUNK = 1024  # sets of a large enumeration asked for at a time, so that a time limit loses few
 
 
 @dataclass(frozen=True)
 class Root:
     """One MSE. minimal is "subset" (proven against every subset) or "single" (no single patch can go)."""
+
     patches: PatchSet
     probability: float
     minimal: str
@@ -47,7 +48,11 @@ class Roots(list):
 
     def __init__(self, roots: Iterable[Root] = (), stopped_by: str = "exhausted"):
         roots = sorted(roots, key=lambda r: (len(r.patches), -r.probability, r.patches))
-        refuted = {r for r in roots if r.minimal == "single" and any(set(o.patches) < set(r.patches) for o in roots)}
+        refuted = {
+            r
+            for r in roots
+            if r.minimal == "single" and any(set(o.patches) < set(r.patches) for o in roots)
+        }
         super().__init__(r for r in roots if r not in refuted)
         self.stopped_by = stopped_by
 
@@ -63,8 +68,16 @@ def salient_order(saliency) -> list[int]:
 
 # ---------------------------------------------------------------- the three searches
 
-def beam_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, beam_width: int = 3, num_successors: int = 15,
-                max_num_roots: int = 10, max_root_size: int = 49) -> Roots:
+
+def beam_search(
+    scorer: Scorer,
+    saliency,
+    prob_thresh: float = 0.9,
+    beam_width: int = 3,
+    num_successors: int = 15,
+    max_num_roots: int = 10,
+    max_root_size: int = 49,
+) -> Roots:
     """BeamS-w: grow sets patch by patch, keep the beam_width most confident insufficient ones.
 
     saliency: a number a patch, low = salient. Each state proposes the num_successors most salient
@@ -79,18 +92,27 @@ def beam_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, beam_width: 
     beam: list[PatchSet] = [()]
     try:
         for _ in range(min(max_root_size, len(order))):
-            level = sorted({tuple(sorted((*state, patch))) for state in beam
-                            for patch in _missing(state, order)[:num_successors]})
+            level = sorted(
+                {
+                    tuple(sorted((*state, patch)))
+                    for state in beam
+                    for patch in _missing(state, order)[:num_successors]
+                }
+            )
             level = [s for s in level if not _contains_one_of(s, found)]
             scores = dict(zip(level, _floats(scorer(level))))
             level.sort(key=lambda s: (-scores[s], s))
             sufficient = [s for s in level if scores[s] > threshold]
             for root in minimise(scorer, sufficient, threshold, max_num_roots - len(found), found):
                 found[root.patches] = root
-            found = {root.patches: root for root in Roots(found.values())}      # less the ones now refuted: they take no room
+            found = {
+                root.patches: root for root in Roots(found.values())
+            }  # less the ones now refuted: they take no room
             if len(found) >= max_num_roots:
                 return Roots(found.values(), "max_num_roots")
-            beam = [s for s in level if scores[s] <= threshold and not _contains_one_of(s, found)][:beam_width]
+            beam = [s for s in level if scores[s] <= threshold and not _contains_one_of(s, found)][
+                :beam_width
+            ]
             if not beam:
                 return Roots(found.values(), "exhausted")
     except TimeoutError:
@@ -98,7 +120,9 @@ def beam_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, beam_width: 
     return Roots(found.values(), "max_root_size" if max_root_size < len(order) else "exhausted")
 
 
-def combinatorial_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, comb_top: int = 20, comb_size: int = 4) -> Roots:
+def combinatorial_search(
+    scorer: Scorer, saliency, prob_thresh: float = 0.9, comb_top: int = 20, comb_size: int = 4
+) -> Roots:
     """CombS: score every comb_size-subset of the comb_top most salient patches; minimise the sufficient ones."""
     order = salient_order(saliency)
     stopped_by, threshold = opening(scorer, len(order), prob_thresh)
@@ -115,7 +139,9 @@ def combinatorial_search(scorer: Scorer, saliency, prob_thresh: float = 0.9, com
     return Roots(found.values(), "exhausted")
 
 
-def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9, max_size: int = 3) -> Roots:
+def exhaustive_search(
+    scorer: Scorer, num_patches: int, prob_thresh: float = 0.9, max_size: int = 3
+) -> Roots:
     """Every MSE of at most max_size patches, by asking about every set that contains no smaller one."""
     stopped_by, threshold = opening(scorer, num_patches, prob_thresh)
     if stopped_by:
@@ -123,8 +149,14 @@ def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9
     found: dict[PatchSet, Root] = {}
     try:
         for size in range(1, min(max_size, num_patches) + 1):
-            for sets in _chunks(s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)):
-                found |= {s: Root(s, p, "subset") for s, p in zip(sets, _floats(scorer(sets))) if p > threshold}
+            for sets in _chunks(
+                s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)
+            ):
+                found |= {
+                    s: Root(s, p, "subset")
+                    for s, p in zip(sets, _floats(scorer(sets)))
+                    if p > threshold
+                }
     except TimeoutError:
         return Roots(found.values(), "time_limit")
     return Roots(found.values(), "exhausted")
@@ -132,8 +164,14 @@ def exhaustive_search(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9
 
 # ---------------------------------------------------------------- minimality
 
-def minimise(scorer: Scorer, sufficient: Sequence[PatchSet], threshold: float, limit: int | None = None,
-             known: Iterable[PatchSet] = ()) -> Iterator[Root]:
+
+def minimise(
+    scorer: Scorer,
+    sufficient: Sequence[PatchSet],
+    threshold: float,
+    limit: int | None = None,
+    known: Iterable[PatchSet] = (),
+) -> Iterator[Root]:
     """Yield MSEs inside sufficient sets: at least one in each, none of those known, at most limit of them.
 
     All sets advance in lock-step, so that every round is one call. First each loses, one at a time, the
@@ -142,10 +180,13 @@ def minimise(scorer: Scorer, sufficient: Sequence[PatchSet], threshold: float, l
     after having yielded what was proven.
     """
     seen, left = set(known), float("inf") if limit is None else limit
-    candidates = sorted((s for s in dict.fromkeys(drop_singles(scorer, sufficient, threshold)) if s not in seen), key=len)
+    candidates = sorted(
+        (s for s in dict.fromkeys(drop_singles(scorer, sufficient, threshold)) if s not in seen),
+        key=len,
+    )
     while candidates and left > 0:
-        now = candidates[:int(min(left, len(candidates)))]
-        candidates = candidates[len(now):]
+        now = candidates[: int(min(left, len(candidates)))]
+        candidates = candidates[len(now) :]
         for root in prove(scorer, now, threshold):
             if root.patches not in seen and left > 0:
                 seen.add(root.patches)
@@ -177,16 +218,24 @@ def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterato
     sufficient ends it for that set: everything smaller has failed, so these are minimal. Sets of more than
     10 patches are yielded as they are, marked "single".
     """
-    large, unproven = [s for s in sets if len(s) > PROVEN_UP_TO], [s for s in sets if len(s) <= PROVEN_UP_TO]
-    yield from (Root(s, p, "single") for s, p in zip(large, _floats(scorer(large)) if large else ()))
+    large, unproven = (
+        [s for s in sets if len(s) > PROVEN_UP_TO],
+        [s for s in sets if len(s) <= PROVEN_UP_TO],
+    )
+    yield from (
+        Root(s, p, "single") for s, p in zip(large, _floats(scorer(large)) if large else ())
+    )
     for size in range(max(map(len, unproven), default=-1) + 1):
         asked = sorted({subset for s in unproven for subset in combinations(s, size)})
-        passed = {s: p for s, p in zip(asked, _floats(scorer(asked)) if asked else ()) if p > threshold}
+        passed = {
+            s: p for s, p in zip(asked, _floats(scorer(asked)) if asked else ()) if p > threshold
+        }
         yield from (Root(s, p, "subset") for s, p in passed.items())
         unproven = [s for s in unproven if passed.keys().isdisjoint(combinations(s, size))]
 
 
 # ---------------------------------------------------------------- small things
+
 
 def opening(scorer: Scorer, num_patches: int, prob_thresh: float) -> tuple[str | None, float]:
     """Whether there is nothing to search for, and why; and the probability that is enough."""
@@ -215,6 +264,9 @@ def _chunks(sets: Iterable[PatchSet]) -> Iterator[list[PatchSet]]:
 
 def _contains_one_of(patches: PatchSet, found: Collection[PatchSet]) -> bool:
     if 2 ** len(patches) < len(found):
-        return any(s in found for s in chain.from_iterable(combinations(patches, k) for k in range(len(patches) + 1)))
+        return any(
+            s in found
+            for s in chain.from_iterable(combinations(patches, k) for k in range(len(patches) + 1))
+        )
     inside = set(patches)
     return any(inside.issuperset(f) for f in found)

@@ -23,18 +23,12 @@ class UserError(Exception):
 # ---------------------------------------------------------------- command lines
 
 
-
-
-
-
-
 def log(line: str) -> None:
     """A line on stderr that does not tear the progress bars."""
     tqdm.write(line, file=sys.stderr)
 
 
 # ---------------------------------------------------------------- images
-
 
 
 def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -47,8 +41,15 @@ def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
         with Image.open(path) as file:
             file.load()
             picture = ImageOps.exif_transpose(file)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:   # Pillow's ways to say no
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # Pillow's ways to say no
+        reason = (
+            "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
+        )
         raise ValueError(f"cannot read it: {reason}") from None
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, dtype=np.float64)
@@ -73,34 +74,11 @@ def file_sha256(path: Path) -> str:
 # ---------------------------------------------------------------- device
 
 
-
 # ---------------------------------------------------------------- models
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 # ---------------------------------------------------------------- files
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file that is, at every moment, the old one whole or the new one whole."""
@@ -114,18 +92,6 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def printable(path: Path) -> str:

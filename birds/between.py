@@ -21,9 +21,9 @@ from birds.painter import CLASSES, PARTS, Scene, draw_between
 from scoring.networks import BUNDLED, Network, choose_device, class_probabilities, load_network
 from running.command_line import whole
 
-RANDOM, HALFWAY = 11, 9         # first numbers of the seeds
-STEPS, BOTH = 7, 0.35           # halvings; the least that each class must have
-FEW = 3                         # parts in which the two birds of a half-way scene differ, at most
+RANDOM, HALFWAY = 11, 9  # first numbers of the seeds
+STEPS, BOTH = 7, 0.35  # halvings; the least that each class must have
+FEW = 3  # parts in which the two birds of a half-way scene differ, at most
 
 
 def differing(a: int, b: int) -> list[str]:
@@ -61,23 +61,41 @@ def random_scene(n: int) -> tuple[int, Scene]:
     rng = np.random.default_rng((RANDOM, n, 1))
     a, b = rng.choice(len(CLASSES), 2, replace=False)
     weight = rng.uniform(0, 1)
-    return int(a if weight < 0.5 else b), draw_between(CLASSES[a][1], CLASSES[b][1], (RANDOM, n), weight)
+    return int(a if weight < 0.5 else b), draw_between(
+        CLASSES[a][1], CLASSES[b][1], (RANDOM, n), weight
+    )
 
 
 def main() -> None:
     """Draw scenes into a folder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--scenes", type=whole(0), default=0, metavar="N", help="with a random share of the second bird")
-    parser.add_argument("--halfway", type=whole(0), default=0, metavar="N", help="where the bundled network is undecided")
+    parser.add_argument(
+        "--scenes",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="with a random share of the second bird",
+    )
+    parser.add_argument(
+        "--halfway",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="where the bundled network is undecided",
+    )
     args = parser.parse_args()
     for n in tqdm(range(args.scenes), desc="scenes"):
         category, scene = random_scene(n)
         _write(scene, args.folder / CLASSES[category][0] / f"{n:05}.png")
     if args.halfway:
         network = load_network(BUNDLED, None, None, choose_device("cpu"))
-        for n, (a, b, scene) in enumerate(tqdm(halfway(network, args.halfway), desc="half-way", total=args.halfway)):
-            _write(scene, args.folder / f"{n:03}_{CLASSES[a][0]}_{CLASSES[b][0]}.png".replace(" ", "_"))
+        for n, (a, b, scene) in enumerate(
+            tqdm(halfway(network, args.halfway), desc="half-way", total=args.halfway)
+        ):
+            _write(
+                scene, args.folder / f"{n:03}_{CLASSES[a][0]}_{CLASSES[b][0]}.png".replace(" ", "_")
+            )
 
 
 def _write(scene: Scene, path: Path) -> None:

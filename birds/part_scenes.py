@@ -16,7 +16,16 @@ import numpy as np
 from PIL import Image
 from tqdm import trange
 
-from birds.painter import CLASSES, LABEL_NAMES, PARTS, VARIANTS, Scene, consistent_classes, draw_scene, minimal_sufficient_parts
+from birds.painter import (
+    CLASSES,
+    LABEL_NAMES,
+    PARTS,
+    VARIANTS,
+    Scene,
+    consistent_classes,
+    draw_scene,
+    minimal_sufficient_parts,
+)
 
 HERE = Path(__file__).resolve().parent
 KINDS = ("few", "whole", "odd")
@@ -24,7 +33,10 @@ KINDS = ("few", "whole", "odd")
 
 def bundled() -> list[tuple[str, Scene]]:
     """The scenes of Images/, with their names."""
-    return [(name.replace(" ", "_").replace("'", ""), draw_scene(variants, [1, c])) for c, (name, variants) in enumerate(CLASSES)]
+    return [
+        (name.replace(" ", "_").replace("'", ""), draw_scene(variants, [1, c]))
+        for c, (name, variants) in enumerate(CLASSES)
+    ]
 
 
 def scene_of(category: int, kind: str, seed) -> Scene:
@@ -35,7 +47,11 @@ def scene_of(category: int, kind: str, seed) -> Scene:
         return draw_scene(variants, seed, sets[rng.integers(len(sets))])
     if kind == "odd":
         part = int(rng.integers(len(PARTS)))
-        others = [v for v in range(len(VARIANTS[PARTS[part]])) if v != variants[part] and consistent_classes({PARTS[part]: v})]
+        others = [
+            v
+            for v in range(len(VARIANTS[PARTS[part]]))
+            if v != variants[part] and consistent_classes({PARTS[part]: v})
+        ]
         variants[part] = others[rng.integers(len(others))]
     return draw_scene(variants, seed)
 
@@ -51,7 +67,10 @@ def write_set(folder: Path, per_class: int, seed: int) -> None:
     for n in trange(per_class * len(CLASSES), unit="scene"):
         category, number = divmod(n, per_class)
         name, kind = CLASSES[category][0], KINDS[number % len(KINDS)]
-        scene, file = scene_of(category, kind, [seed, category, number]), f"{name.replace(' ', '_')}/{number}_{kind}.png"
+        scene, file = (
+            scene_of(category, kind, [seed, category, number]),
+            f"{name.replace(' ', '_')}/{number}_{kind}.png",
+        )
         for kept, picture in (("images", scene.image), ("masks", scene.labels)):
             (folder / kept / file).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(folder / kept / file)
@@ -65,7 +84,9 @@ def write_set(folder: Path, per_class: int, seed: int) -> None:
 
 def main() -> None:
     """Without a folder the label maps of Images/, else a set of new scenes."""
-    p = argparse.ArgumentParser(prog="python -m birds.part_scenes", description=__doc__.split("\n")[0])
+    p = argparse.ArgumentParser(
+        prog="python -m birds.part_scenes", description=__doc__.split("\n")[0]
+    )
     p.add_argument("folder", type=Path, nargs="?")
     p.add_argument("--per-class", type=int, default=6, metavar="N")
     p.add_argument("--seed", type=int, default=5)

@@ -1,8 +1,8 @@
 """What the figures and the page share: the picture of a patch set, colours of heat, and the words for what is shown.
 
-    shown = Pictures(record, image)
-    shown((11, 30))                         # what the network saw of these two patches, (H, W, 3) uint8
-    shown((11, 30), hidden="dim")           # for a reader: the rest of the image shows faintly
+shown = Pictures(record, image)
+shown((11, 30))                         # what the network saw of these two patches, (H, W, 3) uint8
+shown((11, 30), hidden="dim")           # for a reader: the rest of the image shows faintly
 """
 
 import cv2
@@ -12,10 +12,15 @@ from get_perturbation_mask import make_baseline
 from scoring.patches import cells, tents
 from scoring.regions import Regions
 
-HIDDEN = ("dim", "black", "outline", "baseline")        # how a figure shows what was hidden from the network
-DIM = 0.3                       # brightness of the hidden part, on black; on white it is as pale
-RED = (230, 40, 40)             # of the outline of a patch that went
-WHY = {                         # search.stopped_by, for an image without an MSE
+HIDDEN = (
+    "dim",
+    "black",
+    "outline",
+    "baseline",
+)  # how a figure shows what was hidden from the network
+DIM = 0.3  # brightness of the hidden part, on black; on white it is as pale
+RED = (230, 40, 40)  # of the outline of a patch that went
+WHY = {  # search.stopped_by, for an image without an MSE
     "baseline_sufficient": "the class keeps its confidence with every patch hidden, so there is nothing to explain",
     "zero_probability": "the model gives this class no probability at all",
     "max_root_size": "no set up to the largest allowed size was sufficient",
@@ -26,6 +31,7 @@ WHY = {                         # search.stopped_by, for an image without an MSE
 
 
 # ---------------------------------------------------------------- words
+
 
 def percent(relative: float) -> str:
     """Confidence relative to the full image, rounded: 92 %."""
@@ -40,7 +46,9 @@ def cost(drop: float) -> str:
 
 def conjunction(patches, names=None) -> str:
     """A patch set in the paper's words: P11 & P30; with names of regions: head & wing."""
-    return " & ".join(patch_name(p, names) for p in patches) or ("no region" if names else "no patch")
+    return " & ".join(patch_name(p, names) for p in patches) or (
+        "no region" if names else "no patch"
+    )
 
 
 def patch_name(patch: int, names=None) -> str:
@@ -56,7 +64,9 @@ def names_of(record: dict) -> list[str] | None:
 def joined(patches) -> str:
     """A patch set in a file's name: 11-30."""
     name = "-".join(str(p) for p in patches) or "none"
-    return name if len(name) <= 150 else f"{name[:130]}-and-more-{abs(hash(tuple(patches))) % 10**8}"
+    return (
+        name if len(name) <= 150 else f"{name[:130]}-and-more-{abs(hash(tuple(patches))) % 10**8}"
+    )
 
 
 def why_no_root(record: dict) -> str:
@@ -65,6 +75,7 @@ def why_no_root(record: dict) -> str:
 
 
 # ---------------------------------------------------------------- patch sets
+
 
 class Pictures:
     """Pictures of one image's patch sets.
@@ -75,10 +86,14 @@ class Pictures:
 
     def __init__(self, record: dict, image: np.ndarray, paper: bool = False):
         self.image, self.grid, self.paper = image, tuple(record["grid"]), paper
-        self.squares = record["baseline"]["name"] == "drop"         # patches are rectangles of tokens
+        self.squares = record["baseline"]["name"] == "drop"  # patches are rectangles of tokens
         self.baseline = make_baseline(image, record["baseline"]["name"])
         self.regions = Regions.from_record(record["regions"]) if "regions" in record else None
-        self.basis = (self.regions.basis() if self.regions else (cells if self.squares else tents)(self.grid, image.shape[:2])).numpy()
+        self.basis = (
+            self.regions.basis()
+            if self.regions
+            else (cells if self.squares else tents)(self.grid, image.shape[:2])
+        ).numpy()
 
     def __call__(self, patches, hidden: str = "baseline") -> np.ndarray:
         """The picture with these patches visible, (H, W, 3) uint8.
@@ -88,9 +103,13 @@ class Pictures:
         """
         if hidden == "outline":
             return self._with_contour(patches)
-        rest = {"baseline": self.baseline, "black": np.zeros_like(self.image), "dim": self._faint}[hidden]
+        rest = {"baseline": self.baseline, "black": np.zeros_like(self.image), "dim": self._faint}[
+            hidden
+        ]
         weight = self.basis[list(patches)].sum(0).reshape(*self.image.shape[:2], 1)
-        return np.clip(np.round(rest + weight * (self.image.astype(np.float32) - rest)), 0, 255).astype(np.uint8)
+        return np.clip(
+            np.round(rest + weight * (self.image.astype(np.float32) - rest)), 0, 255
+        ).astype(np.uint8)
 
     @property
     def _faint(self) -> np.ndarray:
@@ -104,17 +123,26 @@ class Pictures:
             return (self.regions.index == patch).astype(np.uint8)
         inside = np.zeros(self.image.shape[:2], np.uint8)
         top, left, bottom, right = box(patch, self.grid, inside.shape, self.squares)
-        inside[top:bottom + 1, left:right + 1] = 1
+        inside[top : bottom + 1, left : right + 1] = 1
         return inside
 
-    def outlined(self, patches, removed: list[tuple[int, float]], hidden: str = "baseline") -> np.ndarray:
+    def outlined(
+        self, patches, removed: list[tuple[int, float]], hidden: str = "baseline"
+    ) -> np.ndarray:
         """The picture of a set with each removed patch outlined in red. removed: as of outlined()."""
         picture = self(patches, hidden)
         if not self.regions:
             return outlined(picture, removed, self.grid, self.squares)
         # half as thick as around a patch: a region can be thin
         for patch, drop in removed:
-            cv2.drawContours(picture, contours_of(self.own(patch)), -1, RED, -(-thickness(drop) // 2), offset=(-1, -1))
+            cv2.drawContours(
+                picture,
+                contours_of(self.own(patch)),
+                -1,
+                RED,
+                -(-thickness(drop) // 2),
+                offset=(-1, -1),
+            )
         return picture
 
     def _with_contour(self, patches) -> np.ndarray:
@@ -133,19 +161,30 @@ def centres(cells: int, pixels: int) -> np.ndarray:
     return np.linspace(0, pixels - 1, cells) if cells > 1 else np.array([(pixels - 1) / 2])
 
 
-def box(patch: int, grid: tuple[int, int], size: tuple[int, int], squares: bool = False) -> tuple[int, int, int, int]:
+def box(
+    patch: int, grid: tuple[int, int], size: tuple[int, int], squares: bool = False
+) -> tuple[int, int, int, int]:
     """The pixels that are nearer to this patch's centre than to any other's: top, left, bottom, right (inclusive)."""
+
     def span(index: int, cells: int, pixels: int) -> tuple[int, int]:
         if squares or cells == 1:
             return pixels * index // cells, pixels * (index + 1) // cells - 1
         step = (pixels - 1) / (cells - 1)
         return round(max((index - 0.5) * step, 0)), round(min((index + 0.5) * step, pixels - 1))
 
-    (top, bottom), (left, right) = span(patch // grid[1], grid[0], size[0]), span(patch % grid[1], grid[1], size[1])
+    (top, bottom), (left, right) = (
+        span(patch // grid[1], grid[0], size[0]),
+        span(patch % grid[1], grid[1], size[1]),
+    )
     return top, left, bottom, right
 
 
-def outlined(picture: np.ndarray, removed: list[tuple[int, float]], grid: tuple[int, int], squares: bool = False) -> np.ndarray:
+def outlined(
+    picture: np.ndarray,
+    removed: list[tuple[int, float]],
+    grid: tuple[int, int],
+    squares: bool = False,
+) -> np.ndarray:
     """The picture with each removed patch outlined in red, thicker the more confidence that cost.
 
     removed: (patch, relative confidence lost) of each.
@@ -166,14 +205,21 @@ def thickness(drop: float) -> int:
 
 def contours_of(inside: np.ndarray) -> list[np.ndarray]:
     """The outlines of (H, W) uint8, along the picture's border too; to be drawn with offset (-1, -1)."""
-    return cv2.findContours(cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    return cv2.findContours(
+        cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT),
+        cv2.RETR_LIST,
+        cv2.CHAIN_APPROX_NONE,
+    )[0]
 
 
 # ---------------------------------------------------------------- heat
 
+
 def coloured(heat: np.ndarray) -> np.ndarray:
     """(H, W) in [0, 1] -> (H, W, 3) uint8 RGB, blue (low) to red (high)."""
-    return cv2.applyColorMap(np.round(255 * heat.clip(0, 1)).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    return cv2.applyColorMap(np.round(255 * heat.clip(0, 1)).astype(np.uint8), cv2.COLORMAP_TURBO)[
+        ..., ::-1
+    ]
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -191,4 +237,6 @@ def grad_cam_heat(record: dict, size: tuple[int, int]) -> np.ndarray | None:
     """The Grad-CAM map of the record at the image's size, (H, W) in [0, 1]; None where the network has none."""
     if not record.get("gradcam"):
         return None
-    return cv2.resize(np.array(record["gradcam"], np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(
+        np.array(record["gradcam"], np.float32), size[::-1], interpolation=cv2.INTER_LINEAR
+    )

@@ -24,37 +24,64 @@ from utils import UserError, file_sha256, load_image
 from running.images import find_images
 
 FILE_COLUMNS = ("file", "image", "filename", "path", "imageid")
-LABEL_COLUMNS = ("imagenet_index", "index", "category", "label", "class", "name", "wnid", "predictionstring")
-SCENES = 2                              # first number of the seeds of scenes to measure with (1: the bundled ones)
+LABEL_COLUMNS = (
+    "imagenet_index",
+    "index",
+    "category",
+    "label",
+    "class",
+    "name",
+    "wnid",
+    "predictionstring",
+)
+SCENES = 2  # first number of the seeds of scenes to measure with (1: the bundled ones)
 
 
 @dataclass(frozen=True)
 class Subject:
     """One image to measure: its name, how to load it at a size (H, W), what it shows, and what tells that it is the same."""
+
     name: str
     load: Callable[[tuple[int, int]], np.ndarray]
     label: int | None
     identity: Callable[[], str]
-    boxes: Callable[[], dict] | None = None         # gives the boxes of the parts, where these are known
+    boxes: Callable[[], dict] | None = None  # gives the boxes of the parts, where these are known
 
 
-def from_folder(folder: Path, labels_csv: Path | None, names: Sequence[str], leave_out: Path | None = None) -> list[Subject]:
+def from_folder(
+    folder: Path, labels_csv: Path | None, names: Sequence[str], leave_out: Path | None = None
+) -> list[Subject]:
     """The images below a folder, sorted, with their labels: from the CSV, else from the folders that they lie in.
 
     names: the network's classes. leave_out: a folder not to look into (the results). Images that lie in the folder itself have no label without a CSV; with one, only the images in it are taken.
     """
     if labels_csv:
         rows = read_csv(labels_csv, folder)
-        labels = class_numbers([text for _, _, text in rows], names, [f"{labels_csv}, line {line}" for line, _, _ in rows])
+        labels = class_numbers(
+            [text for _, _, text in rows],
+            names,
+            [f"{labels_csv}, line {line}" for line, _, _ in rows],
+        )
         paths = {path: label for (_, path, _), label in zip(rows, labels)}
         root = folder
     else:
         root, found = find_images(folder, leave_out)
         inside = [path for path in found if path.parent != root]
-        labels = class_numbers([path.relative_to(root).parts[0] for path in inside], names, [str(path.parent) for path in inside])
+        labels = class_numbers(
+            [path.relative_to(root).parts[0] for path in inside],
+            names,
+            [str(path.parent) for path in inside],
+        )
         paths = dict.fromkeys(found) | dict(zip(inside, labels))
-    return [Subject(printable(path.relative_to(root)), partial(load_image, path), label, partial(file_sha256, path))
-            for path, label in sorted(paths.items())]
+    return [
+        Subject(
+            printable(path.relative_to(root)),
+            partial(load_image, path),
+            label,
+            partial(file_sha256, path),
+        )
+        for path, label in sorted(paths.items())
+    ]
 
 
 def read_csv(path: Path, folder: Path) -> list[tuple[int, Path, str]]:
@@ -65,23 +92,41 @@ def read_csv(path: Path, folder: Path) -> list[tuple[int, Path, str]]:
             columns = {c.strip().lower(): c for c in reader.fieldnames or () if c}
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--labels-csv {path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}") from None
+        raise UserError(
+            f"--labels-csv {path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}"
+        ) from None
     file_column = next((columns[c] for c in FILE_COLUMNS if c in columns), None)
-    label_column = next((columns[c] for c in LABEL_COLUMNS if c in columns and columns[c] != file_column), None)
+    label_column = next(
+        (columns[c] for c in LABEL_COLUMNS if c in columns and columns[c] != file_column), None
+    )
     if not file_column or not label_column:
-        raise UserError(f"--labels-csv {path}: needs a column of files ({', '.join(FILE_COLUMNS)}) and one of labels ({', '.join(LABEL_COLUMNS)})")
+        raise UserError(
+            f"--labels-csv {path}: needs a column of files ({', '.join(FILE_COLUMNS)}) and one of labels ({', '.join(LABEL_COLUMNS)})"
+        )
     found, seen = [], set()
     for line, row in rows:
         name, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"--labels-csv {path}, line {line}: {name} does not lie below {folder}")
-        image = next((p for p in (folder / name, folder / f"{name}.JPEG") if name and p.is_file()), None)
+        image = next(
+            (p for p in (folder / name, folder / f"{name}.JPEG") if name and p.is_file()), None
+        )
         if image is None:
-            raise UserError(f"--labels-csv {path}, line {line}: no such image below {folder}: {name or '(empty)'}")
+            raise UserError(
+                f"--labels-csv {path}, line {line}: no such image below {folder}: {name or '(empty)'}"
+            )
         if image in seen:
             raise UserError(f"--labels-csv {path}, line {line}: {name} is there twice")
         seen.add(image)
-        found.append((line, image, label.split()[0] if label_column.strip().lower() == "predictionstring" and label else label))
+        found.append(
+            (
+                line,
+                image,
+                label.split()[0]
+                if label_column.strip().lower() == "predictionstring" and label
+                else label,
+            )
+        )
     if not found:
         raise UserError(f"--labels-csv {path}: no row in it")
     return found
@@ -89,16 +134,28 @@ def read_csv(path: Path, folder: Path) -> list[tuple[int, Path, str]]:
 
 def class_numbers(texts: Sequence[str], names: Sequence[str], places: Sequence[str]) -> list[int]:
     """Class numbers of labels written in any way that the module's docstring lists. places: where each stands, for the error."""
-    known = {plain(part): i for i, name in reversed(list(enumerate(names))) for part in (name, *name.split(","))}
+    known = {
+        plain(part): i
+        for i, name in reversed(list(enumerate(names)))
+        for part in (name, *name.split(","))
+    }
     ids = sorted({t for t in texts if re.fullmatch(r"n\d{8}", t)})
     if len(ids) == len(names):
         known |= {plain(wordnet): i for i, wordnet in enumerate(ids)}
     numbers = []
     for text, place in zip(texts, places):
-        number = int(text) if text.isdecimal() and int(text) < len(names) else known.get(plain(text))
+        number = (
+            int(text) if text.isdecimal() and int(text) < len(names) else known.get(plain(text))
+        )
         if number is None:
-            hint = f" ({len(ids)} WordNet ids, the model has {len(names)} classes)" if text in ids else ""
-            raise UserError(f"{place}: {text or '(empty)'} is none of the model's {len(names)} classes{hint}")
+            hint = (
+                f" ({len(ids)} WordNet ids, the model has {len(names)} classes)"
+                if text in ids
+                else ""
+            )
+            raise UserError(
+                f"{place}: {text or '(empty)'} is none of the model's {len(names)} classes{hint}"
+            )
         numbers.append(number)
     return numbers
 
@@ -110,6 +167,7 @@ def plain(name: str) -> str:
 
 # ---------------------------------------------------------------- the bundled world
 
+
 def drawn_scenes(number: int, seed: int) -> list[Subject]:
     """So many scenes of the bundled world, the classes in turn; the same ones for the same seed."""
     code = file_sha256(Path(birds.__file__))
@@ -119,8 +177,13 @@ def drawn_scenes(number: int, seed: int) -> list[Subject]:
 def scene_subject(i: int, seed: int, code: str) -> Subject:
     """The i-th scene. code: checksum of the painter, part of the scene's identity."""
     category, key = i % len(birds.CLASSES), (SCENES, seed, i)
-    return Subject(f"scene_{i:05d}", partial(scene_image, category, key), category, partial("{} {}".format, key, code),
-                   partial(scene_boxes, category, key))
+    return Subject(
+        f"scene_{i:05d}",
+        partial(scene_image, category, key),
+        category,
+        partial("{} {}".format, key, code),
+        partial(scene_boxes, category, key),
+    )
 
 
 def scene_image(category: int, key: Sequence[int], size: tuple[int, int]) -> np.ndarray:

@@ -31,10 +31,12 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from scoring.patches import PatchSet, tents
 from birds.painter import PARTS, minimal_sufficient_parts
 
-SHOWN = 0.25                # of a part's box
+SHOWN = 0.25  # of a part's box
 
 
-def box_shares(boxes: Mapping[str, Sequence[int]], grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def box_shares(
+    boxes: Mapping[str, Sequence[int]], grid: tuple[int, int], size: tuple[int, int]
+) -> np.ndarray:
     """How much of each part's box each patch lets through, (patches, parts): its mean weight over the box.
 
     boxes: part -> x0, y0, x1, y1, the last row and column belonging to it. A part without a box has zeros.
@@ -42,7 +44,7 @@ def box_shares(boxes: Mapping[str, Sequence[int]], grid: tuple[int, int], size: 
     basis = tents(grid, size).numpy().reshape(grid[0] * grid[1], *size)
     shares = np.zeros((len(basis), len(PARTS)))
     for part, (x0, y0, x1, y1) in boxes.items():
-        shares[:, PARTS.index(part)] = basis[:, y0:y1 + 1, x0:x1 + 1].mean((1, 2))
+        shares[:, PARTS.index(part)] = basis[:, y0 : y1 + 1, x0 : x1 + 1].mean((1, 2))
     return shares
 
 
@@ -51,8 +53,13 @@ def parts_shown(patches: PatchSet, shares: np.ndarray, shown: float = SHOWN) -> 
     return tuple(part for part, share in zip(PARTS, shares[list(patches)].sum(0)) if share >= shown)
 
 
-def precision_and_recall(mses: Sequence[PatchSet], shares: np.ndarray, category: int, shown: float = SHOWN,
-                         lenient: bool = False) -> tuple[float | None, float]:
+def precision_and_recall(
+    mses: Sequence[PatchSet],
+    shares: np.ndarray,
+    category: int,
+    shown: float = SHOWN,
+    lenient: bool = False,
+) -> tuple[float | None, float]:
     """Of one image's MSEs, by rules 2 and 3; precision is None where there is no MSE."""
     truth = true_part_sets(category)
 
@@ -60,6 +67,7 @@ def precision_and_recall(mses: Sequence[PatchSet], shares: np.ndarray, category:
         """Which of the true part sets these patches show."""
         seen = set(parts_shown(patches, shares, shown))
         return [seen.issuperset(parts) for parts in truth]
+
     stands_for = np.array([inside(s) for s in mses], bool).reshape(len(mses), len(truth))
     right = stands_for.any(1)
     if not lenient:

@@ -17,7 +17,10 @@ from scoring.engine import CannotCompile, Passes, in_turn
 from running.results import SUMMARY, Job, Outcome, note_finished, note_of, save, summary_rows
 from utils import log, one_line
 
-COMPILE_GAIN, COMPILE_SECONDS = 0.25, 30        # what compiling saves of the time of a search on a CPU; what it costs
+COMPILE_GAIN, COMPILE_SECONDS = (
+    0.25,
+    30,
+)  # what compiling saves of the time of a search on a CPU; what it costs
 
 
 def collect(outcomes: Iterator[Outcome], results: Path, rows: list[dict], bar) -> bool:
@@ -35,10 +38,13 @@ def collect(outcomes: Iterator[Outcome], results: Path, rows: list[dict], bar) -
     return False
 
 
-def in_this_process(jobs: list[Job], look: Callable, passes: Passes, results: Path, at_once: int) -> Iterator[Outcome]:
+def in_this_process(
+    jobs: list[Job], look: Callable, passes: Passes, results: Path, at_once: int
+) -> Iterator[Outcome]:
     """All images, in order; at_once of them are being worked on."""
     searching = []
     with tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress:
+
         def look_together(job: Job):
             with passes.part():
                 return look(job, progress)
@@ -60,8 +66,11 @@ def on_ray(jobs: list[Job], args: argparse.Namespace, at_once: int) -> Iterator[
     """All images, in the order in which a Ray cluster's workers finish them. at_once: images that a worker with a GPU has at a time."""
     if not jobs:
         return
-    from running.ray_workers import each                    # here, so that other runs know nothing of Ray
-    for job, result in each(jobs, "main_generate_sag:ray_worker", (args, at_once), args.ray, args.device, at_once, log):
+    from running.ray_workers import each  # here, so that other runs know nothing of Ray
+
+    for job, result in each(
+        jobs, "main_generate_sag:ray_worker", (args, at_once), args.ray, args.device, at_once, log
+    ):
         try:
             yield result()
         except RuntimeError as error:
@@ -81,10 +90,13 @@ def one_by_one(look: Callable, passes: Passes, results: Path) -> Callable[[Job, 
         searching.extend([outcome.searching] if outcome.searching else [])
         compile_if_it_pays(passes, searching, left)
         return outcome
+
     return explained
 
 
-def finish(job: Job, result: Callable[[], tuple], results: Path, progress, drawing=nullcontext()) -> Outcome:
+def finish(
+    job: Job, result: Callable[[], tuple], results: Path, progress, drawing=nullcontext()
+) -> Outcome:
     """Wait for what look() found, draw and write it; drawing: held meanwhile, where several threads come here.
 
     Whatever befalls this image, the others go on: its row says what it was.
@@ -96,21 +108,38 @@ def finish(job: Job, result: Callable[[], tuple], results: Path, progress, drawi
             with drawing:
                 save(records, image, job.folder)
         rows = summary_rows(records, job.folder, results)
-        return Outcome(job.name, rows, told(records, fresh=image is not None),
-                       sum(r["seconds"]["search"] for r in records) if image is not None else 0.0, note_of(job, looks, records, rows))
+        return Outcome(
+            job.name,
+            rows,
+            told(records, fresh=image is not None),
+            sum(r["seconds"]["search"] for r in records) if image is not None else 0.0,
+            note_of(job, looks, records, rows),
+        )
     except Exception as error:
-        return failed(job, ("" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: ") + one_line(error))
+        return failed(
+            job,
+            ("" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: ")
+            + one_line(error),
+        )
 
 
 def failed(job: Job, why: str) -> Outcome:
     """What becomes of an image that cannot be done."""
-    return Outcome(job.name, [{**dict.fromkeys(SUMMARY, ""), "image": job.name, "error": why}], f"failed: {why}")
+    return Outcome(
+        job.name,
+        [{**dict.fromkeys(SUMMARY, ""), "image": job.name, "error": why}],
+        f"failed: {why}",
+    )
 
 
 def compile_if_it_pays(passes: Passes, searching: list[float], left: int) -> None:
     """Compile once what waits would take long enough. searching: seconds of each search so far; left: images still to do."""
     mean = sum(searching) / max(1, len(searching))
-    if passes.compiled or not passes.worth_compiling or mean * left * COMPILE_GAIN < COMPILE_SECONDS:
+    if (
+        passes.compiled
+        or not passes.worth_compiling
+        or mean * left * COMPILE_GAIN < COMPILE_SECONDS
+    ):
         return
     try:
         start = time.monotonic()
@@ -126,7 +155,9 @@ def told(records: list[dict], fresh: bool) -> str:
     for r in records:
         sizes = sorted(len(x["patches"]) for x in r["roots"])
         span = f" of {sizes[0]} to {sizes[-1]} patches" if sizes else ""
-        parts.append(f"{r['category']['name']} {r['probability']:.3f}: {len(sizes)} MSEs{span}"
-                     f", {len(r['diverse_set'])} diverse ({r['search']['stopped_by']}), {r['evaluations']['asked']} asked, "
-                     f"{r['evaluations']['scored']} scored, {r['seconds']['total']:.1f} s")
+        parts.append(
+            f"{r['category']['name']} {r['probability']:.3f}: {len(sizes)} MSEs{span}"
+            f", {len(r['diverse_set'])} diverse ({r['search']['stopped_by']}), {r['evaluations']['asked']} asked, "
+            f"{r['evaluations']['scored']} scored, {r['seconds']['total']:.1f} s"
+        )
     return "; ".join(parts) if fresh else "there already"

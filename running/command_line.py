@@ -12,6 +12,7 @@ from utils import UserError, one_line
 
 def above_zero(high: float, what: str, or_zero: bool = False):
     """An argparse type: a number above 0 (or 0 itself) and at most high; what: the words for it."""
+
     def convert(text: str) -> float:
         try:
             if 0 < float(text) <= high or or_zero and float(text) == 0:
@@ -19,6 +20,7 @@ def above_zero(high: float, what: str, or_zero: bool = False):
         except ValueError:
             pass
         raise argparse.ArgumentTypeError(f"{text} is not {what}")
+
     return convert
 
 
@@ -32,24 +34,71 @@ def batch_size(text: str) -> str | int:
     return text if text == "auto" else whole(1)(text)
 
 
-def add_model_options(p: argparse.ArgumentParser, model: str = BUNDLED, weights=None, labels=None, device: str = "auto",
-                      batch: str | int = "auto", class_names: str = "--labels") -> None:
+def add_model_options(
+    p: argparse.ArgumentParser,
+    model: str = BUNDLED,
+    weights=None,
+    labels=None,
+    device: str = "auto",
+    batch: str | int = "auto",
+    class_names: str = "--labels",
+) -> None:
     """Which network, on what. class_names: the option for the file of class names, where --labels is something else."""
     add = p.add_argument
-    add("--model", default=model, metavar="NAME", help="birds (bundled), a torchvision classifier, or FILE.py:function")
-    add("--weights", type=Path, default=weights, metavar="FILE", help="a state_dict, .pth or .safetensors; else the model's own")
-    add(class_names, type=Path, default=labels, metavar="FILE", help="class names, one a line; else by model")
+    add(
+        "--model",
+        default=model,
+        metavar="NAME",
+        help="birds (bundled), a torchvision classifier, or FILE.py:function",
+    )
+    add(
+        "--weights",
+        type=Path,
+        default=weights,
+        metavar="FILE",
+        help="a state_dict, .pth or .safetensors; else the model's own",
+    )
+    add(
+        class_names,
+        type=Path,
+        default=labels,
+        metavar="FILE",
+        help="class names, one a line; else by model",
+    )
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default=device, help="what to run on")
-    add("--batch-size", type=batch_size, default=batch, metavar="N", help="pictures per forward pass, or auto")
+    add(
+        "--batch-size",
+        type=batch_size,
+        default=batch,
+        metavar="N",
+        help="pictures per forward pass, or auto",
+    )
 
 
-def add_segmentation_options(p: argparse.ArgumentParser, source: str, names: list[str], default: str | None = None) -> None:
+def add_segmentation_options(
+    p: argparse.ArgumentParser, source: str, names: list[str], default: str | None = None
+) -> None:
     """What cuts a picture into regions. source, names: what the options are called."""
     add = p.add_argument
-    add(source, default=default, metavar="WHAT", help="a label map (PNG), a folder of them named as the images, slic, or a torchvision segmentation network")
-    add(*names, type=Path, metavar="FILE", help="names of the labels 1, 2, .., one a line; or ADE20K's objectInfo150.csv")
+    add(
+        source,
+        default=default,
+        metavar="WHAT",
+        help="a label map (PNG), a folder of them named as the images, slic, or a torchvision segmentation network",
+    )
+    add(
+        *names,
+        type=Path,
+        metavar="FILE",
+        help="names of the labels 1, 2, .., one a line; or ADE20K's objectInfo150.csv",
+    )
     add("--segments", type=whole(2, 1000), default=40, metavar="N", help="slic: superpixels, about")
-    add("--segmentation-weights", type=Path, metavar="FILE", help="a state_dict for the segmentation network; else torchvision's own")
+    add(
+        "--segmentation-weights",
+        type=Path,
+        metavar="FILE",
+        help="a state_dict for the segmentation network; else torchvision's own",
+    )
 
 
 def checked_defaults(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -70,11 +119,13 @@ class OneLineParser(argparse.ArgumentParser):
 
 def whole(low: int, high: float = float("inf")):
     """An argparse type: a whole number from low to high."""
+
     def convert(text: str) -> int:
         if not (text.lstrip("-").isdecimal() and low <= int(text) <= high):
             span = f"from {low} to {high}" if high < float("inf") else f"of {low} or more"
             raise argparse.ArgumentTypeError(f"{text} is not a whole number {span}")
         return int(text)
+
     return convert
 
 

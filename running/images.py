@@ -5,7 +5,11 @@ from pathlib import Path
 
 from utils import IMAGE_ENDINGS, UserError
 
-RECORDS = {"sag.json", "deviation.json", "insecurities.json"}       # a folder that holds one is a result, no matter whose
+RECORDS = {
+    "sag.json",
+    "deviation.json",
+    "insecurities.json",
+}  # a folder that holds one is a result, no matter whose
 
 
 def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[Path]]:
@@ -24,8 +28,14 @@ def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[P
         if RECORDS.intersection(files):
             subfolders.clear()
             continue
-        subfolders[:] = [s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip]
-        found += [Path(folder) / f for f in files if f.lower().endswith(IMAGE_ENDINGS) and not f.startswith(".")]
+        subfolders[:] = [
+            s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip
+        ]
+        found += [
+            Path(folder) / f
+            for f in files
+            if f.lower().endswith(IMAGE_ENDINGS) and not f.startswith(".")
+        ]
     if not found:
         raise UserError(f"--images {path}: no image in it ({' '.join(IMAGE_ENDINGS)})")
     return path, sorted(found)

@@ -12,13 +12,23 @@ import torchvision
 from utils import PROJECT, UserError, file_sha256, load_image
 
 
-
 def read_record(path: Path) -> dict | None:
     """A sag.json, or None where it is absent, damaged or of another format."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        parts = [record["settings"], record["model"], record["search"], record["sag"], record["evaluations"], record["seconds"]]
-        whole = record["format"] == 1 and all(isinstance(p, dict) for p in parts) and isinstance(record["diverse_set"], list)
+        parts = [
+            record["settings"],
+            record["model"],
+            record["search"],
+            record["sag"],
+            record["evaluations"],
+            record["seconds"],
+        ]
+        whole = (
+            record["format"] == 1
+            and all(isinstance(p, dict) for p in parts)
+            and isinstance(record["diverse_set"], list)
+        )
         return record if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -43,9 +53,13 @@ def load_result(folder: Path, images: Path | None = None) -> tuple[dict, np.ndar
     record, kept = load_record(folder), folder / "perturbation_original.png"
     base = images or Path(record["settings"].get("images") or ".")
     places = [base, base / record["image"]]
-    found = [kept] * (images is None and kept.is_file()) or [p for p in places if p.is_file() and file_sha256(p) == record["image_sha256"]]
+    found = [kept] * (images is None and kept.is_file()) or [
+        p for p in places if p.is_file() and file_sha256(p) == record["image_sha256"]
+    ]
     if not found:
-        raise UserError(f"{images or folder}: the image {record['image']} of the record is not there; say where it is with --images")
+        raise UserError(
+            f"{images or folder}: the image {record['image']} of the record is not there; say where it is with --images"
+        )
     try:
         return record, load_image(found[0], tuple(record["size"]))
     except ValueError as error:
@@ -55,9 +69,16 @@ def load_result(folder: Path, images: Path | None = None) -> tuple[dict, np.ndar
 def versions() -> dict[str, str | None]:
     """Of Python, PyTorch, torchvision, CUDA and this project (its git commit), None where there is none."""
     try:
-        git = subprocess.run(["git", "-C", str(PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True)
+        git = subprocess.run(
+            ["git", "-C", str(PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True
+        )
         commit = git.stdout.strip() or None
-    except OSError:                         # no git on this machine
+    except OSError:  # no git on this machine
         commit = None
-    return {"python": platform.python_version(), "torch": str(torch.__version__), "torchvision": str(torchvision.__version__),
-            "cuda": torch.version.cuda, "commit": commit}
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
+        "cuda": torch.version.cuda,
+        "commit": commit,
+    }

@@ -19,11 +19,14 @@ import numpy as np
 
 from scoring.patches import PatchSet, tents
 
-MOST_POINTS = 50            # of a curve: every patch of a 7 x 7 grid, evenly chosen ones of a finer grid
+MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly chosen ones of a finer grid
 
 
-def insertion_deletion(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], orders: Mapping[str, Sequence[int]],
-                       full_probability: float) -> dict:
+def insertion_deletion(
+    scorer: Callable[[Sequence[PatchSet]], Sequence[float]],
+    orders: Mapping[str, Sequence[int]],
+    full_probability: float,
+) -> dict:
     """The curves of each order of the patches, the most important first, all scored in one call.
 
     -> {"patches": numbers of patches shown or hidden at each point, from 0 to all, and for each order's name
@@ -31,11 +34,20 @@ def insertion_deletion(scorer: Callable[[Sequence[PatchSet]], Sequence[float]], 
     An area is the mean height of its curve, by trapezoids.
     """
     total = max((len(order) for order in orders.values()), default=0)
-    counts = np.unique(np.linspace(0, total, min(total + 1, MOST_POINTS)).round().astype(int)).tolist()
-    sets = {name: {"insertion": [tuple(sorted(order[:k])) for k in counts],
-                   "deletion": [tuple(sorted(order[k:])) for k in counts]} for name, order in orders.items()}
+    counts = np.unique(
+        np.linspace(0, total, min(total + 1, MOST_POINTS)).round().astype(int)
+    ).tolist()
+    sets = {
+        name: {
+            "insertion": [tuple(sorted(order[:k])) for k in counts],
+            "deletion": [tuple(sorted(order[k:])) for k in counts],
+        }
+        for name, order in orders.items()
+    }
     asked = list(dict.fromkeys(s for both in sets.values() for side in both.values() for s in side))
-    relative = dict(zip(asked, (float(p) / full_probability for p in scorer(asked)))) if asked else {}
+    relative = (
+        dict(zip(asked, (float(p) / full_probability for p in scorer(asked)))) if asked else {}
+    )
     curves: dict = {"patches": counts}
     for name, both in sets.items():
         curves[name] = {side: [relative[s] for s in both[side]] for side in both}
@@ -54,13 +66,17 @@ def saliency_order(saliency) -> list[int]:
     return np.argsort(np.asarray(saliency, float).ravel(), kind="stable").tolist()
 
 
-def heat_order(heat: np.ndarray, grid: tuple[int, int], size: tuple[int, int], basis: np.ndarray | None = None) -> list[int]:
+def heat_order(
+    heat: np.ndarray, grid: tuple[int, int], size: tuple[int, int], basis: np.ndarray | None = None
+) -> list[int]:
     """Patches by a heat map of any resolution (Grad-CAM's), the hottest first.
 
     heat: (h, w), high = important. size: (H, W) of the image. A patch has the mean of the heat under its tent; basis:
     (regions, H * W) in place of the tents.
     """
-    pixels = cv2.resize(np.asarray(heat, np.float32), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
+    pixels = cv2.resize(
+        np.asarray(heat, np.float32), size[::-1], interpolation=cv2.INTER_LINEAR
+    ).ravel()
     basis = tents(grid, size).numpy() if basis is None else basis
     return np.argsort(-(basis @ pixels) / basis.sum(1), kind="stable").tolist()
 
@@ -74,4 +90,4 @@ def roots_order(roots: Sequence[tuple[PatchSet, float]], saliency) -> list[int]:
     weight = np.zeros(len(order))
     for patches, probability in roots:
         weight[list(patches)] += probability
-    return sorted(order, key=lambda p: -weight[p])                          # sorted() keeps the order of equals
+    return sorted(order, key=lambda p: -weight[p])  # sorted() keeps the order of equals

@@ -23,13 +23,14 @@ from scoring.scorer import auto_batch_size, is_out_of_memory
 from scoring.networks import Network, class_probabilities
 from utils import UserError, one_line
 
-Forward = Callable[[torch.Tensor], torch.Tensor]        # (B, 3, H, W) -> (B, classes)
+Forward = Callable[[torch.Tensor], torch.Tensor]  # (B, 3, H, W) -> (B, classes)
 
 
 # ---------------------------------------------------------------- precision
 
+
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """"auto" is bfloat16 where the processor has it (CUDA from Ampere on, AMX, AVX512-bf16), else float32."""
+    """ "auto" is bfloat16 where the processor has it (CUDA from Ampere on, AMX, AVX512-bf16), else float32."""
     if name == "auto":
         name = "bfloat16" if has_bfloat16(device) else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
@@ -39,8 +40,10 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether this processor multiplies in bfloat16 itself. Emulated, it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()           # PyTorch of 2026 on
-    return device.type == "cpu" and any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch of 2026 on
+    return device.type == "cpu" and any(
+        capabilities.get(name) for name in ("amx_bf16", "avx512_bf16")
+    )
 
 
 def in_bfloat16(module: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
@@ -48,6 +51,7 @@ def in_bfloat16(module: torch.nn.Module, example: torch.Tensor) -> torch.nn.Modu
 
     Raises UserError where it cannot (a network with float32 written into its code).
     """
+
     class InBfloat16(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -60,12 +64,15 @@ def in_bfloat16(module: torch.nn.Module, example: torch.Tensor) -> torch.nn.Modu
     try:
         with torch.inference_mode():
             reduced(example)
-    except Exception as error:              # of whatever kind the user's code raises
-        raise UserError(f"--precision bfloat16: the model cannot compute in it: {one_line(error)[:200]}") from error
+    except Exception as error:  # of whatever kind the user's code raises
+        raise UserError(
+            f"--precision bfloat16: the model cannot compute in it: {one_line(error)[:200]}"
+        ) from error
     return reduced
 
 
 # ---------------------------------------------------------------- compilation
+
 
 class CannotCompile(Exception):
     """There is no compiler, or it fails on this network; str() is one line."""
@@ -81,9 +88,9 @@ def compiled(module: torch.nn.Module, example: torch.Tensor, tolerance: float = 
     size = len(example)
     try:
         fast = torch.compile(module, dynamic=False, options={"freezing": True})
-        with torch.no_grad():               # inference_mode's tensors would be compiled for a second time
+        with torch.no_grad():  # inference_mode's tensors would be compiled for a second time
             difference = class_probabilities(fast(example)) - class_probabilities(module(example))
-    except Exception as error:              # TorchInductor's errors have no common kind
+    except Exception as error:  # TorchInductor's errors have no common kind
         raise CannotCompile(one_line(error)[:160]) from error
     if not difference.abs().max() <= tolerance:
         raise CannotCompile(f"compiled, its probabilities differ by {difference.abs().max():.1e}")
@@ -97,12 +104,14 @@ def compiled(module: torch.nn.Module, example: torch.Tensor, tolerance: float = 
             if 2 * missing >= size:
                 outputs.append(module(chunk))
             else:
-                outputs.append(fast(torch.cat([chunk, example[:missing]]))[:len(chunk)])
+                outputs.append(fast(torch.cat([chunk, example[:missing]]))[: len(chunk)])
         return torch.cat(outputs)
+
     return forward
 
 
 # ---------------------------------------------------------------- several images at once
+
 
 class SharedBatches:
     """Lets several threads ask one network at once, and runs their pictures as one batch.
@@ -133,6 +142,7 @@ class SharedBatches:
 
     def through(self, forward: Forward) -> Forward:
         """The same network, asked together with the others."""
+
         def ask(pictures: torch.Tensor) -> torch.Tensor:
             """The network on pictures (B, 3, H, W), once all who share it have asked."""
             request = {"forward": forward, "pictures": pictures}
@@ -145,6 +155,7 @@ class SharedBatches:
             if isinstance(request["answer"], Exception):
                 raise request["answer"]
             return request["answer"]
+
         return ask
 
     def close(self) -> None:
@@ -161,7 +172,7 @@ class SharedBatches:
             try:
                 answers = self._in_one_shape(forward, torch.cat([r["pictures"] for r in same]))
                 answers = answers.split([len(r["pictures"]) for r in same])
-            except Exception as error:      # all of them asked for it, and each is told
+            except Exception as error:  # all of them asked for it, and each is told
                 answers = [error] * len(same)
             for request, answer in zip(same, answers):
                 request["answer"] = answer
@@ -172,7 +183,9 @@ class SharedBatches:
         missing = -len(pictures) % self.batch_size
         full = torch.cat([pictures, pictures.new_zeros(missing, *pictures.shape[1:])])
         try:
-            return torch.cat([forward(chunk) for chunk in full.split(self.batch_size)])[:len(pictures)]
+            return torch.cat([forward(chunk) for chunk in full.split(self.batch_size)])[
+                : len(pictures)
+            ]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or self.batch_size == 1:
                 raise
@@ -180,7 +193,9 @@ class SharedBatches:
         return self._in_one_shape(forward, pictures)
 
 
-def in_turn(work: Callable, jobs: Sequence, at_once: int) -> Iterator[tuple[object, Callable[[], object]]]:
+def in_turn(
+    work: Callable, jobs: Sequence, at_once: int
+) -> Iterator[tuple[object, Callable[[], object]]]:
     """(job, what waits for work(job) and returns its result), in order, at_once of them being worked on."""
     if at_once == 1:
         yield from ((job, partial(work, job)) for job in jobs)
@@ -195,6 +210,7 @@ def in_turn(work: Callable, jobs: Sequence, at_once: int) -> Iterator[tuple[obje
 
 # ---------------------------------------------------------------- the passes of one run
 
+
 class Passes:
     """How this run asks its network: exact for what is written down, fast (or None) for what the search tries.
 
@@ -203,7 +219,11 @@ class Passes:
     """
 
     def __init__(self, network: Network, precision: str, batch_size: int | str, together: int = 1):
-        self.network, self.compiled, self.worth_compiling = network, False, network.device.type == "cpu"
+        self.network, self.compiled, self.worth_compiling = (
+            network,
+            False,
+            network.device.type == "cpu",
+        )
         self.example = network.prepare(np.zeros((*network.size, 3), np.uint8))[None]
         self.batch_size = auto_batch_size(self.example[0]) if batch_size == "auto" else batch_size
         reduced = choose_precision(precision, network.device) == torch.bfloat16
@@ -212,7 +232,10 @@ class Passes:
         self.shared = SharedBatches(self.batch_size) if together > 1 else None
         self.alone = threading.Lock()
         if self.shared:
-            self.exact, self.fast = self.shared.through(self.exact), self.fast and self.shared.through(self.fast)
+            self.exact, self.fast = (
+                self.shared.through(self.exact),
+                self.fast and self.shared.through(self.fast),
+            )
 
     def part(self):
         """A context: one image takes part in the shared batches, if they are shared."""
@@ -225,7 +248,10 @@ class Passes:
 
     def compile(self) -> None:
         """From here on compiled passes. Raises CannotCompile, and then goes on as before."""
-        self.compiled = True                # or tried: not a second time
+        self.compiled = True  # or tried: not a second time
         example = self.example.repeat(self.batch_size, 1, 1, 1)
-        exact, fast = compiled(self.network.module, example), self.fast and compiled(self.fast, example, tolerance=0.05)
+        exact, fast = (
+            compiled(self.network.module, example),
+            self.fast and compiled(self.fast, example, tolerance=0.05),
+        )
         self.exact, self.fast = exact, fast

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 import torch
 
-PatchSet = tuple[int, ...]              # ascending patch numbers, counted row by row from 0
+PatchSet = tuple[int, ...]  # ascending patch numbers, counted row by row from 0
 
 
 def tents(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
     """The weight of every patch at every pixel, (rows * columns, H * W) float32; each column sums to 1."""
-    def axis(cells: int, pixels: int) -> torch.Tensor:          # (cells, pixels)
+
+    def axis(cells: int, pixels: int) -> torch.Tensor:  # (cells, pixels)
         if cells == 1:
             return torch.ones(1, pixels, dtype=torch.float64)
         centres = torch.linspace(0, pixels - 1, cells, dtype=torch.float64)
@@ -32,9 +33,11 @@ def region_basis(number: torch.Tensor, regions: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(number.flatten().long(), regions).T.float()
 
 
-def compose(masks: torch.Tensor, basis: torch.Tensor, image: torch.Tensor, baseline: torch.Tensor) -> torch.Tensor:
+def compose(
+    masks: torch.Tensor, basis: torch.Tensor, image: torch.Tensor, baseline: torch.Tensor
+) -> torch.Tensor:
     """x_N for each row of masks: (B, patches) x (patches, H*W) -> (B, 3, H, W). 1 shows a patch, 0 hides it."""
-    weights = (masks @ basis).view(-1, 1, *image.shape[1:])     # (B, 1, H, W)
+    weights = (masks @ basis).view(-1, 1, *image.shape[1:])  # (B, 1, H, W)
     return torch.addcmul(baseline, weights, image - baseline)
 
 

@@ -30,15 +30,16 @@ from PIL import Image
 from scoring.patches import region_basis
 from utils import UserError, one_line
 
-UNLABELLED = "unlabelled"                       # the name of label 0
-ORIENTATION = 0x0112                            # the EXIF tag; from 5 on height and width are exchanged
-COMPACTNESS = 10.0                              # of superpixels: colour against place, SLIC's usual value
+UNLABELLED = "unlabelled"  # the name of label 0
+ORIENTATION = 0x0112  # the EXIF tag; from 5 on height and width are exchanged
+COMPACTNESS = 10.0  # of superpixels: colour against place, SLIC's usual value
 
 
 @dataclass(frozen=True)
 class Regions:
     """A picture cut into named regions. Region i is where index == i, has the label numbers[i] and the name names[i]."""
-    index: np.ndarray                           # (H, W) int32, 0 .. len(names) - 1
+
+    index: np.ndarray  # (H, W) int32, 0 .. len(names) - 1
     numbers: list[int]
     names: list[str]
 
@@ -52,7 +53,9 @@ class Regions:
             names = {n: f"label {n}" if n else UNLABELLED for n in numbers}
         missing = [n for n in numbers if not names.get(n)]
         if missing:
-            raise ValueError(f"no name for label {missing[0]} in the label map; the names go up to {max(names, default=0)}")
+            raise ValueError(
+                f"no name for label {missing[0]} in the label map; the names go up to {max(names, default=0)}"
+            )
         return cls(index, numbers, [names[n] for n in numbers])
 
     def basis(self) -> torch.Tensor:
@@ -61,14 +64,20 @@ class Regions:
 
     def areas(self) -> list[float]:
         """The share of the picture that each region has; they sum to 1."""
-        return (np.bincount(self.index.ravel(), minlength=len(self.names)) / self.index.size).tolist()
+        return (
+            np.bincount(self.index.ravel(), minlength=len(self.names)) / self.index.size
+        ).tolist()
 
     def middles(self) -> list[tuple[int, int]]:
         """A pixel (x, y) well inside each region, for its name: the one farthest from the region's border."""
         found = []
         for i in range(len(self.names)):
-            inside = cv2.copyMakeBorder((self.index == i).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-            y, x = np.unravel_index(cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax(), inside.shape)
+            inside = cv2.copyMakeBorder(
+                (self.index == i).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT
+            )
+            y, x = np.unravel_index(
+                cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax(), inside.shape
+            )
             found.append((int(x) - 1, int(y) - 1))
         return found
 
@@ -84,18 +93,31 @@ class Regions:
         file = io.BytesIO()
         kind = np.uint8 if len(self.names) <= 256 else np.uint16
         Image.fromarray(self.index.astype(kind)).save(file, "PNG")
-        return {"names": self.names, "labels": self.numbers, "areas": self.areas(), "map": base64.b64encode(file.getvalue()).decode()}
+        return {
+            "names": self.names,
+            "labels": self.numbers,
+            "areas": self.areas(),
+            "map": base64.b64encode(file.getvalue()).decode(),
+        }
 
     @classmethod
     def from_record(cls, entry: Mapping) -> "Regions":
         """What record() made."""
         with Image.open(io.BytesIO(base64.b64decode(entry["map"]))) as file:
-            return cls(np.asarray(file).astype(np.int32), list(entry["labels"]), list(entry["names"]))
+            return cls(
+                np.asarray(file).astype(np.int32), list(entry["labels"]), list(entry["names"])
+            )
 
 
 # ---------------------------------------------------------------- label maps
 
-def load_label_map(path: Path, size: tuple[int, int] | None = None, image: Path | None = None, channel: int | None = None) -> np.ndarray:
+
+def load_label_map(
+    path: Path,
+    size: tuple[int, int] | None = None,
+    image: Path | None = None,
+    channel: int | None = None,
+) -> np.ndarray:
     """A label map file as (H, W) int32: palette indices, or grey levels of 1, 8 or 16 bits.
 
     size: resized straight to (H, W), each pixel to its nearest, as utils.load_image resizes the image. image: the
@@ -108,26 +130,36 @@ def load_label_map(path: Path, size: tuple[int, int] | None = None, image: Path 
             file.load()
             kind, picture = file.format, file
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
+        reason = (
+            "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
+        )
         raise ValueError(f"label map {path}: cannot read it: {reason}") from None
     if kind == "JPEG":
-        raise ValueError(f"label map {path}: a JPEG, whose blurred pixels are no labels; PNG is for label maps")
+        raise ValueError(
+            f"label map {path}: a JPEG, whose blurred pixels are no labels; PNG is for label maps"
+        )
     if image is not None and picture.size != upright_size(image):
-        raise ValueError(f"label map {path}: {picture.size[0]} x {picture.size[1]} pixels, the image {image.name} has "
-                         "{} x {}".format(*upright_size(image)))
+        raise ValueError(
+            f"label map {path}: {picture.size[0]} x {picture.size[1]} pixels, the image {image.name} has "
+            "{} x {}".format(*upright_size(image))
+        )
     labels = np.asarray(picture).astype(np.int32)
     if channel is not None and labels.ndim == 3:
         labels = labels[..., channel] + 1
-    if labels.ndim == 3:                        # grey saved as colour is still grey
+    if labels.ndim == 3:  # grey saved as colour is still grey
         if not (labels[..., :3] == labels[..., :1]).all():
-            raise ValueError(f"label map {path}: a colour picture; a label map has one number per pixel (palette or grey)")
+            raise ValueError(
+                f"label map {path}: a colour picture; a label map has one number per pixel (palette or grey)"
+            )
         labels = labels[..., 0]
     return labels if size is None else resize_labels(labels, size)
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w) -> (H, W) int32, each pixel the label of the nearest one; no label is invented."""
-    return np.asarray(Image.fromarray(labels.astype(np.int32)).resize(size[::-1], Image.Resampling.NEAREST))
+    return np.asarray(
+        Image.fromarray(labels.astype(np.int32)).resize(size[::-1], Image.Resampling.NEAREST)
+    )
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -149,25 +181,35 @@ def read_names(path: Path) -> dict[int, str]:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
-        if {"Idx", "Name"} <= set(re.split("[,\t]", lines[0].strip())) or path.suffix.lower() == ".csv":
+        if {"Idx", "Name"} <= set(
+            re.split("[,\t]", lines[0].strip())
+        ) or path.suffix.lower() == ".csv":
             table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
-            rows = {int(row["Idx"]): [word.strip() for word in re.split(";|, ", row["Name"])] for row in table}
+            rows = {
+                int(row["Idx"]): [word.strip() for word in re.split(";|, ", row["Name"])]
+                for row in table
+            }
         else:
             rows = {n: [line.strip()] for n, line in enumerate(lines, 1)}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     except (KeyError, ValueError, TypeError):
-        raise UserError(f"{path}: not a table of names, with columns Idx (a number) and Name") from None
+        raise UserError(
+            f"{path}: not a table of names, with columns Idx (a number) and Name"
+        ) from None
     often = Counter(words[0] for words in rows.values())
-    return {0: UNLABELLED} | {n: f"{words[0]} ({words[1]})" if often[words[0]] > 1 and len(words) > 1 else words[0]
-                              for n, words in rows.items()}
+    return {0: UNLABELLED} | {
+        n: f"{words[0]} ({words[1]})" if often[words[0]] > 1 and len(words) > 1 else words[0]
+        for n, words in rows.items()
+    }
 
 
 # ---------------------------------------------------------------- superpixels
 
+
 def superpixels(image: np.ndarray, count: int) -> Regions:
     """About count SLIC superpixels of an image (H, W, 3) uint8, named S0, S1, .. The same image gives the same ones."""
-    from skimage.segmentation import slic       # here: it takes a second to import, and few runs need it
+    from skimage.segmentation import slic  # here: it takes a second to import, and few runs need it
 
     labels = slic(image, n_segments=count, compactness=COMPACTNESS, start_label=0, channel_axis=-1)
     return Regions.of(labels, {int(n): f"S{n}" for n in np.unique(labels)})

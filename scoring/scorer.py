@@ -28,17 +28,6 @@ from scoring.networks import class_probabilities
 from scoring.patches import PatchSet, canonical, compose, tents
 
 
-
-
-
-
-
-
-
-
-
-
-
 class MaskScorer:
     """The probability of one class, or of all, for any set of visible patches, each set scored once.
 
@@ -62,17 +51,31 @@ class MaskScorer:
     not even one picture fits.
     """
 
-    def __init__(self, model: torch.nn.Module, image: torch.Tensor, baseline: torch.Tensor, category: int | None,
-                 grid: tuple[int, int] = (7, 7), batch_size: int | str = "auto", deadline: float | None = None,
-                 on_scored: Callable[[int], None] | None = None, fast: Callable[[torch.Tensor], torch.Tensor] | None = None,
-                 doubt: tuple[float, float] = (0.0, 0.0), logits: Callable[[torch.Tensor], torch.Tensor] | None = None,
-                 basis: torch.Tensor | None = None):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        image: torch.Tensor,
+        baseline: torch.Tensor,
+        category: int | None,
+        grid: tuple[int, int] = (7, 7),
+        batch_size: int | str = "auto",
+        deadline: float | None = None,
+        on_scored: Callable[[int], None] | None = None,
+        fast: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        doubt: tuple[float, float] = (0.0, 0.0),
+        logits: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        basis: torch.Tensor | None = None,
+    ):
         assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
         assert category is not None or fast is None, "whole rows are scored in full precision only"
         self.model, self.image, self.baseline, self.category = model, image, baseline, category
         self.fast, self.doubt, self.logits = fast, doubt, logits
-        self.basis = (tents(grid, tuple(image.shape[1:])) if basis is None else basis).to(image.device)     # (patches, H*W)
-        self.batch_size = auto_batch_size(image) if batch_size == "auto" else max(1, int(batch_size))
+        self.basis = (tents(grid, tuple(image.shape[1:])) if basis is None else basis).to(
+            image.device
+        )  # (patches, H*W)
+        self.batch_size = (
+            auto_batch_size(image) if batch_size == "auto" else max(1, int(batch_size))
+        )
         self.deadline, self.on_scored = deadline, on_scored
         self.table: dict[PatchSet, float | np.ndarray] = {}
         self.asked = self.scored = self.doubted = 0
@@ -83,7 +86,7 @@ class MaskScorer:
         self.asked += len(sets)
         new = list(dict.fromkeys(s for s in sets if s not in self.table))
         while new:
-            batch, new = new[:self.batch_size], new[self.batch_size:]
+            batch, new = new[: self.batch_size], new[self.batch_size :]
             if self.deadline is not None and time.monotonic() > self.deadline:
                 raise TimeoutError
             try:
@@ -107,7 +110,7 @@ class MaskScorer:
 
     @torch.inference_mode()
     def _score(self, batch: list[PatchSet]) -> list[float] | list[np.ndarray]:
-        masks = torch.zeros(len(batch), len(self.basis))                        # (B, patches)
+        masks = torch.zeros(len(batch), len(self.basis))  # (B, patches)
         for row, patches in zip(masks, batch):
             if patches and not 0 <= patches[0] <= patches[-1] < len(row):
                 raise ValueError(f"patch set {patches} has a patch outside 0..{len(row) - 1}")
@@ -141,4 +144,6 @@ def auto_batch_size(image: torch.Tensor) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether PyTorch ran out of memory; on the CPU it says so only in the text of a RuntimeError."""
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed"))
+        words in str(error).lower()
+        for words in ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+    )

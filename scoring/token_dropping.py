@@ -40,10 +40,14 @@ class TokenDropping:
             raise ValueError(problem)
         self.vit, side = vit, vit.image_size // vit.patch_size
         with torch.inference_mode():
-            tokens = vit._process_input(image[None])[0]                         # (tokens, width)
+            tokens = vit._process_input(image[None])[0]  # (tokens, width)
             self.embedded = torch.cat([vit.class_token[0], tokens]) + vit.encoder.pos_embedding[0]
-        number = 1 + torch.arange(side * side, device=image.device).view(grid[0], side // grid[0], grid[1], side // grid[1])
-        self.tokens_of = number.permute(0, 2, 1, 3).reshape(grid[0] * grid[1], -1)             # (patches, tokens of each)
+        number = 1 + torch.arange(side * side, device=image.device).view(
+            grid[0], side // grid[0], grid[1], side // grid[1]
+        )
+        self.tokens_of = number.permute(0, 2, 1, 3).reshape(
+            grid[0] * grid[1], -1
+        )  # (patches, tokens of each)
 
     def __call__(self, masks: torch.Tensor) -> torch.Tensor:
         """masks: (B, patches) of 0 and 1, 1 = keep -> (B, classes). Rows with equally many patches run as one batch."""
@@ -52,7 +56,7 @@ class TokenDropping:
         for size in sizes.unique().tolist():
             same = rows[sizes == size]
             tokens = self.tokens_of[masks[same].nonzero()[:, 1].view(len(same), size)].flatten(1)
-            tokens = torch.cat([tokens.new_zeros(len(same), 1), tokens], 1)                     # the class token first
+            tokens = torch.cat([tokens.new_zeros(len(same), 1), tokens], 1)  # the class token first
             encoded = self.vit.encoder.ln(self.vit.encoder.layers(self.embedded[tokens]))
             logits.update(zip(same.tolist(), self.vit.heads(encoded[:, 0])))
         return torch.stack([logits[i] for i in range(len(masks))])

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-if "PYTEST_XDIST_WORKER" in os.environ:         # several test processes: with more threads each they would fight over the cores
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # several test processes: with more threads each they would fight over the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import main_generate_sag
@@ -30,18 +32,52 @@ def results(tmp_path_factory):
     noise = np.random.default_rng(0).integers(190, 256, (56, 56, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "in/scene.png")
     (folder / "names.txt").write_text(f"zero\n{NAME}\ntwo\n")
-    common = ("--images", folder / "in", "--category", 1, "--grid", 4, "--device", "cpu", "--labels", folder / "names.txt")
-    run(*common, "--results", folder / "planted", "--model", f"{HERE}/planted.py:network", "--search", "exhaustive")
+    common = (
+        "--images",
+        folder / "in",
+        "--category",
+        1,
+        "--grid",
+        4,
+        "--device",
+        "cpu",
+        "--labels",
+        folder / "names.txt",
+    )
+    run(
+        *common,
+        "--results",
+        folder / "planted",
+        "--model",
+        f"{HERE}/planted.py:network",
+        "--search",
+        "exhaustive",
+    )
     run(*common, "--results", folder / "empty", "--model", f"{HERE}/planted.py:blind")
-    run("--images", folder / "in", "--results", folder / "wide", "--model", f"{HERE}/planted.py:resnet", "--device", "cpu", "--max-num-roots", 3)
+    run(
+        "--images",
+        folder / "in",
+        "--results",
+        folder / "wide",
+        "--model",
+        f"{HERE}/planted.py:resnet",
+        "--device",
+        "cpu",
+        "--max-num-roots",
+        3,
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """Chromium, driven by Playwright; skipped, with the reason, where one of them is absent."""
-    driver = pytest.importorskip("playwright.sync_api", reason="Playwright's Python package is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright's Python package is not installed"
+    )
+    program = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if not program:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     with driver.sync_playwright() as playwright:
@@ -65,6 +101,7 @@ def visit(chromium):
         page.goto(file.as_uri())
         page.wait_for_selector(ready, state="attached")
         return page
+
     yield open_page
     for page in pages:
         page.close()

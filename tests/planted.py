@@ -12,6 +12,7 @@ def dnf_scorer(conjunctions, high=0.95, low=0.05, calls=None):
         if calls is not None:
             calls.append([tuple(s) for s in patch_sets])
         return torch.tensor([high if any(w <= set(s) for w in wanted) else low for s in patch_sets])
+
     return score
 
 
@@ -34,10 +35,15 @@ class PlantedNetwork(torch.nn.Module):
         super().__init__()
         centres = torch.linspace(0, size - 1, grid).round().long()
         self.rows, self.columns = centres.repeat_interleave(grid), centres.repeat(grid)
-        self.conjunctions, self.high, self.low, self.classes = [list(c) for c in conjunctions], high, low, classes
+        self.conjunctions, self.high, self.low, self.classes = (
+            [list(c) for c in conjunctions],
+            high,
+            low,
+            classes,
+        )
         self.calls, self.input_size = [], size
 
-    def probability(self, visible):                       # (B, patches) bool -> (B,)
+    def probability(self, visible):  # (B, patches) bool -> (B,)
         hit = torch.stack([visible[:, c].all(1) for c in self.conjunctions]).any(0)
         return torch.where(hit, self.high, self.low)
 
@@ -52,7 +58,7 @@ class PlantedNetwork(torch.nn.Module):
 WHITE, BLACK = torch.ones(3, 224, 224), torch.zeros(3, 224, 224)
 
 PLANTED = [(5,), (6, 10), (1, 8, 14)]
-SMALL = {"grid": 4, "size": 56}                         # small pictures, for whole runs of the program
+SMALL = {"grid": 4, "size": 56}  # small pictures, for whole runs of the program
 
 
 def network():
@@ -62,9 +68,11 @@ def network():
 
 def one_logit():
     """A single logit: sigmoid of two classes."""
+
     class OneLogit(PlantedNetwork):
         def forward(self, x):
             return super().forward(x)[:, 1:2].exp().logit()
+
     return OneLogit(PLANTED, **SMALL)
 
 
@@ -85,33 +93,44 @@ def broken():
 
 def answers_nan():
     """NaN for every picture that is not black."""
+
     class Nan(PlantedNetwork):
         def forward(self, x):
-            return super().forward(x) + torch.where(x.amax((1, 2, 3)) > 0, float("nan"), 0.0)[:, None]
+            return (
+                super().forward(x) + torch.where(x.amax((1, 2, 3)) > 0, float("nan"), 0.0)[:, None]
+            )
+
     return Nan(PLANTED, **SMALL)
 
 
 def slow():
     """Takes its time for every picture."""
+
     class Slow(PlantedNetwork):
         def forward(self, x):
             import time
+
             time.sleep(0.02 * len(x))
             return super().forward(x)
+
     return Slow([(5,), (10, 11, 13)], **SMALL)
 
 
 def trap():
     """Patch 5 alone looks sufficient in bfloat16, which cannot tell 257 from 256; in float32 it is not."""
+
     class Trap(PlantedNetwork):
         def probability(self, visible):
-            lone = (visible.to(self.seen) * torch.eye(16, dtype=self.seen)[5]).sum(1) * (visible.sum(1) == 1)
+            lone = (visible.to(self.seen) * torch.eye(16, dtype=self.seen)[5]).sum(1) * (
+                visible.sum(1) == 1
+            )
             noticed = (256 + lone) - 256
             return torch.where(noticed > 0, self.low, super().probability(visible))
 
         def forward(self, x):
             self.seen = x.dtype
             return super().forward(x)
+
     return Trap(PLANTED, **SMALL)
 
 
@@ -127,7 +146,15 @@ def resnet():
 def small_vit():
     """An untrained vision transformer with 14 x 14 tokens of 4 x 4 pixels, its head scaled so that it is sure of something."""
     torch.manual_seed(0)
-    vit = torchvision.models.VisionTransformer(image_size=56, patch_size=4, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=4)
+    vit = torchvision.models.VisionTransformer(
+        image_size=56,
+        patch_size=4,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        mlp_dim=32,
+        num_classes=4,
+    )
     torch.nn.init.normal_(vit.heads.head.weight, std=3.0)
     vit.input_size = 56
     return vit.eval().requires_grad_(False)
@@ -136,8 +163,13 @@ def small_vit():
 def colours():
     """A CNN of three classes, red, green and blue: each logit is ten times the mean of its colour, seen on 7 x 7 cells of 8 x 8 pixels."""
     module = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 3, 8, stride=8, groups=3, bias=False), torch.nn.Conv2d(3, 3, 1, bias=False), torch.nn.ReLU(),
-        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 3, bias=False))
+        torch.nn.Conv2d(3, 3, 8, stride=8, groups=3, bias=False),
+        torch.nn.Conv2d(3, 3, 1, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(3, 3, bias=False),
+    )
     module[0].weight.data.fill_(1 / 64)
     module[1].weight.data = torch.eye(3).view(3, 3, 1, 1)
     module[5].weight.data = 10 * torch.eye(3)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 def set_up(device: str, folder: str):
     """Each job leaves a file per attempt; its name says what it does: quick.., slow.., sick.. (dies once), deadly.., fails.."""
+
     def do(job: str, left: int) -> tuple[str, str]:
         attempts = Path(folder) / f"{job}.attempts"
         with open(attempts, "a") as file:
@@ -18,6 +19,7 @@ def set_up(device: str, folder: str):
             raise ValueError(f"{job}\nfailed")
         time.sleep(8 if job.startswith("slow") else 0.05)
         return job, device
+
     return do
 
 

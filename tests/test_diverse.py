@@ -22,7 +22,9 @@ def test_it_returns_true_mses_that_overlap_little(seed, overlap):
     rng = np.random.default_rng(seed)
     truth = random_antichain(rng, 16, 12, 4)
     roots = diverse_search(dnf_scorer(truth), rng.random(16), overlap=overlap, max_num_roots=5)
-    assert roots and {r.patches for r in roots} <= truth and all(r.minimal == "subset" for r in roots)
+    assert (
+        roots and {r.patches for r in roots} <= truth and all(r.minimal == "subset" for r in roots)
+    )
     assert all(len(set(a.patches) & set(b.patches)) <= overlap for a, b in combinations(roots, 2))
     assert len(roots) <= 5 and (roots.stopped_by == "max_num_roots") == (len(roots) == 5)
 
@@ -30,28 +32,44 @@ def test_it_returns_true_mses_that_overlap_little(seed, overlap):
 @pytest.mark.parametrize("seed", range(6))
 def test_it_finds_every_one_of_disjoint_explanations(seed):
     patches = np.random.default_rng(seed).permutation(25)
-    truth = {tuple(sorted(part.tolist())) for part in (patches[:1], patches[1:3], patches[3:5], patches[5:8], patches[8:11])}
+    truth = {
+        tuple(sorted(part.tolist()))
+        for part in (patches[:1], patches[1:3], patches[3:5], patches[5:8], patches[8:11])
+    }
 
-    def helpful(sets):      # the more of an explanation is there, the surer
+    def helpful(sets):  # the more of an explanation is there, the surer
         return [max(0.05 + 0.9 * (len(set(t) & set(s)) / len(t)) ** 3 for t in truth) for s in sets]
+
     roots = diverse_search(helpful, np.zeros(25), overlap=0, max_num_roots=99)
-    assert {r.patches for r in roots} == truth and roots.stopped_by == "rest_insufficient" and roots.complete
+    assert (
+        {r.patches for r in roots} == truth
+        and roots.stopped_by == "rest_insufficient"
+        and roots.complete
+    )
 
 
 def test_a_path_does_not_end_in_an_mse_that_is_known():
-    roots = diverse_search(dnf_scorer([(0,), (1,), (2, 3)]), np.zeros(5))           # (0, 2) is sufficient as well, but tells nothing new
+    roots = diverse_search(
+        dnf_scorer([(0,), (1,), (2, 3)]), np.zeros(5)
+    )  # (0, 2) is sufficient as well, but tells nothing new
     assert {r.patches for r in roots} == {(0,), (1,), (2, 3)}
 
 
 def test_patches_that_are_enough_alone_cost_one_round():
     calls = []
-    roots = diverse_search(dnf_scorer([(p,) for p in range(12)], calls=calls), np.zeros(16), max_num_roots=12)
-    assert [r.patches for r in roots] == [(p,) for p in range(12)] and roots.stopped_by == "max_num_roots"
-    assert len({s for call in calls for s in call}) == 18               # none, each, all
+    roots = diverse_search(
+        dnf_scorer([(p,) for p in range(12)], calls=calls), np.zeros(16), max_num_roots=12
+    )
+    assert [r.patches for r in roots] == [
+        (p,) for p in range(12)
+    ] and roots.stopped_by == "max_num_roots"
+    assert len({s for call in calls for s in call}) == 18  # none, each, all
 
 
 def test_a_network_that_needs_almost_everything_is_not_given_up():
-    scorer = lambda sets: torch.tensor([0.99 if len(s) >= 45 else 0.01 + 0.001 * (7 in s) for s in sets])        # noqa: E731
+    scorer = lambda sets: torch.tensor(
+        [0.99 if len(s) >= 45 else 0.01 + 0.001 * (7 in s) for s in sets]
+    )  # noqa: E731
     (root, *_) = roots = diverse_search(scorer, np.zeros(49))
     assert len(root.patches) == 45 and root.minimal == "single" and len(roots) <= 10
 
@@ -59,7 +77,9 @@ def test_a_network_that_needs_almost_everything_is_not_given_up():
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_true_on_networks_that_are_not_monotone(seed):
     rng = np.random.default_rng(seed)
-    scores = {s: float(rng.choice([0.1, 0.5, 0.95], p=[.6, .25, .15])) for s in powerset(range(8))} | {(): 0.1, tuple(range(8)): 0.95}
+    scores = {
+        s: float(rng.choice([0.1, 0.5, 0.95], p=[0.6, 0.25, 0.15])) for s in powerset(range(8))
+    } | {(): 0.1, tuple(range(8)): 0.95}
     roots = diverse_search(table_scorer(scores), np.arange(8.0), overlap=2, max_num_roots=50)
     assert {r.patches for r in roots} <= true_mses(table_scorer(scores), 8, 0.9 * 0.95)
 
@@ -70,8 +90,13 @@ def test_it_stops_at_its_limits_and_is_reproducible():
     few = diverse_search(dnf_scorer(truth, calls=calls), np.zeros(16), max_evaluations=20)
     assert few.stopped_by == "max_evaluations" and len({s for call in calls for s in call}) < 80
     assert diverse_search(dnf_scorer([()]), np.zeros(9)).stopped_by == "baseline_sufficient"
-    assert diverse_search(dnf_scorer(truth, high=0.0, low=0.0), np.zeros(16)).stopped_by == "zero_probability"
-    assert diverse_search(dnf_scorer(truth), np.zeros(16), max_root_size=2, overlap=0, max_num_roots=9)
+    assert (
+        diverse_search(dnf_scorer(truth, high=0.0, low=0.0), np.zeros(16)).stopped_by
+        == "zero_probability"
+    )
+    assert diverse_search(
+        dnf_scorer(truth), np.zeros(16), max_root_size=2, overlap=0, max_num_roots=9
+    )
     again = [diverse_search(dnf_scorer(truth), np.zeros(16)) for _ in range(2)]
     assert again[0] == again[1]
 
@@ -80,6 +105,7 @@ def test_it_stops_at_its_limits_and_is_reproducible():
         if left[0] < 0:
             raise TimeoutError
         return dnf_scorer(truth)(sets)
+
     roots = diverse_search(late, np.zeros(16))
     assert roots.stopped_by == "time_limit" and not roots.complete
 
@@ -95,6 +121,7 @@ def test_patch_values_are_those_of_an_additive_network():
 
 # ---------------------------------------------------------------- the benchmark
 
+
 def by_hand(conjunctions):
     network = PlantedNetwork(conjunctions, grid=3, size=33)
     return OneByOne(network, torch.ones(3, 33, 33), torch.zeros(3, 33, 33), 1, (3, 3))
@@ -102,16 +129,20 @@ def by_hand(conjunctions):
 
 def test_the_reference_side_follows_its_rules_by_hand():
     reference = by_hand([(0,), (1, 2)])
-    saliency = torch.tensor([0.3, 0.1, 0.2, 1, 1, 1, 1, 1, 1])              # order: 1 2 0 3 4 ..
+    saliency = torch.tensor([0.3, 0.1, 0.2, 1, 1, 1, 1, 1, 1])  # order: 1 2 0 3 4 ..
     roots = reference.search(saliency, 0.8, beam_width=1, num_successors=2, max_num_roots=5)
     # {1}, {2}; both stay (w + 1 = 2): {1 2} found, shrunk in 2 passes; {0 1} -> less 0: no, less 1: {0}; again: less 0: no.
     # {1 2} once more, 1 + 2; {0 2} -> less 0: no; less 2: {0}; again less 0: no. Nothing insufficient is left.
-    assert roots == [(1, 2), (0,)] and reference.evaluations == 2 + (1 + 2) + (1 + 3) + (1 + 2) + (1 + 3)
+    assert roots == [(1, 2), (0,)] and reference.evaluations == 2 + (1 + 2) + (1 + 3) + (1 + 2) + (
+        1 + 3
+    )
 
 
 def test_the_reference_side_keeps_w_plus_one_states_and_overshoots():
     reference = by_hand([(i, j) for i, j in combinations(range(4), 2)])
-    roots = reference.search(torch.arange(9.0), 0.8, beam_width=1, num_successors=3, max_num_roots=1)
+    roots = reference.search(
+        torch.arange(9.0), 0.8, beam_width=1, num_successors=3, max_num_roots=1
+    )
     # of {0} {1} {2} two stay, and give six pairs, one of them twice: a whole level, though one MSE was asked for
     assert roots == [(0, 2), (1, 2), (2, 3), (0, 1), (1, 3)]
     assert reference.evaluations == 3 + 6 * 3
@@ -130,15 +161,32 @@ def test_the_benchmark_measures_prints_and_writes(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(benchmark, "CEILING_SECONDS", 0.1)
     for name in "abc":
         Image.new("RGB", (56, 56), "white").save(tmp_path / f"{name}.png")
-    options = ["--images", str(tmp_path), "--results", str(tmp_path / "out"), "--quick", "--device", "cpu"]
+    options = [
+        "--images",
+        str(tmp_path),
+        "--results",
+        str(tmp_path / "out"),
+        "--quick",
+        "--device",
+        "cpu",
+    ]
     assert benchmark.main([*options, "--model", f"{PLANTED}:network"]) == 0
-    printed, result = capsys.readouterr().out, json.loads((tmp_path / "out/benchmark.json").read_text())
-    assert "one by one" in printed and "as shipped, eager" in printed and (tmp_path / "out/benchmark.png").exists()
+    printed, result = (
+        capsys.readouterr().out,
+        json.loads((tmp_path / "out/benchmark.json").read_text()),
+    )
+    assert (
+        "one by one" in printed
+        and "as shipped, eager" in printed
+        and (tmp_path / "out/benchmark.png").exists()
+    )
     for side in result["sides"].values():
-        assert len(side) == 2 and all(0 < r["proven"] <= 3 and r["diverse"] <= r["proven"] <= r["roots"] for r in side)
+        assert len(side) == 2 and all(
+            0 < r["proven"] <= 3 and r["diverse"] <= r["proven"] <= r["roots"] for r in side
+        )
     for reference, shipped in zip(*result["sides"].values()):
         assert shipped["scored"] < reference["scored"] and shipped["proven"] >= reference["proven"]
-    monkeypatch.setattr(benchmark, "one_by_one", None)          # a second run has nothing left to measure
+    monkeypatch.setattr(benchmark, "one_by_one", None)  # a second run has nothing left to measure
     assert benchmark.main([*options, "--model", f"{PLANTED}:network"]) == 0
     assert json.loads((tmp_path / "out/benchmark.json").read_text())["sides"] == result["sides"]
     assert benchmark.main([*options, "--model", "resnet5"]) == 2

@@ -27,20 +27,42 @@ def pictures():
 
 def random_sets(count, patches=49, seed=0):
     g = torch.Generator().manual_seed(seed)
-    return [tuple(torch.randperm(patches, generator=g)[:int(torch.randint(0, 12, (1,), generator=g))].tolist()) for _ in range(count)]
+    return [
+        tuple(
+            torch.randperm(patches, generator=g)[
+                : int(torch.randint(0, 12, (1,), generator=g))
+            ].tolist()
+        )
+        for _ in range(count)
+    ]
 
 
-@pytest.mark.parametrize("grid, size", [((7, 7), (224, 224)), ((4, 9), (96, 50)), ((1, 1), (32, 32)), ((1, 3), (20, 20)), ((28, 28), (224, 224))])
+@pytest.mark.parametrize(
+    "grid, size",
+    [
+        ((7, 7), (224, 224)),
+        ((4, 9), (96, 50)),
+        ((1, 1), (32, 32)),
+        ((1, 3), (20, 20)),
+        ((28, 28), (224, 224)),
+    ],
+)
 def test_tents_are_bilinear_upsampling_with_aligned_corners(grid, size):
     masks = torch.rand(5, grid[0] * grid[1])
-    wanted = F.interpolate(masks.view(5, 1, *grid), size, mode="bilinear", align_corners=True).view(5, -1)
+    wanted = F.interpolate(masks.view(5, 1, *grid), size, mode="bilinear", align_corners=True).view(
+        5, -1
+    )
     assert torch.allclose(masks @ tents(grid, size), wanted, atol=1e-5)
     assert torch.allclose(tents(grid, size).sum(0), torch.ones(size[0] * size[1]), atol=1e-5)
 
 
 def test_the_share_of_the_image_that_a_patch_shows():
     area = tents((7, 7), (224, 224)).mean(1)
-    assert area[24] == pytest.approx(0.0275, abs=1e-4) and area[3] == pytest.approx(0.0141, abs=1e-4) and area[0] == pytest.approx(0.0073, abs=1e-4)
+    assert (
+        area[24] == pytest.approx(0.0275, abs=1e-4)
+        and area[3] == pytest.approx(0.0141, abs=1e-4)
+        and area[0] == pytest.approx(0.0073, abs=1e-4)
+    )
 
 
 def test_all_patches_are_the_image_and_none_the_baseline(pictures):
@@ -54,7 +76,9 @@ def test_results_do_not_depend_on_the_batch(network, pictures):
     sets = random_sets(40)
     alone = torch.cat([MaskScorer(network, *pictures, 3, batch_size=1)([s]) for s in sets])
     for size in (1, 7, 32, 40):
-        assert torch.allclose(MaskScorer(network, *pictures, 3, batch_size=size)(sets), alone, atol=1e-5, rtol=0)
+        assert torch.allclose(
+            MaskScorer(network, *pictures, 3, batch_size=size)(sets), alone, atol=1e-5, rtol=0
+        )
 
 
 def test_each_set_is_scored_once_whatever_asks():
@@ -70,17 +94,24 @@ def test_each_set_is_scored_once_whatever_asks():
 def test_probabilities_of_a_planted_network_are_the_planted_ones():
     network = PlantedNetwork([(0,), (10, 30), (47, 48)])
     scorer = MaskScorer(network, WHITE, BLACK, 1)
-    assert scorer([(), (0,), (10,), (10, 30), (48,), tuple(range(49))]).tolist() == pytest.approx([.02, .95, .02, .95, .02, .95])
+    assert scorer([(), (0,), (10,), (10, 30), (48,), tuple(range(49))]).tolist() == pytest.approx(
+        [0.02, 0.95, 0.02, 0.95, 0.02, 0.95]
+    )
 
 
 def test_running_out_of_memory_halves_the_batch_and_loses_nothing():
     class Small(PlantedNetwork):
         def forward(self, x):
             if len(x) > 5:
-                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+                raise RuntimeError(
+                    "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
+                )
             return super().forward(x)
+
     scorer = MaskScorer(Small([(1,)]), WHITE, BLACK, 1, batch_size=32)
-    assert scorer([(i,) for i in range(49)]).tolist() == pytest.approx([.95 if i == 1 else .02 for i in range(49)])
+    assert scorer([(i,) for i in range(49)]).tolist() == pytest.approx(
+        [0.95 if i == 1 else 0.02 for i in range(49)]
+    )
     assert scorer.batch_size == 4 and max(scorer.model.calls) == 4 and scorer.scored == 49
 
 
@@ -88,7 +119,9 @@ def test_no_memory_for_one_picture_and_other_errors_are_raised():
     def failing(message):
         def forward(x):
             raise RuntimeError(message)
+
         return MaskScorer(forward, WHITE, BLACK, 1)
+
     with pytest.raises(MemoryError):
         failing("CUDA out of memory")([(1,), (2,)])
     with pytest.raises(RuntimeError, match="shapes"):
@@ -106,7 +139,9 @@ def test_bad_patches_and_bad_answers():
 
 def test_the_deadline_keeps_what_was_scored():
     scorer = MaskScorer(PlantedNetwork([(1,)]), WHITE, BLACK, 1, batch_size=4)
-    scorer.on_scored = lambda n: setattr(scorer, "deadline", time.monotonic() - 1) if scorer.scored >= 8 else None
+    scorer.on_scored = lambda n: (
+        setattr(scorer, "deadline", time.monotonic() - 1) if scorer.scored >= 8 else None
+    )
     with pytest.raises(TimeoutError):
         scorer([(i,) for i in range(30)])
     assert scorer.scored == len(scorer.table) == 8
@@ -115,7 +150,9 @@ def test_the_deadline_keeps_what_was_scored():
 def test_a_single_logit_is_a_sigmoid_of_two_classes():
     logits = torch.tensor([[2.0], [-1.0]])
     p = class_probabilities(logits)
-    assert torch.allclose(p[:, 1], logits[:, 0].sigmoid()) and torch.allclose(p.sum(1), torch.ones(2))
+    assert torch.allclose(p[:, 1], logits[:, 0].sigmoid()) and torch.allclose(
+        p.sum(1), torch.ones(2)
+    )
 
 
 def test_no_gradients_and_no_random_numbers(network, pictures):

@@ -42,11 +42,16 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements_distributed.txt")
+    pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install -r requirements_distributed.txt"
+    )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 2 ** 27})
-    machines.add_node(num_cpus=1, object_store_memory=2 ** 27)
+
+    machines = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 2**27}
+    )
+    machines.add_node(num_cpus=1, object_store_memory=2**27)
     yield machines
     machines.shutdown()
 
@@ -61,7 +66,21 @@ def one_thread():
 
 
 def resnet(images, out, *options):
-    return ("--images", images, "--results", out, "--model", f"{HERE}/planted.py:resnet", "--device", "cpu", "--grid", 5, "--max-num-roots", 3, *options)
+    return (
+        "--images",
+        images,
+        "--results",
+        out,
+        "--model",
+        f"{HERE}/planted.py:resnet",
+        "--device",
+        "cpu",
+        "--grid",
+        5,
+        "--max-num-roots",
+        3,
+        *options,
+    )
 
 
 def working():
@@ -69,16 +88,21 @@ def working():
     parents, names = {}, {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(place.name)] = int(
+                (place / "stat").read_text().rpartition(")")[2].split()[1]
+            )
             names[int(place.name)] = (place / "cmdline").read_bytes()
-        except (OSError, ValueError):           # it has ended
+        except (OSError, ValueError):  # it has ended
             pass
 
     def mine(pid):
         while pid in parents and pid != os.getpid():
             pid = parents[pid]
         return pid == os.getpid()
-    return [pid for pid, name in names.items() if name.startswith(b"ray::Worker.work") and mine(pid)]
+
+    return [
+        pid for pid, name in names.items() if name.startswith(b"ray::Worker.work") and mine(pid)
+    ]
 
 
 def but_for_times(folder):
@@ -98,11 +122,19 @@ def one_line(capsys):
 
 # ---------------------------------------------------------------- without a cluster
 
+
 def test_without_the_option_nothing_knows_of_ray(images, tmp_path):
-    code = ("import sys, main_generate_sag; status = main_generate_sag.main(sys.argv[1:])\n"
-            "sys.exit(status or any(name.partition('.')[0] in ('ray', 'ray_workers') for name in sys.modules))")
+    code = (
+        "import sys, main_generate_sag; status = main_generate_sag.main(sys.argv[1:])\n"
+        "sys.exit(status or any(name.partition('.')[0] in ('ray', 'ray_workers') for name in sys.modules))"
+    )
     options = [str(o) for o in resnet(images / "a.png", tmp_path / "out", "--max-num-roots", 1)]
-    assert subprocess.run([sys.executable, "-c", code, *options], cwd=HERE.parent, capture_output=True).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code, *options], cwd=HERE.parent, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def test_ray_missing_is_one_line(images, tmp_path, capsys, monkeypatch):
@@ -111,9 +143,13 @@ def test_ray_missing_is_one_line(images, tmp_path, capsys, monkeypatch):
     assert "pip install -r requirements_distributed.txt" in one_line(capsys)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://here:10001", "nonsense", "127.0.0.1:70000"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "ray://here:10001", "nonsense", "127.0.0.1:70000"]
+)
 def test_a_cluster_that_is_not_there_is_one_line_in_bounded_time(images, tmp_path, capsys, address):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements_distributed.txt")
+    pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install -r requirements_distributed.txt"
+    )
     start = time.monotonic()
     assert run(*resnet(images, tmp_path / "out", "--ray", address)) == 2
     assert f"--ray {address}" in one_line(capsys) and time.monotonic() - start < 60
@@ -121,8 +157,10 @@ def test_a_cluster_that_is_not_there_is_one_line_in_bounded_time(images, tmp_pat
 
 # ---------------------------------------------------------------- jobs
 
+
 def test_deaths_cost_their_job_alone_and_a_straggler_holds_nobody(cluster, tmp_path):
     from running.ray_workers import each
+
     jobs = ["slow", *(f"quick{i}" for i in range(6)), "fails", "sick", "deadly"]
     got = {}
     for job, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address):
@@ -135,21 +173,28 @@ def test_deaths_cost_their_job_alone_and_a_straggler_holds_nobody(cluster, tmp_p
     assert "3 workers died" in got["deadly"] and got["fails"] == "ValueError: fails failed"
     assert all(got[job] == (job, "cpu") for job in jobs if job not in ("deadly", "fails"))
     order = list(got)
-    assert all(order.index(f"quick{i}") < order.index("slow") for i in range(6)) and len(order) == len(jobs)
+    assert all(order.index(f"quick{i}") < order.index("slow") for i in range(6)) and len(
+        order
+    ) == len(jobs)
 
 
 def test_a_machine_that_is_lost_costs_its_job_alone_and_a_new_one_is_used(cluster, tmp_path):
     from running.ray_workers import each
-    lost = cluster.add_node(num_cpus=1, object_store_memory=2 ** 27)
+
+    lost = cluster.add_node(num_cpus=1, object_store_memory=2**27)
     jobs, got = ["slow1", "slow2", "slow3", *(f"quick{i}" for i in range(4))], []
 
     def lose():
         while len(list(tmp_path.glob("slow*"))) < 3:
             time.sleep(0.1)
         cluster.remove_node(lost, allow_graceful=False)
+
     thread = threading.Thread(target=lose, daemon=True)
     thread.start()
-    got = [result()[0] for _, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address)]
+    got = [
+        result()[0]
+        for _, result in each(jobs, "tests.ray_toys:set_up", (str(tmp_path),), cluster.address)
+    ]
     thread.join()
     assert sorted(got) == sorted(jobs)
     assert sorted(path.stat().st_size for path in tmp_path.glob("slow*")) == [1, 1, 2]
@@ -157,26 +202,40 @@ def test_a_machine_that_is_lost_costs_its_job_alone_and_a_new_one_is_used(cluste
 
 def test_a_lost_machine_with_idle_workers_is_one_death(tmp_path):
     """Three of its four workers have nothing left to do when it goes; the job of the fourth must not be tried on them."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements_distributed.txt")
+    pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install -r requirements_distributed.txt"
+    )
     from ray.cluster_utils import Cluster
     from running.ray_workers import each
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2 ** 27})
-    lost = machines.add_node(num_cpus=4, memory=2 ** 36, object_store_memory=2 ** 27)
+
+    machines = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 2**27}
+    )
+    lost = machines.add_node(num_cpus=4, memory=2**36, object_store_memory=2**27)
 
     got = []
     try:
-        for _, result in each(["slow", "quick1", "quick2", "quick3"], "tests.ray_toys:set_up", (str(tmp_path),), machines.address):
+        for _, result in each(
+            ["slow", "quick1", "quick2", "quick3"],
+            "tests.ray_toys:set_up",
+            (str(tmp_path),),
+            machines.address,
+        ):
             got.append(result()[0])
             if len(got) == 3:
-                machines.add_node(num_cpus=1, object_store_memory=2 ** 27)
+                machines.add_node(num_cpus=1, object_store_memory=2**27)
                 machines.remove_node(lost, allow_graceful=False)
     finally:
         machines.shutdown()
-    assert sorted(got) == ["quick1", "quick2", "quick3", "slow"] and (tmp_path / "slow.attempts").stat().st_size == 2
+    assert (
+        sorted(got) == ["quick1", "quick2", "quick3", "slow"]
+        and (tmp_path / "slow.attempts").stat().st_size == 2
+    )
 
 
 def test_workers_that_cannot_start_are_one_line(cluster):
     from running.ray_workers import each
+
     said = []
     with pytest.raises(UserError, match="no such model"):
         list(each([1, 2, 3], "tests.ray_toys:unusable", (), cluster.address, log=said.append))
@@ -186,7 +245,10 @@ def test_workers_that_cannot_start_are_one_line(cluster):
 
 # ---------------------------------------------------------------- the program
 
-def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, images, tmp_path, capsys, one_thread):
+
+def test_the_same_records_as_one_process_though_a_worker_is_killed(
+    cluster, images, tmp_path, capsys, one_thread
+):
     assert run(*resnet(images, tmp_path / "one")) == 0
     killed = []
 
@@ -197,6 +259,7 @@ def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, imag
                 os.kill(busy[0], signal.SIGKILL)
                 killed.append(busy[0])
             time.sleep(0.05)
+
     threading.Thread(target=kill_one, daemon=True).start()
     assert run(*resnet(images, tmp_path / "many", "--ray", cluster.address)) == 0
     assert len(killed) == 1 and "5 records" in capsys.readouterr().err
@@ -204,21 +267,56 @@ def test_the_same_records_as_one_process_though_a_worker_is_killed(cluster, imag
         one, many = tmp_path / "one" / name, tmp_path / "many" / name
         assert but_for_times(one) == but_for_times(many)
         files = {path.relative_to(one) for path in one.rglob("*") if path.is_file()}
-        assert files == {path.relative_to(many) for path in many.rglob("*") if path.is_file()} and len(files) > 10
-        assert not [f for f in files if f.suffix in (".png", ".txt", ".dot", ".gif") and (one / f).read_bytes() != (many / f).read_bytes()]
-    rows = [[{**row, "seconds": ""} for row in csv.DictReader(open(tmp_path / which / "summary.csv", encoding="utf-8"))] for which in ("one", "many")]
+        assert (
+            files == {path.relative_to(many) for path in many.rglob("*") if path.is_file()}
+            and len(files) > 10
+        )
+        assert not [
+            f
+            for f in files
+            if f.suffix in (".png", ".txt", ".dot", ".gif")
+            and (one / f).read_bytes() != (many / f).read_bytes()
+        ]
+    rows = [
+        [
+            {**row, "seconds": ""}
+            for row in csv.DictReader(open(tmp_path / which / "summary.csv", encoding="utf-8"))
+        ]
+        for which in ("one", "many")
+    ]
     assert rows[0] == rows[1] and len(rows[0]) == 5
-    assert run(*resnet(images, tmp_path / "many", "--ray", "127.0.0.1:1")) == 0         # all done: no cluster is asked
+    assert (
+        run(*resnet(images, tmp_path / "many", "--ray", "127.0.0.1:1")) == 0
+    )  # all done: no cluster is asked
     assert "5 images there already" in capsys.readouterr().err
 
 
 def test_the_papers_experiments_measure_the_same(cluster, images, tmp_path, one_thread):
     shutil.copytree(images / "sub", tmp_path / "in")
     for folder, more in (("one", ()), ("many", ("--ray", cluster.address))):
-        options = ("--images", tmp_path / "in", "--results", tmp_path / folder, "--model", f"{HERE}/planted.py:resnet", "--grid", 4,
-                   "--conditions", "beam3", "--device", "cpu", *more)
+        options = (
+            "--images",
+            tmp_path / "in",
+            "--results",
+            tmp_path / folder,
+            "--model",
+            f"{HERE}/planted.py:resnet",
+            "--grid",
+            4,
+            "--conditions",
+            "beam3",
+            "--device",
+            "cpu",
+            *more,
+        )
         assert reproduce_paper.main([str(o) for o in options]) == 0
-    found = [{p.relative_to(tmp_path / folder): json.loads(p.read_text()) for p in (tmp_path / folder).rglob("beam3.json")} for folder in ("one", "many")]
+    found = [
+        {
+            p.relative_to(tmp_path / folder): json.loads(p.read_text())
+            for p in (tmp_path / folder).rglob("beam3.json")
+        }
+        for folder in ("one", "many")
+    ]
     for measurement in (m for measurements in found for m in measurements.values()):
         del measurement["finding"]["seconds"]
     assert found[0] == found[1] and len(found[0]) == 2
@@ -244,14 +342,33 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished(cluster, images, tmp
 
 
 def test_the_parquet_summary_says_what_the_csv_says(images, tmp_path, monkeypatch):
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install -r requirements_distributed.txt")
+    parquet = pytest.importorskip(
+        "pyarrow.parquet",
+        reason="pyarrow is not installed: pip install -r requirements_distributed.txt",
+    )
     shutil.copytree(images / "sub", tmp_path / "in")
     (tmp_path / "in/bad.png").write_bytes(b"no image")
     assert run(*resnet(tmp_path / "in", tmp_path / "out", "--max-num-roots", 1)) == 1
-    rows, table = list(csv.DictReader(open(tmp_path / "out/summary.csv", encoding="utf-8"))), parquet.read_table(tmp_path / "out/summary.parquet")
-    assert [{k: "" if v is None else v if isinstance(v, str) else str(v) for k, v in row.items() if k not in ("probability", "seconds")} for row in table.to_pylist()] == \
-        [{k: v for k, v in row.items() if k not in ("probability", "seconds")} for row in rows]
-    assert [row["probability"] for row in table.to_pylist()] == [float(row["probability"]) if row["probability"] else None for row in rows]
-    assert {str(table.schema.field(name).type) for name in ("roots", "asked", "category")} == {"int64"} and len(rows) == 3
+    rows, table = (
+        list(csv.DictReader(open(tmp_path / "out/summary.csv", encoding="utf-8"))),
+        parquet.read_table(tmp_path / "out/summary.parquet"),
+    )
+    assert [
+        {
+            k: "" if v is None else v if isinstance(v, str) else str(v)
+            for k, v in row.items()
+            if k not in ("probability", "seconds")
+        }
+        for row in table.to_pylist()
+    ] == [{k: v for k, v in row.items() if k not in ("probability", "seconds")} for row in rows]
+    assert [row["probability"] for row in table.to_pylist()] == [
+        float(row["probability"]) if row["probability"] else None for row in rows
+    ]
+    assert {str(table.schema.field(name).type) for name in ("roots", "asked", "category")} == {
+        "int64"
+    } and len(rows) == 3
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert run(*resnet(tmp_path / "in", tmp_path / "out", "--max-num-roots", 1)) == 1 and not (tmp_path / "out/summary.parquet").exists()
+    assert (
+        run(*resnet(tmp_path / "in", tmp_path / "out", "--max-num-roots", 1)) == 1
+        and not (tmp_path / "out/summary.parquet").exists()
+    )

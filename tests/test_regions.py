@@ -37,6 +37,7 @@ class Sums(torch.nn.Module):
 
 # ---------------------------------------------------------------- reading
 
+
 @pytest.mark.parametrize("kind", ["palette", "grey", "16 bit", "grey as colour"])
 def test_numbers_survive_every_kind_of_png(tmp_path, kind):
     labels = LABELS if kind == "16 bit" else LABELS % 256
@@ -57,7 +58,9 @@ def test_label_map_and_image_are_resized_alike(tmp_path):
     small = load_label_map(tmp_path / "map.png", (30, 20), tmp_path / "image.png")
     image = load_image(tmp_path / "image.png", (30, 20))[..., 0]
     assert small.shape == (30, 20) and set(np.unique(small)) == {0, 1, 2}
-    inside = np.abs(image.astype(int) - 100 * small) <= 1                   # but for pixels on a border, where colours mix
+    inside = (
+        np.abs(image.astype(int) - 100 * small) <= 1
+    )  # but for pixels on a border, where colours mix
     assert inside.mean() > 0.85 and inside[2:8, 2:10].all() and inside[12:28, 2:10].all()
     assert np.array_equal(resize_labels(small, (30, 20)), small)
 
@@ -67,20 +70,32 @@ def test_a_label_map_that_cannot_be_used_is_one_line(tmp_path):
     Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "image.png")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "map.jpg")
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(tmp_path / "colour.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 9, (40, 40), dtype=np.uint8)).save(tmp_path / "cut.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 9, (40, 40), dtype=np.uint8)).save(
+        tmp_path / "cut.png"
+    )
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:300])
     (tmp_path / "text.png").write_text("no picture")
-    cases = {"map.png": "8 x 8 pixels, the image image.png has 9 x 8", "map.jpg": "JPEG", "colour.png": "colour", "cut.png": "cannot read it",
-             "text.png": "not an image", "missing.png": "No such file"}
+    cases = {
+        "map.png": "8 x 8 pixels, the image image.png has 9 x 8",
+        "map.jpg": "JPEG",
+        "colour.png": "colour",
+        "cut.png": "cannot read it",
+        "text.png": "not an image",
+        "missing.png": "No such file",
+    }
     for name, words in cases.items():
         with pytest.raises(ValueError) as error:
-            load_label_map(tmp_path / name, image=tmp_path / "image.png" if name == "map.png" else None)
-        assert name in str(error.value) and words in str(error.value) and "\n" not in str(error.value)
+            load_label_map(
+                tmp_path / name, image=tmp_path / "image.png" if name == "map.png" else None
+            )
+        assert (
+            name in str(error.value) and words in str(error.value) and "\n" not in str(error.value)
+        )
 
 
 def test_the_size_compared_is_that_of_the_upright_image(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6                                                        # turned by 90 degrees
+    exif[0x0112] = 6  # turned by 90 degrees
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(tmp_path / "image.jpg", exif=exif)
     Image.fromarray(np.zeros((12, 8), np.uint8)).save(tmp_path / "map.png")
     assert load_label_map(tmp_path / "map.png", image=tmp_path / "image.jpg").shape == (12, 8)
@@ -88,11 +103,25 @@ def test_the_size_compared_is_that_of_the_upright_image(tmp_path):
 
 # ---------------------------------------------------------------- names
 
+
 def test_names(tmp_path):
     (tmp_path / "names.txt").write_text("wall\nfloor\n\nlamp\n")
-    assert read_names(tmp_path / "names.txt") == {0: "unlabelled", 1: "wall", 2: "floor", 3: "", 4: "lamp"}
-    (tmp_path / "info.csv").write_text("Idx,Ratio,Name\n1,.5,building;edifice\n2,.1,screen;door;screen\n4,.1,screen;silver;screen\n")
-    assert read_names(tmp_path / "info.csv") == {0: "unlabelled", 1: "building", 2: "screen (door)", 4: "screen (silver)"}
+    assert read_names(tmp_path / "names.txt") == {
+        0: "unlabelled",
+        1: "wall",
+        2: "floor",
+        3: "",
+        4: "lamp",
+    }
+    (tmp_path / "info.csv").write_text(
+        "Idx,Ratio,Name\n1,.5,building;edifice\n2,.1,screen;door;screen\n4,.1,screen;silver;screen\n"
+    )
+    assert read_names(tmp_path / "info.csv") == {
+        0: "unlabelled",
+        1: "building",
+        2: "screen (door)",
+        4: "screen (silver)",
+    }
 
 
 @pytest.mark.parametrize("content", ["Idx,Name\nx,wall\n", "a,b\n1,2\n", "Idx,Name\n1\n"])
@@ -112,11 +141,15 @@ def test_a_label_without_a_name_is_named():
 
 # ---------------------------------------------------------------- the regions
 
+
 def test_every_pixel_is_in_one_region():
     regions = Regions.of(LABELS)
     basis = regions.basis().reshape(4, 3, 4)
     assert regions.numbers == [0, 3, 7, 300] and torch.equal(basis.sum(0), torch.ones(3, 4))
-    assert all(torch.equal(basis[i].bool(), torch.from_numpy(LABELS == n)) for i, n in enumerate(regions.numbers))
+    assert all(
+        torch.equal(basis[i].bool(), torch.from_numpy(LABELS == n))
+        for i, n in enumerate(regions.numbers)
+    )
     assert regions.areas() == [3 / 12, 4 / 12, 2 / 12, 3 / 12]
 
 
@@ -124,7 +157,11 @@ def test_every_pixel_is_in_one_region():
 def test_a_record_gives_the_same_regions_back(count):
     regions = Regions.of(np.arange(400).reshape(20, 20) % count)
     again = Regions.from_record(regions.record())
-    assert np.array_equal(again.index, regions.index) and again.names == regions.names and again.numbers == regions.numbers
+    assert (
+        np.array_equal(again.index, regions.index)
+        and again.names == regions.names
+        and again.numbers == regions.numbers
+    )
 
 
 def test_superpixels_follow_the_picture_and_repeat():
@@ -132,11 +169,15 @@ def test_superpixels_follow_the_picture_and_repeat():
     image[:, 27:] = 220
     regions = superpixels(image, 16)
     assert 8 <= len(regions.names) <= 24 and regions.names[0].startswith("S")
-    assert all(len({int(v) for v in image[regions.index == i].ravel()}) == 1 for i in range(len(regions.names)))
+    assert all(
+        len({int(v) for v in image[regions.index == i].ravel()}) == 1
+        for i in range(len(regions.names))
+    )
     assert np.array_equal(superpixels(image, 16).index, regions.index)
 
 
 # ---------------------------------------------------------------- in the scorer
+
 
 def test_the_scorer_on_regions_shows_and_hides_whole_rows():
     number = torch.tensor([[0, 0], [1, 1], [2, 2], [2, 2]])
@@ -146,7 +187,9 @@ def test_the_scorer_on_regions_shows_and_hides_whole_rows():
     shown = torch.where((number == 0) | (number == 2), image, baseline)
     wanted = torch.stack([network(shown[None])[0], network(baseline[None])[0]]).softmax(1)
     assert torch.allclose(scorer([(0, 2), ()]), wanted, atol=1e-6)
-    assert torch.equal(scorer.without([(1,), (0, 1, 2)]), scorer([(0, 2), ()])) and scorer.scored == 2
+    assert (
+        torch.equal(scorer.without([(1,), (0, 1, 2)]), scorer([(0, 2), ()])) and scorer.scored == 2
+    )
     assert scorer([]).shape[0] == 0
     one = MaskScorer(network, image, baseline, 1, basis=basis)
     assert torch.allclose(one.without([(1,)]), wanted[:1, 1], atol=1e-6)
@@ -154,18 +197,31 @@ def test_the_scorer_on_regions_shows_and_hides_whole_rows():
 
 def test_without_and_rows_on_a_grid():
     image, baseline, network = torch.rand(3, 8, 8), torch.zeros(3, 8, 8), Sums()
-    rows, one = MaskScorer(network, image, baseline, None, (2, 2)), MaskScorer(network, image, baseline, 0, (2, 2))
+    rows, one = (
+        MaskScorer(network, image, baseline, None, (2, 2)),
+        MaskScorer(network, image, baseline, 0, (2, 2)),
+    )
     assert torch.allclose(rows.without([(0, 3), ()])[:, 0], one([(1, 2), (0, 1, 2, 3)]), atol=1e-6)
     assert torch.allclose(rows([(1,)]).sum(1), torch.ones(1))
 
 
 def test_cells_are_regions_too():
-    assert torch.equal(cells((2, 3), (4, 6)), Regions.of(np.kron(np.arange(6).reshape(2, 3), np.ones((2, 2), int))).basis())
+    assert torch.equal(
+        cells((2, 3), (4, 6)),
+        Regions.of(np.kron(np.arange(6).reshape(2, 3), np.ones((2, 2), int))).basis(),
+    )
 
 
 # ---------------------------------------------------------------- SAGs on named regions
 
-PARTS_OF_PLANTED = {5: "head", 6: "wing", 10: "tail", 1: "feet", 8: "feet", 14: "feet"}         # patch of the planted network -> region
+PARTS_OF_PLANTED = {
+    5: "head",
+    6: "wing",
+    10: "tail",
+    1: "feet",
+    8: "feet",
+    14: "feet",
+}  # patch of the planted network -> region
 NAMES = ("head", "wing", "tail", "feet", "rest")
 
 
@@ -175,7 +231,10 @@ def scene(tmp_path):
     near = np.abs(np.arange(56)[:, None] - np.linspace(0, 55, 4).round()).argmin(1)
     patch = near[:, None] * 4 + near
     labels = np.vectorize(lambda p: 1 + NAMES.index(PARTS_OF_PLANTED.get(p, "rest")))(patch)
-    for folder, picture in (("in", np.full((56, 56, 3), 255, np.uint8)), ("maps", labels.astype(np.uint8))):
+    for folder, picture in (
+        ("in", np.full((56, 56, 3), 255, np.uint8)),
+        ("maps", labels.astype(np.uint8)),
+    ):
         (tmp_path / folder).mkdir()
         Image.fromarray(picture).save(tmp_path / folder / "scene.png")
     (tmp_path / "names.txt").write_text("\n".join(NAMES) + "\n")
@@ -184,8 +243,24 @@ def scene(tmp_path):
 
 def sag(scene, *options):
     """The main script on the planted network. -> exit status."""
-    return main_generate_sag.main([str(o) for o in ("--images", scene / "in", "--results", scene / "out", "--model", f"{HERE}/planted.py:network",
-                                                    "--category", 1, "--device", "cpu", *options)])
+    return main_generate_sag.main(
+        [
+            str(o)
+            for o in (
+                "--images",
+                scene / "in",
+                "--results",
+                scene / "out",
+                "--model",
+                f"{HERE}/planted.py:network",
+                "--category",
+                1,
+                "--device",
+                "cpu",
+                *options,
+            )
+        ]
+    )
 
 
 def record_of(scene):
@@ -194,11 +269,32 @@ def record_of(scene):
 
 @pytest.mark.parametrize("search", ["beam", "exhaustive", "combinatorial", "diverse"])
 def test_a_sag_on_named_regions_finds_the_planted_ones(scene, search):
-    assert sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt", "--search", search, "--comb-size", 2) == 0
+    assert (
+        sag(
+            scene,
+            "--regions",
+            scene / "maps",
+            "--region-names",
+            scene / "names.txt",
+            "--search",
+            search,
+            "--comb-size",
+            2,
+        )
+        == 0
+    )
     record = record_of(scene)
-    assert record["grid"] == [1, 5] and record["regions"]["names"] == list(NAMES) and record["regions"]["labels"] == [1, 2, 3, 4, 5]
+    assert (
+        record["grid"] == [1, 5]
+        and record["regions"]["names"] == list(NAMES)
+        and record["regions"]["labels"] == [1, 2, 3, 4, 5]
+    )
     assert set(record["dnf"].split(" | ")) == {"head", "feet", "wing & tail"}
-    wrong, claims = problems(scene / "out/scene/sag.json", scene / "in/scene.png", load_network(f"{HERE}/planted.py:network", None, None, torch.device("cpu")))
+    wrong, claims = problems(
+        scene / "out/scene/sag.json",
+        scene / "in/scene.png",
+        load_network(f"{HERE}/planted.py:network", None, None, torch.device("cpu")),
+    )
     assert wrong == [] and claims > 20
     dot = (scene / "out/scene/SAG_3roots.dot").read_text(encoding="utf-8")
     assert "wing &amp; tail" in dot and "−wing" in dot and "P0" not in dot
@@ -207,9 +303,14 @@ def test_a_sag_on_named_regions_finds_the_planted_ones(scene, search):
 
 def test_a_false_claim_about_regions_is_found(scene):
     sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt")
-    record, network = record_of(scene), load_network(f"{HERE}/planted.py:network", None, None, torch.device("cpu"))
+    record, network = (
+        record_of(scene),
+        load_network(f"{HERE}/planted.py:network", None, None, torch.device("cpu")),
+    )
     turned = Regions.from_record(record["regions"])
-    record["regions"]["map"] = Regions(turned.index[::-1, ::-1], turned.numbers, turned.names).record()["map"]
+    record["regions"]["map"] = Regions(
+        turned.index[::-1, ::-1], turned.numbers, turned.names
+    ).record()["map"]
     (scene / "out/scene/sag.json").write_text(json.dumps(record))
     assert problems(scene / "out/scene/sag.json", scene / "in/scene.png", network)[0]
 
@@ -218,7 +319,9 @@ def test_questions_by_name(scene, capsys):
     sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt")
     capsys.readouterr()
     assert "only wing & tail: 100 %" in ask([str(scene / "out/scene"), "--only", "Wing, tail"])
-    assert "probability 0.0200, not sufficient (scored" in ask([str(scene / "out/scene"), "--only", "tail,rest", "--score", "--device", "cpu"])
+    assert "probability 0.0200, not sufficient (scored" in ask(
+        [str(scene / "out/scene"), "--only", "tail,rest", "--score", "--device", "cpu"]
+    )
     with pytest.raises(UserError, match="beak is not a region; there are head, wing"):
         ask([str(scene / "out/scene"), "--only", "beak"])
 
@@ -227,13 +330,20 @@ def test_the_figures_are_drawn_again_from_the_record_alone(scene):
     sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt")
     shutil.rmtree(scene / "maps")
     for options in (["--style", "paper"], ["--hidden", "outline"]):
-        assert draw_sag.main([str(scene / "out/scene"), "--images", str(scene / "in"), *options]) == 0
+        assert (
+            draw_sag.main([str(scene / "out/scene"), "--images", str(scene / "in"), *options]) == 0
+        )
     assert "wing" in (scene / "out/scene/SAG_final_3roots.svg").read_text(encoding="utf-8")
     picture = Pictures(record_of(scene), np.full((56, 56, 3), 255, np.uint8))
     shown, red = picture((0,)), picture.outlined((0,), [(1, 0.2)])
     assert (shown[..., 0] > 0).sum() == (picture.regions.index == 0).sum()
     changed = (red != shown).any(-1)
-    assert changed.any() and (cv2.dilate((picture.regions.index == 1).astype(np.uint8), np.ones((7, 7))) >= changed).all()
+    assert (
+        changed.any()
+        and (
+            cv2.dilate((picture.regions.index == 1).astype(np.uint8), np.ones((7, 7))) >= changed
+        ).all()
+    )
 
 
 def test_a_record_on_regions_stands_until_the_label_map_changes(scene):
@@ -243,7 +353,7 @@ def test_a_record_on_regions_stands_until_the_label_map_changes(scene):
     sag(scene, *options)
     assert (scene / "out/scene/sag.json").stat().st_mtime_ns == first
     labels = np.asarray(Image.open(scene / "maps/scene.png")).copy()
-    labels[labels == 3] = 2                                                 # the tail is now part of the wing
+    labels[labels == 3] = 2  # the tail is now part of the wing
     Image.fromarray(labels).save(scene / "maps/scene.png")
     sag(scene, *options)
     assert set(record_of(scene)["dnf"].split(" | ")) == {"head", "feet", "wing"}
@@ -251,16 +361,24 @@ def test_a_record_on_regions_stands_until_the_label_map_changes(scene):
 
 def test_superpixels_in_the_main_script(scene):
     ramp = np.linspace(160, 255, 56).astype(np.uint8)
-    Image.fromarray(np.stack(np.broadcast_arrays(ramp[:, None], ramp, ramp[::-1]), 2)).save(scene / "in/scene.png")
+    Image.fromarray(np.stack(np.broadcast_arrays(ramp[:, None], ramp, ramp[::-1]), 2)).save(
+        scene / "in/scene.png"
+    )
     assert sag(scene, "--regions", "slic", "--segments", 12) == 0
     record = record_of(scene)
     assert 4 <= record["grid"][1] <= 24 and record["roots"] and record["dnf"].startswith("S")
 
 
-@pytest.mark.parametrize("options, words", [
-    (["--regions", "nothing.png"], "nothing.png: no such file or folder"), (["--region-names", "names.txt"], "only together with --regions"),
-    (["--regions", "slic", "--region-names", "{}/names.txt"], "superpixels have no names"),
-    (["--regions", "slic", "--baseline", "drop"], "drop"), (["--regions", "{}/maps", "--region-names", "{}/none.txt"], "none.txt")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--regions", "nothing.png"], "nothing.png: no such file or folder"),
+        (["--region-names", "names.txt"], "only together with --regions"),
+        (["--regions", "slic", "--region-names", "{}/names.txt"], "superpixels have no names"),
+        (["--regions", "slic", "--baseline", "drop"], "drop"),
+        (["--regions", "{}/maps", "--region-names", "{}/none.txt"], "none.txt"),
+    ],
+)
 def test_unusable_regions_are_one_line(scene, capsys, options, words):
     capsys.readouterr()
     assert sag(scene, *(o.replace("{}", str(scene)) for o in options)) == 2
@@ -274,7 +392,12 @@ def test_an_image_whose_label_map_is_bad_is_named_and_the_others_are_done(scene,
     Image.fromarray(np.full((56, 56), 9, np.uint8)).save(scene / "maps/third.png")
     assert sag(scene, "--regions", scene / "maps", "--region-names", scene / "names.txt") == 1
     err = capsys.readouterr().err
-    assert "failed: other.png: " in err and "other.png" in err and "failed: third.png: no name for label 9" in err and record_of(scene)["roots"]
+    assert (
+        "failed: other.png: " in err
+        and "other.png" in err
+        and "failed: third.png: no name for label 9" in err
+        and record_of(scene)["roots"]
+    )
 
 
 def test_the_page_shows_regions_by_name_as_the_network_saw_them(scene, visit):
@@ -286,8 +409,15 @@ def test_the_page_shows_regions_by_name_as_the_network_saw_them(scene, visit):
     page.click(".region >> nth=1")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
-    assert page.inner_text("#visible") == "Visible: wing and tail. The rest is hidden." and page.inner_text("#confidence") == "100 %"
-    shown = np.array(page.evaluate("(() => { const c = document.getElementById('view'); return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; })()"))
+    assert (
+        page.inner_text("#visible") == "Visible: wing and tail. The rest is hidden."
+        and page.inner_text("#confidence") == "100 %"
+    )
+    shown = np.array(
+        page.evaluate(
+            "(() => { const c = document.getElementById('view'); return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; })()"
+        )
+    )
     picture = Pictures(record_of(scene), np.full((56, 56, 3), 255, np.uint8))((1, 2))
     assert np.abs(shown.reshape(56, 56, 4)[..., :3].astype(int) - picture).max() <= 1
     words = page.inner_text("main")

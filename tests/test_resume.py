@@ -20,13 +20,32 @@ KILLS, SEED = 20, 5
 
 
 def options(images, out, *more):
-    return [str(o) for o in ("--images", images, "--results", out, "--model", f"{HERE}/planted.py:network", "--category", 1, "--grid", 4,
-                             "--device", "cpu", *more)]
+    return [
+        str(o)
+        for o in (
+            "--images",
+            images,
+            "--results",
+            out,
+            "--model",
+            f"{HERE}/planted.py:network",
+            "--category",
+            1,
+            "--grid",
+            4,
+            "--device",
+            "cpu",
+            *more,
+        )
+    ]
 
 
 def rows_of(out):
     """summary.csv, without the times."""
-    return [{**row, "seconds": ""} for row in csv.DictReader(open(out / "summary.csv", encoding="utf-8"))]
+    return [
+        {**row, "seconds": ""}
+        for row in csv.DictReader(open(out / "summary.csv", encoding="utf-8"))
+    ]
 
 
 def pictures(folder, count):
@@ -47,7 +66,9 @@ def counted(monkeypatch):
         def counting(*arguments):
             counts[name] += 1
             return original(*arguments)
+
         monkeypatch.setattr(module, name, counting)
+
     spy(main_generate_sag, "explain")
     spy(main_generate_sag, "file_sha256")
     spy(result_files, "read_record")
@@ -56,6 +77,7 @@ def counted(monkeypatch):
         now = tuple(counts.values())
         counts.update(dict.fromkeys(counts, 0))
         return now
+
     return since
 
 
@@ -89,12 +111,20 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path):
     images, out = pictures(tmp_path / "in", 16), tmp_path / "out"
     chance = random.Random(SEED)
     plan = [(chance.randint(0, 1), chance.uniform(0, 1.5)) for _ in range(KILLS)]
-    killer = subprocess.run([sys.executable, "-c", KILLER, str(out), json.dumps(plan), *options(images, out)], cwd=HERE.parent,
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    killer = subprocess.run(
+        [sys.executable, "-c", KILLER, str(out), json.dumps(plan), *options(images, out)],
+        cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
     report = json.loads(killer.stdout.splitlines()[-1])
-    assert sum(status == -9 for status, _ in report) >= KILLS // 2          # the rest found everything done already
+    assert (
+        sum(status == -9 for status, _ in report) >= KILLS // 2
+    )  # the rest found everything done already
     for (_, before), (_, after) in zip(report, report[1:]):
-        assert before.items() <= after.items()                              # neither lost nor written again
+        assert before.items() <= after.items()  # neither lost nor written again
     finished = {Path(path): Path(path).read_bytes() for path in report[-1][1]}
     assert len(finished) >= 5
     assert main_generate_sag.main(options(images, out)) == 0
@@ -102,11 +132,16 @@ def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path):
     assert main_generate_sag.main(options(images, tmp_path / "whole")) == 0
     assert rows_of(out) == rows_of(tmp_path / "whole") and len(rows_of(out)) == 16
     for row in csv.DictReader(open(out / "summary.csv", encoding="utf-8")):
-        assert row["seconds"] == f"{json.loads((out / row['folder'] / 'sag.json').read_text())['seconds']['total']:.2f}"
+        assert (
+            row["seconds"]
+            == f"{json.loads((out / row['folder'] / 'sag.json').read_text())['seconds']['total']:.2f}"
+        )
     assert not [path for path in out.rglob(".*")]
 
 
-def test_two_thousand_images_are_neither_read_nor_hashed_to_find_the_three_that_are_left(tmp_path, counted, capsys):
+def test_two_thousand_images_are_neither_read_nor_hashed_to_find_the_three_that_are_left(
+    tmp_path, counted, capsys
+):
     images, out, count = tmp_path / "in", tmp_path / "out", 2000
     images.mkdir()
     Image.new("RGB", (50, 40), "white").save(images / "0000.png")
@@ -117,7 +152,7 @@ def test_two_thousand_images_are_neither_read_nor_hashed_to_find_the_three_that_
         (out / f"{i:04}").mkdir()
         (out / f"{i:04}/sag.json").write_text(json.dumps({**record, "image": f"{i:04}.png"}))
     assert main_generate_sag.main(options(images, out)) == 0
-    assert counted() == (0, count - 1, count - 1)                           # made records have no notes: each is read, once
+    assert counted() == (0, count - 1, count - 1)  # made records have no notes: each is read, once
     whole = rows_of(out)
     for name in ("0007", "0777", "1999"):
         shutil.rmtree(out / name)
@@ -125,7 +160,9 @@ def test_two_thousand_images_are_neither_read_nor_hashed_to_find_the_three_that_
     assert main_generate_sag.main(options(images, out)) == 0 and counted() == (3, 3, 3)
     assert rows_of(out) == whole and len(whole) == count
     err = capsys.readouterr().err
-    assert "1,997 images there already" in err and err.count("MSEs") == 3 and f"{count} records" in err
+    assert (
+        "1,997 images there already" in err and err.count("MSEs") == 3 and f"{count} records" in err
+    )
     assert main_generate_sag.main(options(images, out)) == 0 and counted() == (0, 0, 0)
 
 
@@ -136,19 +173,20 @@ def test_a_note_is_believed_only_where_everything_looks_as_it_says(tmp_path, cou
     def again(*more):
         assert main_generate_sag.main(options(images, out, *more)) == 0
         return counted()
+
     assert again() == (3, 3, 3) and again() == (0, 0, 0)
-    os.utime(record)                                                        # touched: read, found good, noted anew
+    os.utime(record)  # touched: read, found good, noted anew
     assert again() == (0, 1, 1) and again() == (0, 0, 0)
     os.utime(images / "class1/01.png", ns=(0, 0))
     assert again() == (0, 1, 1) and again() == (0, 0, 0)
     text = record.read_text()
-    record.write_text(text.replace('"format": 1', '"format": 9'))           # of the same size
+    record.write_text(text.replace('"format": 1', '"format": 9'))  # of the same size
     assert again() == (1, 1, 1) and again() == (0, 0, 0)
     Image.new("RGB", (50, 40), (255, 250, 255)).save(images / "class1/01.png")
     assert again() == (1, 1, 1) and again() == (0, 0, 0)
     record.unlink()
     assert again() == (1, 1, 1)
-    notes.write_text(notes.read_text()[:-40])                               # cut off by a kill
+    notes.write_text(notes.read_text()[:-40])  # cut off by a kill
     assert again() == (0, 1, 1) and again() == (0, 0, 0)
     notes.unlink()
     assert again() == (0, 3, 3) and again() == (0, 0, 0)

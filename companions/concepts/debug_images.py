@@ -26,6 +26,7 @@ STRATEGIES = ("random", "similarity", "active")
 @dataclass(frozen=True)
 class Choice:
     """A chosen image. score: what it was ranked by (squared distance, entropy in nats; 0 for a random one)."""
+
     index: int
     category: int
     rank: int
@@ -35,8 +36,9 @@ class Choice:
 @dataclass(frozen=True)
 class Seen:
     """What a network makes of N images."""
-    embeddings: np.ndarray                      # (N, D) float32, what its last layer gets
-    probabilities: np.ndarray                   # (N, classes) float32
+
+    embeddings: np.ndarray  # (N, D) float32, what its last layer gets
+    probabilities: np.ndarray  # (N, classes) float32
 
     @property
     def predicted(self) -> np.ndarray:
@@ -45,8 +47,13 @@ class Seen:
 
 # ---------------------------------------------------------------- what the network makes of them
 
-def look_at(network: Network, pictures: Iterable[tuple[int, np.ndarray]], batch_size: int | str = "auto",
-            on_batch: Callable[[int], None] = lambda n: None) -> tuple[list[int], Seen]:
+
+def look_at(
+    network: Network,
+    pictures: Iterable[tuple[int, np.ndarray]],
+    batch_size: int | str = "auto",
+    on_batch: Callable[[int], None] = lambda n: None,
+) -> tuple[list[int], Seen]:
     """-> the pictures' numbers, and what the network makes of them.
 
     pictures: (number, (H, W, 3) uint8 at the network's size). A network without a linear layer or convolution has no embeddings.
@@ -58,6 +65,7 @@ def look_at(network: Network, pictures: Iterable[tuple[int, np.ndarray]], batch_
     def keep(_, inputs):
         x = inputs[0].float()
         embeddings.append((x.mean((2, 3)) if x.dim() == 4 else x.flatten(1)).cpu().numpy())
+
     last, pictures = last_layer(network), iter(pictures)
     hook = last.register_forward_pre_hook(keep) if last else None
     try:
@@ -70,7 +78,10 @@ def look_at(network: Network, pictures: Iterable[tuple[int, np.ndarray]], batch_
     finally:
         if hook:
             hook.remove()
-    seen = Seen(np.concatenate(embeddings) if embeddings else np.zeros((0, 0), np.float32), np.concatenate(probabilities))
+    seen = Seen(
+        np.concatenate(embeddings) if embeddings else np.zeros((0, 0), np.float32),
+        np.concatenate(probabilities),
+    )
     if not np.isfinite(seen.probabilities).all():
         raise FloatingPointError("the model answers NaN")
     return numbers, seen
@@ -80,8 +91,11 @@ def look_at(network: Network, pictures: Iterable[tuple[int, np.ndarray]], batch_
 def last_layer(network: Network) -> torch.nn.Module | None:
     """The last linear layer or convolution to run, what it gets being the penultimate embedding; None where there is none."""
     ran: list[torch.nn.Module] = []
-    hooks = [m.register_forward_hook(lambda m, *_: ran.append(m)) for m in network.module.modules()
-             if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+    hooks = [
+        m.register_forward_hook(lambda m, *_: ran.append(m))
+        for m in network.module.modules()
+        if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)
+    ]
     try:
         network.module(torch.zeros(1, 3, *network.size, device=network.device))
     finally:
@@ -98,20 +112,35 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
 
 # ---------------------------------------------------------------- the three strategies
 
+
 def s_random(truth: np.ndarray, per_class: int, seed: int = 0) -> list[Choice]:
     """per_class images of each class at random. A class's draw does not depend on the other classes."""
     scores = np.zeros(len(truth))
-    return [choice for c in _classes(truth)
-            for choice in _first(np.random.default_rng([seed, c]).permutation(np.flatnonzero(truth == c)), scores, int(c), per_class)]
+    return [
+        choice
+        for c in _classes(truth)
+        for choice in _first(
+            np.random.default_rng([seed, c]).permutation(np.flatnonzero(truth == c)),
+            scores,
+            int(c),
+            per_class,
+        )
+    ]
 
 
 def s_active(probabilities: np.ndarray, truth: np.ndarray, per_class: int) -> list[Choice]:
     """Those of each class that the network is least sure of; ties by place."""
     unsure = entropy(probabilities)
-    return [choice for c in _classes(truth) for choice in _ranked(np.flatnonzero(truth == c), -unsure, unsure, int(c), per_class)]
+    return [
+        choice
+        for c in _classes(truth)
+        for choice in _ranked(np.flatnonzero(truth == c), -unsure, unsure, int(c), per_class)
+    ]
 
 
-def s_similarity(embeddings: np.ndarray, truth: np.ndarray, predicted: np.ndarray, per_class: int) -> list[Choice]:
+def s_similarity(
+    embeddings: np.ndarray, truth: np.ndarray, predicted: np.ndarray, per_class: int
+) -> list[Choice]:
     """Those of each class nearest to the mean embedding of its misclassified images; none of a class that has no such image."""
     chosen = []
     for c in _classes(truth):
@@ -119,7 +148,9 @@ def s_similarity(embeddings: np.ndarray, truth: np.ndarray, predicted: np.ndarra
         wrong = own[predicted[own] != c]
         if len(wrong):
             distance = np.full(len(truth), np.inf)
-            distance[own] = np.square(embeddings[own].astype(np.float64) - embeddings[wrong].astype(np.float64).mean(0)).sum(1)
+            distance[own] = np.square(
+                embeddings[own].astype(np.float64) - embeddings[wrong].astype(np.float64).mean(0)
+            ).sum(1)
             chosen += _ranked(own, distance, distance, int(c), per_class)
     return chosen
 
@@ -128,9 +159,14 @@ def _classes(truth: np.ndarray) -> list[int]:
     return np.unique(truth).tolist()
 
 
-def _ranked(own: np.ndarray, order: np.ndarray, scores: np.ndarray, category: int, per_class: int) -> list[Choice]:
+def _ranked(
+    own: np.ndarray, order: np.ndarray, scores: np.ndarray, category: int, per_class: int
+) -> list[Choice]:
     return _first(own[np.argsort(order[own], kind="stable")], scores, category, per_class)
 
 
 def _first(own: np.ndarray, scores: np.ndarray, category: int, per_class: int) -> list[Choice]:
-    return [Choice(int(i), category, rank, float(scores[i])) for rank, i in enumerate(own[:per_class], 1)]
+    return [
+        Choice(int(i), category, rank, float(scores[i]))
+        for rank, i in enumerate(own[:per_class], 1)
+    ]

@@ -29,7 +29,9 @@ def write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str]) -> None:
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
-    table.writerows({k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    table.writerows(
+        {k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+    )
     write_atomically(path, text.getvalue())
 
 
@@ -57,4 +59,6 @@ def told(failures: Sequence[tuple[str, str]]) -> int:
 
 def why(error: BaseException) -> str:
     """What befell one of many images, in one line."""
-    return ("" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: ") + one_line(error)
+    return (
+        "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    ) + one_line(error)

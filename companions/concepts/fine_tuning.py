@@ -26,14 +26,15 @@ from torchvision.transforms import v2
 from get_perturbation_mask import IMAGENET_MEAN_COLOUR
 from scoring.networks import Network
 
-WARM_UP = 0.1                   # share of the steps in which the learning rate rises
-CHECKPOINTS = 10                # in a run
-GRID = 7                        # of the cells that are hidden
+WARM_UP = 0.1  # share of the steps in which the learning rate rises
+CHECKPOINTS = 10  # in a run
+GRID = 7  # of the cells that are hidden
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train. erase, hide: share of the pictures with a rectangle, with cells of a grid filled; mixup, cutmix: their alpha, 0 for none."""
+
     steps: int = 200
     batch: int = 16
     lr: float = 1e-4
@@ -45,8 +46,15 @@ class Recipe:
     seed: int = 0
 
 
-def fine_tune(network: Network, load: Callable[[int], np.ndarray], truth: Sequence[int], recipe: Recipe = Recipe(),
-              checkpoint: Path | None = None, on_step: Callable[[float], None] = lambda loss: None, pictures: str = "") -> Network:
+def fine_tune(
+    network: Network,
+    load: Callable[[int], np.ndarray],
+    truth: Sequence[int],
+    recipe: Recipe = Recipe(),
+    checkpoint: Path | None = None,
+    on_step: Callable[[float], None] = lambda loss: None,
+    pictures: str = "",
+) -> Network:
     """The network trained on images 0 .. len(truth) - 1, as a new one, frozen and in eval mode.
 
     load(i): (H, W, 3) uint8 at the network's size. checkpoint: a file to go on from, where it is of this same run, and to keep the
@@ -57,7 +65,9 @@ def fine_tune(network: Network, load: Callable[[int], np.ndarray], truth: Sequen
     if not len(truth):
         raise ValueError("no image to train on")
     module = copy.deepcopy(network.module).requires_grad_(True)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
     run = run_name(network, pictures, truth, recipe)
     done = _go_on(checkpoint, run, module, optimizer)
     for _ in range(done):
@@ -66,17 +76,29 @@ def fine_tune(network: Network, load: Callable[[int], np.ndarray], truth: Sequen
         x, target = _batch(network, load, truth, recipe, step)
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * rate(step, recipe.steps)
-        with torch.random.fork_rng(devices=[network.device] if network.device.type == "cuda" else []):
-            torch.manual_seed(recipe.seed + step)           # for dropout
+        with torch.random.fork_rng(
+            devices=[network.device] if network.device.type == "cuda" else []
+        ):
+            torch.manual_seed(recipe.seed + step)  # for dropout
             loss = F.cross_entropy(two_logits(module.train()(x)), target)
         if not loss.isfinite():
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step + 1}: a lower learning rate may help")
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {step + 1}: a lower learning rate may help"
+            )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         on_step(loss.item())
         if checkpoint and (step + 1) % max(1, recipe.steps // CHECKPOINTS) == 0:
-            _keep(checkpoint, {"run": run, "step": step + 1, "module": module.state_dict(), "optimizer": optimizer.state_dict()})
+            _keep(
+                checkpoint,
+                {
+                    "run": run,
+                    "step": step + 1,
+                    "module": module.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                },
+            )
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
     return replace(network, module=module.eval().requires_grad_(False))
@@ -98,7 +120,10 @@ def two_logits(output) -> torch.Tensor:
 
 # ---------------------------------------------------------------- a step's pictures
 
-def _batch(network: Network, load, truth: Sequence[int], recipe: Recipe, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+
+def _batch(
+    network: Network, load, truth: Sequence[int], recipe: Recipe, step: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """-> pictures (B, 3, H, W), targets (B, classes). Every image once before any comes again."""
     rng = np.random.default_rng([recipe.seed, 1, step])
     size, rounds = len(truth), {}
@@ -108,11 +133,15 @@ def _batch(network: Network, load, truth: Sequence[int], recipe: Recipe, step: i
     chosen = [int(rounds[place // size][place % size]) for place in places]
     pictures = torch.stack([network.prepare(_varied(load(i), recipe, rng)) for i in chosen])
     target = torch.tensor([int(truth[i]) for i in chosen], device=network.device)
-    mixing = [kind(alpha=alpha, num_classes=network.classes) for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)) if alpha]
+    mixing = [
+        kind(alpha=alpha, num_classes=network.classes)
+        for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
+        if alpha
+    ]
     if not mixing:
         return pictures, F.one_hot(target, network.classes).float()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2 ** 31)))
+        torch.manual_seed(int(rng.integers(2**31)))
         return mixing[int(rng.integers(len(mixing)))](pictures, target)
 
 
@@ -123,18 +152,26 @@ def _varied(image: np.ndarray, recipe: Recipe, rng) -> np.ndarray:
     if rng.random() < recipe.erase:
         tall, wide = (rng.uniform(0.2, 0.6, 2) * (height, width)).astype(int)
         top, left = int(rng.integers(0, height - tall + 1)), int(rng.integers(0, width - wide + 1))
-        image[top:top + tall, left:left + wide] = IMAGENET_MEAN_COLOUR
+        image[top : top + tall, left : left + wide] = IMAGENET_MEAN_COLOUR
     if rng.random() < recipe.hide:
         hidden = rng.random((GRID, GRID)) < rng.uniform(0.1, 0.8)
-        image[hidden[np.arange(height) * GRID // height][:, np.arange(width) * GRID // width]] = IMAGENET_MEAN_COLOUR
+        image[hidden[np.arange(height) * GRID // height][:, np.arange(width) * GRID // width]] = (
+            IMAGENET_MEAN_COLOUR
+        )
     return image
 
 
 # ---------------------------------------------------------------- going on
 
+
 def run_name(network: Network, pictures: str, truth: Sequence[int], recipe: Recipe) -> str:
     """What must agree for a checkpoint to be of the same run."""
-    told = {"model": network.description(), "pictures": pictures, "truth": [int(t) for t in truth], "recipe": asdict(recipe)}
+    told = {
+        "model": network.description(),
+        "pictures": pictures,
+        "truth": [int(t) for t in truth],
+        "recipe": asdict(recipe),
+    }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -146,7 +183,7 @@ def _go_on(checkpoint: Path | None, run: str, module: torch.nn.Module, optimizer
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["run"] != run:
             return 0
-    except Exception:                       # a damaged file fails in many ways: then from the beginning
+    except Exception:  # a damaged file fails in many ways: then from the beginning
         return 0
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])

@@ -24,12 +24,19 @@ import numpy as np
 
 from scoring.regions import UNLABELLED, Regions
 
-RELEVANT = 0.01                 # a score deviation above this makes a region a concept of the network
+RELEVANT = 0.01  # a score deviation above this makes a region a concept of the network
 
 
 # ---------------------------------------------------------------- writing
 
-def model_graph(regions: Regions, deviations: Sequence[float], category: str, size: tuple[int, int], relevant: float = RELEVANT) -> dict:
+
+def model_graph(
+    regions: Regions,
+    deviations: Sequence[float],
+    category: str,
+    size: tuple[int, int],
+    relevant: float = RELEVANT,
+) -> dict:
     """The regions whose score deviation for the class is above `relevant`, most supporting first, a graph of one object each.
 
     size: H, W of the picture that boxes are given in. Score deviations say nothing on how regions relate, so there are
@@ -37,28 +44,47 @@ def model_graph(regions: Regions, deviations: Sequence[float], category: str, si
     """
     order, concepts = concept_order(regions, deviations, relevant)
     boxes = bounding_boxes(regions, size)
-    return {str(n): one_object(n, regions.names[i], boxes[i], category) for n, i in enumerate(order[:concepts], 1)}
+    return {
+        str(n): one_object(n, regions.names[i], boxes[i], category)
+        for n, i in enumerate(order[:concepts], 1)
+    }
 
 
-def concept_order(regions: Regions, deviations: Sequence[float], relevant: float = RELEVANT) -> tuple[list[int], int]:
+def concept_order(
+    regions: Regions, deviations: Sequence[float], relevant: float = RELEVANT
+) -> tuple[list[int], int]:
     """-> all regions, the network's concepts first and each part most supporting first; and how many concepts there are.
 
     What is unlabelled has no name that a person could agree with, so it is none.
     """
     by_deviation = np.argsort(-np.asarray(deviations), kind="stable").tolist()
-    concepts = [i for i in by_deviation if deviations[i] > relevant and regions.names[i] != UNLABELLED]
+    concepts = [
+        i for i in by_deviation if deviations[i] > relevant and regions.names[i] != UNLABELLED
+    ]
     return concepts + [i for i in by_deviation if i not in concepts], len(concepts)
 
 
 def one_object(number: int, name: str, box: tuple[int, int, int, int], category: str) -> dict:
     """A region of a graph: one object and its phrase. box: x, y, w, h."""
-    return {"objects": [{"object_id": number, "name": name, "attributes": [], **dict(zip("xywh", map(int, box)))}],
-            "relationships": [], "phrase": phrase(category, name)}
+    return {
+        "objects": [
+            {
+                "object_id": number,
+                "name": name,
+                "attributes": [],
+                **dict(zip("xywh", map(int, box))),
+            }
+        ],
+        "relationships": [],
+        "phrase": phrase(category, name),
+    }
 
 
 def phrase(category: str, concept: str) -> str:
     """a copper jay with an eye: what a region says, and what a picture is asked for with."""
-    return " with ".join(f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}" for words in (category, concept))
+    return " with ".join(
+        f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}" for words in (category, concept)
+    )
 
 
 def bounding_boxes(regions: Regions, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
@@ -66,7 +92,10 @@ def bounding_boxes(regions: Regions, size: tuple[int, int]) -> list[tuple[int, i
     (rows, columns), boxes = regions.index.shape, []
     for i in range(len(regions.names)):
         ys, xs = np.nonzero(regions.index == i)
-        edges = [(int(v.min()) * p // n, -(-(int(v.max()) + 1) * p // n)) for v, p, n in ((xs, size[1], columns), (ys, size[0], rows))]
+        edges = [
+            (int(v.min()) * p // n, -(-(int(v.max()) + 1) * p // n))
+            for v, p, n in ((xs, size[1], columns), (ys, size[0], rows))
+        ]
         (left, right), (top, bottom) = edges
         boxes.append((left, top, right - left, bottom - top))
     return boxes
@@ -74,14 +103,19 @@ def bounding_boxes(regions: Regions, size: tuple[int, int]) -> list[tuple[int, i
 
 # ---------------------------------------------------------------- reading
 
+
 def read_graph(path: Path) -> dict:
     """A graph from its file. Raises ValueError, one line that says what is wrong where in the file."""
     try:
         graph = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise ValueError(
+            f"{path}: line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        raise ValueError(
+            f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
+        ) from None
     try:
         _check(graph)
     except ValueError as error:
@@ -90,7 +124,12 @@ def read_graph(path: Path) -> dict:
 
 
 def _number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < float("inf")
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and value == value
+        and abs(value) < float("inf")
+    )
 
 
 def _name(value) -> bool:
@@ -101,9 +140,18 @@ def _identity(value) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
-OBJECT = {"object_id": (_identity, "a number or text"), "name": (_name, "a name"), "attributes": (lambda v: isinstance(v, list), "a list"),
-          **{side: (_number, "a number") for side in "xywh"}}
-RELATIONSHIP = {"relationship_id": OBJECT["object_id"], "subject_id": OBJECT["object_id"], "object_id": OBJECT["object_id"], "name": OBJECT["name"]}
+OBJECT = {
+    "object_id": (_identity, "a number or text"),
+    "name": (_name, "a name"),
+    "attributes": (lambda v: isinstance(v, list), "a list"),
+    **{side: (_number, "a number") for side in "xywh"},
+}
+RELATIONSHIP = {
+    "relationship_id": OBJECT["object_id"],
+    "subject_id": OBJECT["object_id"],
+    "object_id": OBJECT["object_id"],
+    "name": OBJECT["name"],
+}
 
 
 def _check(graph) -> None:
@@ -114,18 +162,24 @@ def _check(graph) -> None:
         where = f"region {number}"
         if not isinstance(region, dict):
             raise ValueError(f"{where}: not an object")
-        objects, relationships = (_entries(region, kind, fields, where)
-                                  for kind, fields in (("objects", OBJECT), ("relationships", RELATIONSHIP)))
+        objects, relationships = (
+            _entries(region, kind, fields, where)
+            for kind, fields in (("objects", OBJECT), ("relationships", RELATIONSHIP))
+        )
         if not isinstance(region.get("phrase"), str):
             raise ValueError(f"{where}: phrase is {_shown(region, 'phrase')}, not text")
         known = {o["object_id"] for o in objects}
         for n, relationship in enumerate(relationships):
             for end in ("subject_id", "object_id"):
                 if relationship[end] not in known:
-                    raise ValueError(f"{where}, relationships {n}: {end} {relationship[end]!r} is no object of this region")
+                    raise ValueError(
+                        f"{where}, relationships {n}: {end} {relationship[end]!r} is no object of this region"
+                    )
 
 
-def _entries(region: dict, kind: str, fields: dict[str, tuple[Callable, str]], where: str) -> list[dict]:
+def _entries(
+    region: dict, kind: str, fields: dict[str, tuple[Callable, str]], where: str
+) -> list[dict]:
     entries = region.get(kind)
     if not isinstance(entries, list):
         raise ValueError(f"{where}: {kind} is {_shown(region, kind)}, not a list")
@@ -134,7 +188,9 @@ def _entries(region: dict, kind: str, fields: dict[str, tuple[Callable, str]], w
             raise ValueError(f"{where}, {kind} {n}: not an object")
         for field, (good, what) in fields.items():
             if field not in entry or not good(entry[field]):
-                raise ValueError(f"{where}, {kind} {n}: {field} is {_shown(entry, field)}, not {what}")
+                raise ValueError(
+                    f"{where}, {kind} {n}: {field} is {_shown(entry, field)}, not {what}"
+                )
     return entries
 
 
@@ -144,6 +200,7 @@ def _shown(entry: dict, field: str) -> str:
 
 # ---------------------------------------------------------------- comparing
 
+
 def plain(name: str) -> str:
     """A concept's name for comparison: lower case, one space between words, no underscores."""
     return " ".join(name.replace("_", " ").lower().split())
@@ -151,7 +208,9 @@ def plain(name: str) -> str:
 
 def concepts_of(graph: dict) -> list[str]:
     """The names of a graph's objects, each once, in their order."""
-    return list(dict.fromkeys(plain(o["name"]) for region in graph.values() for o in region["objects"]))
+    return list(
+        dict.fromkeys(plain(o["name"]) for region in graph.values() for o in region["objects"])
+    )
 
 
 @dataclass(frozen=True)
@@ -160,6 +219,7 @@ class Comparison:
 
     precision, recall, f1 are None where they would divide by nothing (a graph without a concept).
     """
+
     valid: list[str]
     confounded: list[str]
     missed: list[str]
@@ -174,7 +234,9 @@ class Comparison:
 
     @property
     def f1(self) -> float | None:
-        return _ratio(2 * len(self.valid), 2 * len(self.valid) + len(self.confounded) + len(self.missed))
+        return _ratio(
+            2 * len(self.valid), 2 * len(self.valid) + len(self.confounded) + len(self.missed)
+        )
 
 
 def _ratio(part: int, whole: int) -> float | None:
@@ -184,4 +246,8 @@ def _ratio(part: int, whole: int) -> float | None:
 def compare(model: Iterable[str], human: Iterable[str]) -> Comparison:
     """The network's concepts against the person's, by name."""
     model, human = [list(dict.fromkeys(map(plain, names))) for names in (model, human)]
-    return Comparison([c for c in model if c in human], [c for c in model if c not in human], [c for c in human if c not in model])
+    return Comparison(
+        [c for c in model if c in human],
+        [c for c in model if c not in human],
+        [c for c in human if c not in model],
+    )

@@ -18,13 +18,16 @@ from scoring.regions import Regions
 from search import Root, beam_search, exhaustive_search
 from scoring.networks import Network
 
-PROB_THRESH = 0.9               # sufficient: above this share of the full image's confidence
-EXHAUSTIVE_UP_TO = 8            # regions: all their sets are asked about; more of them are searched with a beam
+PROB_THRESH = 0.9  # sufficient: above this share of the full image's confidence
+EXHAUSTIVE_UP_TO = (
+    8  # regions: all their sets are asked about; more of them are searched with a beam
+)
 
 
 @dataclass(frozen=True)
 class Roots:
     """How many MSEs an image has, and how many of them need the concept."""
+
     found: int
     needing: int
 
@@ -32,19 +35,37 @@ class Roots:
 @dataclass(frozen=True)
 class Need:
     """One image. deviation: of the concept, for the class; named, patches: MSEs on named regions and on patches."""
+
     probability: float
     deviation: float
     named: Roots
     patches: Roots
 
 
-def need_of(network: Network, image: np.ndarray, regions: Regions, region: int, category: int, fill: str = "mean", grid: int = 7) -> Need:
+def need_of(
+    network: Network,
+    image: np.ndarray,
+    regions: Regions,
+    region: int,
+    category: int,
+    fill: str = "mean",
+    grid: int = 7,
+) -> Need:
     """How much the class hangs on a region of a picture (H, W, 3) uint8. fill: what hides, as in make_baseline()."""
-    scorer = MaskScorer(network.module, network.prepare(image), network.prepare(make_baseline(image, fill)), category,
-                        basis=regions.basis())
+    scorer = MaskScorer(
+        network.module,
+        network.prepare(image),
+        network.prepare(make_baseline(image, fill)),
+        category,
+        basis=regions.basis(),
+    )
     full, without = scorer.without([(), (region,)]).tolist()
-    return Need(full, full - without, named_roots(scorer, len(regions.names), region),
-                patch_roots(network, image, regions.index == region, category, fill, grid))
+    return Need(
+        full,
+        full - without,
+        named_roots(scorer, len(regions.names), region),
+        patch_roots(network, image, regions.index == region, category, fill, grid),
+    )
 
 
 def named_roots(scorer: MaskScorer, count: int, region: int) -> Roots:
@@ -56,17 +77,23 @@ def named_roots(scorer: MaskScorer, count: int, region: int) -> Roots:
     return Roots(len(roots), sum(region in root.patches for root in roots))
 
 
-def patch_roots(network: Network, image: np.ndarray, concept: np.ndarray, category: int, fill: str, grid: int) -> Roots:
+def patch_roots(
+    network: Network, image: np.ndarray, concept: np.ndarray, category: int, fill: str, grid: int
+) -> Roots:
     """MSEs of the main job's patches, and those that are not enough without the concept's pixels, (H, W) bool."""
     filled, cells = make_baseline(image, fill), (grid, grid)
     x, b = network.prepare(image), network.prepare(filled)
     scorer = MaskScorer(network.module, x, b, category, cells)
-    roots: Sequence[Root] = beam_search(scorer, igos_mask(network.module, x, b, category, cells), PROB_THRESH)
+    roots: Sequence[Root] = beam_search(
+        scorer, igos_mask(network.module, x, b, category, cells), PROB_THRESH
+    )
     if not roots:
         return Roots(0, 0)
     without = np.where(concept[..., None], filled, image)
-    left = MaskScorer(network.module, network.prepare(without), b, category, cells)([r.patches for r in roots])
-    threshold = PROB_THRESH * float(scorer([range(grid ** 2)])[0])
+    left = MaskScorer(network.module, network.prepare(without), b, category, cells)(
+        [r.patches for r in roots]
+    )
+    threshold = PROB_THRESH * float(scorer([range(grid**2)])[0])
     return Roots(len(roots), int((left <= threshold).sum()))
 
 
@@ -75,15 +102,22 @@ def summary(needs: Sequence[Need], relevant: float) -> dict:
 
     A share is None where there is nothing to take it of. A SAG needs the concept where every one of its MSEs does.
     """
+
     def share(part: int, whole: int) -> float | None:
         return part / whole if whole else None
 
-    rows = {"images": len(needs), "deviation": float(np.mean([n.deviation for n in needs])) if needs else None,
-            "relevant": share(sum(n.deviation > relevant for n in needs), len(needs))}
+    rows = {
+        "images": len(needs),
+        "deviation": float(np.mean([n.deviation for n in needs])) if needs else None,
+        "relevant": share(sum(n.deviation > relevant for n in needs), len(needs)),
+    }
     for kind in ("named", "patches"):
         roots = [r for n in needs if (r := getattr(n, kind)).found]
-        rows[kind] = {"images": len(roots), "mses": sum(r.found for r in roots),
-                      "mses_needing": share(sum(r.needing for r in roots), sum(r.found for r in roots)),
-                      "sags_needing": share(sum(r.needing == r.found for r in roots), len(roots)),
-                      "sags_with_one": share(sum(r.needing > 0 for r in roots), len(roots))}
+        rows[kind] = {
+            "images": len(roots),
+            "mses": sum(r.found for r in roots),
+            "mses_needing": share(sum(r.needing for r in roots), sum(r.found for r in roots)),
+            "sags_needing": share(sum(r.needing == r.found for r in roots), len(roots)),
+            "sags_with_one": share(sum(r.needing > 0 for r in roots), len(roots)),
+        }
     return rows

@@ -35,16 +35,26 @@ from companions.score_deviation.scene_sets import truth_of
 from utils import UserError, one_line
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
-ALIKE = 0.2                     # of all (pair of classes, part), those with the lowest divergence
+ALIKE = 0.2  # of all (pair of classes, part), those with the lowest divergence
 PERCENTAGES = "attributes/class_attribute_labels_continuous.txt"
-PRESENT = 0.3                   # of a scene's images: its objects
-PART_GROUPS = {                 # CUB: the groups of attributes that tell of a part
-    "back": ("back_color", "back_pattern"), "beak": ("bill_shape", "bill_length", "bill_color"), "belly": ("belly_color", "belly_pattern"),
-    "breast": ("breast_pattern", "breast_color"), "crown": ("head_pattern", "forehead_color", "crown_color"),
-    "forehead": ("head_pattern", "forehead_color"), "left eye": ("eye_color", "head_pattern"), "left leg": ("leg_color",),
-    "left wing": ("wing_color", "wing_shape", "wing_pattern"), "nape": ("nape_color",), "right eye": ("eye_color", "head_pattern"),
-    "right leg": ("leg_color",), "right wing": ("wing_color", "wing_shape", "wing_pattern"),
-    "tail": ("tail_shape", "upper_tail_color", "under_tail_color", "tail_pattern"), "throat": ("head_pattern", "throat_color")}
+PRESENT = 0.3  # of a scene's images: its objects
+PART_GROUPS = {  # CUB: the groups of attributes that tell of a part
+    "back": ("back_color", "back_pattern"),
+    "beak": ("bill_shape", "bill_length", "bill_color"),
+    "belly": ("belly_color", "belly_pattern"),
+    "breast": ("breast_pattern", "breast_color"),
+    "crown": ("head_pattern", "forehead_color", "crown_color"),
+    "forehead": ("head_pattern", "forehead_color"),
+    "left eye": ("eye_color", "head_pattern"),
+    "left leg": ("leg_color",),
+    "left wing": ("wing_color", "wing_shape", "wing_pattern"),
+    "nape": ("nape_color",),
+    "right eye": ("eye_color", "head_pattern"),
+    "right leg": ("leg_color",),
+    "right wing": ("wing_color", "wing_shape", "wing_pattern"),
+    "tail": ("tail_shape", "upper_tail_color", "under_tail_color", "tail_pattern"),
+    "throat": ("head_pattern", "throat_color"),
+}
 
 Pair = tuple[int, int]
 
@@ -52,11 +62,14 @@ Pair = tuple[int, int]
 @dataclass(frozen=True)
 class DataSet:
     """Annotated images. of_one: (image, its record) -> a row {measure: values at SHARES} of each insecurity that counts."""
+
     name: str
     root: Path
     images: list[Path]
     measures: tuple[str, ...]
-    check: Callable[[list[str]], None]              # raises UserError where a network's classes are not the set's
+    check: Callable[
+        [list[str]], None
+    ]  # raises UserError where a network's classes are not the set's
     of_one: Callable[[Path, dict], list[dict]]
 
 
@@ -77,17 +90,33 @@ def evaluate(data: DataSet, records: Mapping[Path, dict]) -> tuple[dict, list[tu
         for m in data.measures:
             if rows:
                 per_image[m].append(_mean([row[m] for row in rows]))
-    found = {m: _mean(rows) if rows else np.full(len(SHARES), np.nan) for m, rows in per_image.items()}
-    return {"data": data.name, "images": len(records) - len(failures), "images_counted": len(per_image[data.measures[0]]), "insecurities": counted,
-            "shares": list(SHARES), **{m: [None if np.isnan(v) else float(v) for v in values] for m, values in found.items()}}, failures
+    found = {
+        m: _mean(rows) if rows else np.full(len(SHARES), np.nan) for m, rows in per_image.items()
+    }
+    return {
+        "data": data.name,
+        "images": len(records) - len(failures),
+        "images_counted": len(per_image[data.measures[0]]),
+        "insecurities": counted,
+        "shares": list(SHARES),
+        **{m: [None if np.isnan(v) else float(v) for v in values] for m, values in found.items()},
+    }, failures
 
 
 def as_text(table: dict) -> str:
     """The table for the terminal."""
-    lines = [f"{table['data']}: {table['insecurities']} insecurities with something shared, in {table['images_counted']} of {table['images']} images",
-             "region     " + "".join(f"{100 * q:>7.0f} %" for q in table["shares"])]
+    lines = [
+        f"{table['data']}: {table['insecurities']} insecurities with something shared, in {table['images_counted']} of {table['images']} images",
+        "region     " + "".join(f"{100 * q:>7.0f} %" for q in table["shares"]),
+    ]
     measures = [k for k in ("precision", "recall", "iou") if k in table]
-    return "\n".join(lines + [f"{m:<11}" + "".join(f"{'-' if v is None else f'{v:.3f}':>9}" for v in table[m]) for m in measures])
+    return "\n".join(
+        lines
+        + [
+            f"{m:<11}" + "".join(f"{'-' if v is None else f'{v:.3f}':>9}" for v in table[m])
+            for m in measures
+        ]
+    )
 
 
 def _mean(rows: list) -> np.ndarray:
@@ -105,22 +134,40 @@ def _regions(insecurity: dict, size: tuple[int, int]) -> list[np.ndarray]:
 
 # ---------------------------------------------------------------- CUB-200-2011: parts
 
+
 def cub(path: Path) -> DataSet:
     """The standard folder: images.txt, image_class_labels.txt, classes.txt, train_test_split.txt, parts/, attributes/. Raises UserError."""
     names = _table(path, "images.txt", 2)
     test = {row[0] for row in _table(path, "train_test_split.txt", 2) if row[1] == "0"}
     classes = [row[1] for row in _table(path, "classes.txt", 2)]
     places = part_places(path)
-    images = {path / "images" / name: places.get(number, {}) for number, name in names if number in test}
+    images = {
+        path / "images" / name: places.get(number, {}) for number, name in names if number in test
+    }
     missing = next((image for image in images if not image.is_file()), None)
     if missing or not images:
-        raise UserError(f"--evaluate cub {path}: " + (f"{missing.relative_to(path)} is missing" if missing else "no test image"))
+        raise UserError(
+            f"--evaluate cub {path}: "
+            + (f"{missing.relative_to(path)} is missing" if missing else "no test image")
+        )
     shared = shared_parts(path, len(classes))
 
     def of_one(image: Path, record: dict) -> list[dict]:
         visible = in_network(images[image], image, tuple(record["size"]))
-        return [row for i in record["insecurities"] if (row := precision_recall(i, visible, shared[_pair(i)], tuple(record["size"])))]
-    return DataSet("CUB-200-2011", path / "images", sorted(images), ("precision", "recall"), lambda labels: _same_number(labels, len(classes)), of_one)
+        return [
+            row
+            for i in record["insecurities"]
+            if (row := precision_recall(i, visible, shared[_pair(i)], tuple(record["size"])))
+        ]
+
+    return DataSet(
+        "CUB-200-2011",
+        path / "images",
+        sorted(images),
+        ("precision", "recall"),
+        lambda labels: _same_number(labels, len(classes)),
+        of_one,
+    )
 
 
 def part_places(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
@@ -128,25 +175,44 @@ def part_places(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     names = {row[0]: " ".join(row[1:]) for row in _table(path, "parts/parts.txt", 2)}
     unknown = next((name for name in names.values() if name not in PART_GROUPS), None)
     if unknown:
-        raise UserError(f"--evaluate cub {path}: parts/parts.txt: no attributes are known of {unknown}")
+        raise UserError(
+            f"--evaluate cub {path}: parts/parts.txt: no attributes are known of {unknown}"
+        )
     places: dict[str, dict[str, tuple[float, float]]] = {}
-    for number, (image, part, x, y, visible) in enumerate((row[:5] for row in _table(path, "parts/part_locs.txt", 5)), 1):
+    for number, (image, part, x, y, visible) in enumerate(
+        (row[:5] for row in _table(path, "parts/part_locs.txt", 5)), 1
+    ):
         if part not in names:
-            raise UserError(f"--evaluate cub {path}: parts/part_locs.txt: line {number}: no part {part} in parts/parts.txt")
+            raise UserError(
+                f"--evaluate cub {path}: parts/part_locs.txt: line {number}: no part {part} in parts/parts.txt"
+            )
         if visible == "1":
             x, y = _numbers((x, y), path, "parts/part_locs.txt", number)
             places.setdefault(image, {})[names[part]] = (x, y)
     return places
 
 
-def in_network(places: Mapping[str, tuple[float, float]], image: Path, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
+def in_network(
+    places: Mapping[str, tuple[float, float]], image: Path, size: tuple[int, int]
+) -> dict[str, tuple[int, int]]:
     """Parts as (row, column) of the resized image (H, W): they go with the image, straight to its size."""
     with Image.open(image) as file:
         width, height = file.size
-    return {part: (min(size[0] - 1, int(y * size[0] / height)), min(size[1] - 1, int(x * size[1] / width))) for part, (x, y) in places.items()}
+    return {
+        part: (
+            min(size[0] - 1, int(y * size[0] / height)),
+            min(size[1] - 1, int(x * size[1] / width)),
+        )
+        for part, (x, y) in places.items()
+    }
 
 
-def precision_recall(insecurity: dict, visible: Mapping[str, tuple[int, int]], shared: set[str], size: tuple[int, int]) -> dict | None:
+def precision_recall(
+    insecurity: dict,
+    visible: Mapping[str, tuple[int, int]],
+    shared: set[str],
+    size: tuple[int, int],
+) -> dict | None:
     """Precision and recall at SHARES; None where no part that the classes share is visible. A region without any part has no precision."""
     wanted = shared & set(visible)
     if not wanted:
@@ -161,23 +227,59 @@ def precision_recall(insecurity: dict, visible: Mapping[str, tuple[int, int]], s
 
 def shared_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
     """The parts that each pair of classes (a < b) shares, by the rule above."""
-    listed = next((p for p in (path / "attributes/attributes.txt", path / "attributes.txt", path.parent / "attributes.txt") if p.is_file()), None)
+    listed = next(
+        (
+            p
+            for p in (
+                path / "attributes/attributes.txt",
+                path / "attributes.txt",
+                path.parent / "attributes.txt",
+            )
+            if p.is_file()
+        ),
+        None,
+    )
     if listed is None:
-        raise UserError(f"--evaluate cub {path}: no attributes.txt in it, in attributes/ or beside it")
-    groups = [row[1].partition("::")[0].removeprefix("has_") for row in _table(listed.parent, listed.name, 2)]
-    unknown = next((part for part, names in PART_GROUPS.items() if not set(names) & set(groups)), None)
+        raise UserError(
+            f"--evaluate cub {path}: no attributes.txt in it, in attributes/ or beside it"
+        )
+    groups = [
+        row[1].partition("::")[0].removeprefix("has_")
+        for row in _table(listed.parent, listed.name, 2)
+    ]
+    unknown = next(
+        (part for part, names in PART_GROUPS.items() if not set(names) & set(groups)), None
+    )
     if unknown:
         raise UserError(f"--evaluate cub {path}: {listed}: no attribute of the {unknown} in it")
     table = _table(path, PERCENTAGES, len(groups))
     if len(table) != classes or any(len(row) != len(groups) for row in table):
-        raise UserError(f"--evaluate cub {path}: {PERCENTAGES} has {len(table)} rows of up to {max(map(len, table), default=0)} numbers for {classes} classes and "
-                        f"{len(groups)} attributes")
-    percent = np.array([_numbers(row, path, PERCENTAGES, number) for number, row in enumerate(table, 1)])
-    divergence = np.stack([np.mean([group_divergence(percent[:, [g == name for g in groups]]) for name in names if name in groups], 0)
-                           for names in PART_GROUPS.values()])                              # (parts, classes, classes)
+        raise UserError(
+            f"--evaluate cub {path}: {PERCENTAGES} has {len(table)} rows of up to {max(map(len, table), default=0)} numbers for {classes} classes and "
+            f"{len(groups)} attributes"
+        )
+    percent = np.array(
+        [_numbers(row, path, PERCENTAGES, number) for number, row in enumerate(table, 1)]
+    )
+    divergence = np.stack(
+        [
+            np.mean(
+                [
+                    group_divergence(percent[:, [g == name for g in groups]])
+                    for name in names
+                    if name in groups
+                ],
+                0,
+            )
+            for names in PART_GROUPS.values()
+        ]
+    )  # (parts, classes, classes)
     pairs = list(combinations(range(classes), 2))
     limit = np.quantile(np.array([divergence[:, a, b] for a, b in pairs]), ALIKE)
-    return {(a, b): {part for part, d in zip(PART_GROUPS, divergence[:, a, b]) if d <= limit} for a, b in pairs}
+    return {
+        (a, b): {part for part, d in zip(PART_GROUPS, divergence[:, a, b]) if d <= limit}
+        for a, b in pairs
+    }
 
 
 def group_divergence(percent: np.ndarray) -> np.ndarray:
@@ -190,13 +292,18 @@ def group_divergence(percent: np.ndarray) -> np.ndarray:
 
 # ---------------------------------------------------------------- ADE20K: objects
 
+
 def ade20k(path: Path) -> DataSet:
     """The scene parsing folder, with sceneCategories.txt: read by companions/score_deviation/scene_sets.py. Raises UserError."""
     _, items = ade20k_items(path, "--evaluate ade20k")
     train = [item for item in items if item.name.startswith("training/")] or items
-    tested = {item.image: item for item in items if item.name.startswith("validation/")} or {item.image: item for item in items}
+    tested = {item.image: item for item in items if item.name.startswith("validation/")} or {
+        item.image: item for item in items
+    }
     if not any(item.truth for item in train):
-        raise UserError(f"--evaluate ade20k {path}: no sceneCategories.txt in it, or none that names its images")
+        raise UserError(
+            f"--evaluate ade20k {path}: no sceneCategories.txt in it, or none that names its images"
+        )
     present = objects_of_scenes(train)
     numbers: dict[int, set[int]] = {}
 
@@ -204,10 +311,12 @@ def ade20k(path: Path) -> DataSet:
         for scene, objects in present.items():
             try:
                 numbers[truth_of(scene, labels)] = objects
-            except ValueError:                          # a scene that this network does not know is in none of its pairs
+            except ValueError:  # a scene that this network does not know is in none of its pairs
                 continue
         if len(numbers) < 2:
-            raise UserError(f"--evaluate ade20k {path}: the network has fewer than two of the set's {len(present)} scenes; --labels names its classes")
+            raise UserError(
+                f"--evaluate ade20k {path}: the network has fewer than two of the set's {len(present)} scenes; --labels names its classes"
+            )
 
     def of_one(image: Path, record: dict) -> list[dict]:
         """The IoU of each insecurity whose scenes share something in sight."""
@@ -217,8 +326,16 @@ def ade20k(path: Path) -> DataSet:
             a, b = _pair(i)
             there = np.isin(labels, list(numbers.get(a, set()) & numbers.get(b, set())))
             if there.any():
-                rows.append({"iou": [(there & region).sum() / (there | region).sum() for region in _regions(i, size)]})
+                rows.append(
+                    {
+                        "iou": [
+                            (there & region).sum() / (there | region).sum()
+                            for region in _regions(i, size)
+                        ]
+                    }
+                )
         return rows
+
     return DataSet("ADE20K", path / "images", sorted(tested), ("iou",), check, of_one)
 
 
@@ -228,13 +345,23 @@ def objects_of_scenes(items: list) -> dict[str, set[int]]:
     for item in tqdm(items, desc="label maps", unit="image"):
         if item.truth:
             try:
-                counts.setdefault(item.truth, []).append(set(np.unique(load_label_map(item.mask)).tolist()) - {0})
+                counts.setdefault(item.truth, []).append(
+                    set(np.unique(load_label_map(item.mask)).tolist()) - {0}
+                )
             except ValueError as error:
                 raise UserError(f"--evaluate ade20k: {error}") from None
-    return {scene: {label for label in set().union(*found) if sum(label in f for f in found) >= PRESENT * len(found)} for scene, found in counts.items()}
+    return {
+        scene: {
+            label
+            for label in set().union(*found)
+            if sum(label in f for f in found) >= PRESENT * len(found)
+        }
+        for scene, found in counts.items()
+    }
 
 
 # ---------------------------------------------------------------- both
+
 
 def _pair(insecurity: dict) -> Pair:
     a, b = sorted(c["index"] for c in insecurity["classes"])
@@ -249,9 +376,15 @@ def _same_number(labels: list[str], classes: int) -> None:
 def _table(folder: Path, name: str, columns: int) -> list[list[str]]:
     """The words of each line of a text file. Raises UserError where it is missing or a line is short."""
     try:
-        rows = [line.split() for line in (folder / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [
+            line.split()
+            for line in (folder / name).read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        ]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--evaluate {folder}: {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        raise UserError(
+            f"--evaluate {folder}: {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
+        ) from None
     short = next((n for n, row in enumerate(rows, 1) if len(row) < columns), None)
     if short:
         raise UserError(f"--evaluate {folder}: {name}: line {short} has fewer than {columns} words")

@@ -22,10 +22,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from companions.deliberative.insecurities import Hardness
 from utils import UserError
 
-DECAY = 1e-3                # of the weights of the standardised features
+DECAY = 1e-3  # of the weights of the standardised features
 STEPS = 200
-FEWEST = 20                 # images to train on
-HELD_OUT = 5                # one image in so many is only measured on
+FEWEST = 20  # images to train on
+HELD_OUT = 5  # one image in so many is only measured on
 
 
 def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = DECAY) -> Hardness:
@@ -42,9 +42,12 @@ def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = DECAY) -> Hardn
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        value = binary_cross_entropy_with_logits(x @ weight + bias, y) + decay * weight.square().sum()
+        value = (
+            binary_cross_entropy_with_logits(x @ weight + bias, y) + decay * weight.square().sum()
+        )
         value.backward()
         return value
+
     optimizer.step(loss)
     weight, bias = weight.detach() / deviation, bias.detach()
     return Hardness(weight.float(), (bias - weight @ mean).float()[0])
@@ -56,8 +59,12 @@ def agreement(predictor: Hardness, pooled: torch.Tensor, hard: torch.Tensor) -> 
     plain = y.mean().clamp(1e-6, 1 - 1e-6).logit().expand_as(y)
     ranks = torch.stack([v.argsort().argsort().float() for v in (logits, y)])
     correlation = float(torch.corrcoef(ranks)[0, 1]) if len(y) > 1 else 0.0
-    return {"images": len(y), "cross_entropy": float(binary_cross_entropy_with_logits(logits, y)),
-            "cross_entropy_of_the_mean": float(binary_cross_entropy_with_logits(plain, y)), "rank_correlation": correlation}
+    return {
+        "images": len(y),
+        "cross_entropy": float(binary_cross_entropy_with_logits(logits, y)),
+        "cross_entropy_of_the_mean": float(binary_cross_entropy_with_logits(plain, y)),
+        "rank_correlation": correlation,
+    }
 
 
 def fit_and_measure(pooled: torch.Tensor, hard: torch.Tensor) -> tuple[Hardness, dict]:
@@ -69,7 +76,10 @@ def fit_and_measure(pooled: torch.Tensor, hard: torch.Tensor) -> tuple[Hardness,
 
 def save(predictor: Hardness, path: Path, weights_sha256: str) -> None:
     """Write a predictor for the network with these weights."""
-    state = {"weight": predictor.weight.cpu()[None].contiguous(), "bias": predictor.bias.cpu().reshape(1)}
+    state = {
+        "weight": predictor.weight.cpu()[None].contiguous(),
+        "bias": predictor.bias.cpu().reshape(1),
+    }
     temporary = path.with_name(f".{path.name}.part")
     save_file(state, temporary, {"network": weights_sha256})
     temporary.replace(path)
@@ -81,11 +91,23 @@ def load(path: Path, weights_sha256: str, device: torch.device) -> Hardness:
         raise UserError(f"--difficulty {path}: no such file, and not certainty or entropy")
     try:
         with safe_open(path, "pt") as file:
-            state, network = {key: file.get_tensor(key) for key in file.keys()}, (file.metadata() or {}).get("network")
+            state, network = (
+                {key: file.get_tensor(key) for key in file.keys()},
+                (file.metadata() or {}).get("network"),
+            )
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--difficulty {path}: not a readable .safetensors file ({error})") from None
-    if set(state) != {"weight", "bias"} or state["weight"].dim() != 2 or len(state["weight"]) != 1 or state["bias"].shape != (1,):
-        raise UserError(f"--difficulty {path}: not a predictor, that is weight (1, D) and bias (1,) alone")
+        raise UserError(
+            f"--difficulty {path}: not a readable .safetensors file ({error})"
+        ) from None
+    if (
+        set(state) != {"weight", "bias"}
+        or state["weight"].dim() != 2
+        or len(state["weight"]) != 1
+        or state["bias"].shape != (1,)
+    ):
+        raise UserError(
+            f"--difficulty {path}: not a predictor, that is weight (1, D) and bias (1,) alone"
+        )
     if network != weights_sha256:
         raise UserError(f"--difficulty {path}: made for a network with other weights")
     return Hardness(state["weight"][0].float().to(device), state["bias"][0].float().to(device))

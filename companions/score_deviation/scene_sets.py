@@ -17,17 +17,18 @@ from utils import UserError
 from running.images import find_images
 
 ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt")
-PLACES_LAST = 2                 # the channel of noisy_annotations_RGB with the most probable label
+PLACES_LAST = 2  # the channel of noisy_annotations_RGB with the most probable label
 
 
 @dataclass(frozen=True)
 class Item:
     """One picture of a set. name: its path below the set's folder, with forward slashes."""
+
     image: Path
     name: str
     mask: Path | None = None
     truth: str | int | None = None
-    channel: int | None = None              # of the label map, where it is coloured
+    channel: int | None = None  # of the label map, where it is coloured
 
 
 def folder(path: Path, leave_out: Path | None = None) -> list[Item]:
@@ -40,14 +41,23 @@ def manifest(path: Path) -> list[Item]:
     """A CSV file with a row per image: image, mask, class; paths relative to the file. Raises UserError."""
     rows = _lines_of_csv(path)
     if not rows or "image" not in rows[0]:
-        raise UserError(f"--manifest {path}: " + ("no column named image" if rows else "no row in it"))
+        raise UserError(
+            f"--manifest {path}: " + ("no column named image" if rows else "no row in it")
+        )
     items = []
     for number, row in enumerate(rows, 2):
         row = {k: (v or "").strip() for k, v in row.items() if isinstance(v, str | None)}
         if not row["image"]:
             raise UserError(f"--manifest {path}: line {number} names no image")
         mask, truth = row.get("mask"), row.get("class")
-        items.append(Item(path.parent / row["image"], _below(row["image"]), path.parent / mask if mask else None, truth or None))
+        items.append(
+            Item(
+                path.parent / row["image"],
+                _below(row["image"]),
+                path.parent / mask if mask else None,
+                truth or None,
+            )
+        )
     return items
 
 
@@ -58,10 +68,21 @@ def ade20k(path: Path, option: str = "--ade20k") -> tuple[Path, list[Item]]:
     """
     names = next((path / name for name in ADE_NAMES if (path / name).is_file()), None)
     if names is None or not (path / "images").is_dir() or not (path / "annotations").is_dir():
-        raise UserError(f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)")
-    scenes = dict(line.split()[:2] for line in _lines(path / "sceneCategories.txt") if len(line.split()) > 1)
-    return names, [Item(item.image, item.name, (path / "annotations" / item.name).with_suffix(".png"), scenes.get(item.image.stem))
-                   for item in folder(path / "images")]
+        raise UserError(
+            f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)"
+        )
+    scenes = dict(
+        line.split()[:2] for line in _lines(path / "sceneCategories.txt") if len(line.split()) > 1
+    )
+    return names, [
+        Item(
+            item.image,
+            item.name,
+            (path / "annotations" / item.name).with_suffix(".png"),
+            scenes.get(item.image.stem),
+        )
+        for item in folder(path / "images")
+    ]
 
 
 def places365(path: Path) -> list[Item]:
@@ -76,17 +97,33 @@ def places365(path: Path) -> list[Item]:
         for item in folder(path / "val"):
             name = item.name.rpartition("/")[0].replace("/", "-")
             if name not in classes:
-                raise UserError(f"--places365 {path}: val/{item.name} lies in no folder named as a class")
+                raise UserError(
+                    f"--places365 {path}: val/{item.name} lies in no folder named as a class"
+                )
             mask = (masks / item.name).with_suffix(".png")
-            items.append(Item(item.image, item.name, *((mask, classes[name], PLACES_LAST) if mask.is_file() else (None, classes[name]))))
+            items.append(
+                Item(
+                    item.image,
+                    item.name,
+                    *(
+                        (mask, classes[name], PLACES_LAST)
+                        if mask.is_file()
+                        else (None, classes[name])
+                    ),
+                )
+            )
         return items
     for line in _lines(path / "places365_val.txt"):
         name, _, number = line.partition(" ")
         if not number.strip().isdecimal() or int(number) >= len(classes):
-            raise UserError(f"--places365 {path}: places365_val.txt: {line!r} is not an image and the number of a class")
+            raise UserError(
+                f"--places365 {path}: places365_val.txt: {line!r} is not an image and the number of a class"
+            )
         items.append(Item(path / "val_256" / name, name, None, int(number)))
     if not items:
-        raise UserError(f"--places365 {path}: neither val/<class>/ in it, nor val_256/ and places365_val.txt")
+        raise UserError(
+            f"--places365 {path}: neither val/<class>/ in it, nor val_256/ and places365_val.txt"
+        )
     return items
 
 
@@ -107,7 +144,11 @@ def truth_of(truth: str | int | None, labels: Sequence[str]) -> int | None:
     if truth is None:
         return None
     if isinstance(truth, str):
-        wanted = [n for n, label in enumerate(labels) if _spaced(truth) in (_spaced(label), _spaced(label.split(",")[0]))]
+        wanted = [
+            n
+            for n, label in enumerate(labels)
+            if _spaced(truth) in (_spaced(label), _spaced(label.split(",")[0]))
+        ]
         if wanted:
             return wanted[0]
     if not str(truth).strip().isdecimal() or int(truth) >= len(labels):
@@ -137,13 +178,21 @@ def _class_name(line: str) -> str:
 
 def _below(name: str) -> str:
     """A path as a name of results: without what leads above or to the root."""
-    return "/".join(part for part in Path(name).parts if part not in ("..", ".") and not Path(part).is_absolute())
+    return "/".join(
+        part
+        for part in Path(name).parts
+        if part not in ("..", ".") and not Path(part).is_absolute()
+    )
 
 
 def _lines(path: Path) -> list[str]:
     """The lines of a text file that are not empty; none where there is no file."""
     try:
-        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()] if path.is_file() else []
+        return (
+            [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            if path.is_file()
+            else []
+        )
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
 
@@ -152,4 +201,6 @@ def _lines_of_csv(path: Path) -> list[dict]:
     try:
         return list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--manifest {path}: {getattr(error, 'strerror', None) or 'not a CSV file'}") from None
+        raise UserError(
+            f"--manifest {path}: {getattr(error, 'strerror', None) or 'not a CSV file'}"
+        ) from None

@@ -25,8 +25,22 @@ import numpy as np
 from utils import write_atomically
 
 RELEVANT = 0.01
-COLUMNS = ("class", "label", "kind", "images", "present", "mean", "mean_present", "lower_quartile", "median", "upper_quartile", "mean_area",
-           "misclassified", "distracting", "distracting_by_largest")
+COLUMNS = (
+    "class",
+    "label",
+    "kind",
+    "images",
+    "present",
+    "mean",
+    "mean_present",
+    "lower_quartile",
+    "median",
+    "upper_quartile",
+    "mean_area",
+    "misclassified",
+    "distracting",
+    "distracting_by_largest",
+)
 EVERYTHING = "all classes"
 
 
@@ -49,8 +63,14 @@ def distracting(record: dict) -> tuple[set[str], set[str]]:
     """Of a misclassified picture: the labels without which the true class wins, and those that the published rule names."""
     true, labels = record["true"]["index"], record["labels"]
     largest = max((label["top"]["probability"] for label in labels), default=0.0)
-    return ({label["name"] for label in labels if label["top"]["index"] == true},
-            {label["name"] for label in labels if label["top"]["index"] == true and label["top"]["probability"] == largest})
+    return (
+        {label["name"] for label in labels if label["top"]["index"] == true},
+        {
+            label["name"]
+            for label in labels
+            if label["top"]["index"] == true and label["top"]["probability"] == largest
+        },
+    )
 
 
 def table_of(records: Sequence[dict], relevant: float = RELEVANT) -> dict:
@@ -58,8 +78,13 @@ def table_of(records: Sequence[dict], relevant: float = RELEVANT) -> dict:
 
     -> {"images", "correct", "labels": a dict per label, the largest mean first}; means are None where no picture is correct.
     """
-    correct, wrong = [r for r in records if is_correct(r)], [r for r in records if not is_correct(r)]
-    present: dict[str, list[tuple[float, float]]] = {label["name"]: [] for r in records for label in r["labels"]}
+    correct, wrong = (
+        [r for r in records if is_correct(r)],
+        [r for r in records if not is_correct(r)],
+    )
+    present: dict[str, list[tuple[float, float]]] = {
+        label["name"]: [] for r in records for label in r["labels"]
+    }
     for record in correct:
         for label in record["labels"]:
             present[label["name"]].append((deviation_of(record, label), label["area"]))
@@ -69,11 +94,22 @@ def table_of(records: Sequence[dict], relevant: float = RELEVANT) -> dict:
         d, area = np.array(values, float).reshape(-1, 2).T
         mean = float(d.sum() / len(correct)) if correct else None
         quartiles = np.percentile(d, (25, 50, 75)).tolist() if len(d) else [None] * 3
-        rows.append({"label": name, "kind": kind(mean, relevant), "images": len(correct), "present": len(d), "mean": mean,
-                     "mean_present": float(d.mean()) if len(d) else None, **dict(zip(("lower_quartile", "median", "upper_quartile"), quartiles)),
-                     "mean_area": float(area.mean()) if len(d) else None, "misclassified": len(wrong),
-                     "distracting": sum(name in ours for ours, _ in rules), "distracting_by_largest": sum(name in theirs for _, theirs in rules),
-                     "values": d.tolist()})
+        rows.append(
+            {
+                "label": name,
+                "kind": kind(mean, relevant),
+                "images": len(correct),
+                "present": len(d),
+                "mean": mean,
+                "mean_present": float(d.mean()) if len(d) else None,
+                **dict(zip(("lower_quartile", "median", "upper_quartile"), quartiles)),
+                "mean_area": float(area.mean()) if len(d) else None,
+                "misclassified": len(wrong),
+                "distracting": sum(name in ours for ours, _ in rules),
+                "distracting_by_largest": sum(name in theirs for _, theirs in rules),
+                "values": d.tolist(),
+            }
+        )
     rows.sort(key=lambda row: (-(row["mean"] or 0), row["label"]))
     return {"images": len(records), "correct": len(correct), "labels": rows}
 
@@ -88,29 +124,60 @@ def kind(mean: float | None, relevant: float) -> str | None:
 def statistics(records: Sequence[dict], relevant: float = RELEVANT) -> dict:
     """Everything said of a set of pictures: accuracies where true classes are known, and a table per class and of all classes."""
     known = [r for r in records if r["true"]]
-    groups = {name: [r for r in records if group_of(r) == name] for name in sorted({group_of(r) for r in records})}
+    groups = {
+        name: [r for r in records if group_of(r) == name]
+        for name in sorted({group_of(r) for r in records})
+    }
     if len(groups) > 1:
         groups = {EVERYTHING: list(records), **groups}
-    return {"images": len(records), "with_true_class": len(known), "relevant_above": relevant,
-            "accuracy": {f"top_{k}": sum(r["true"]["rank"] <= k for r in known) / len(known) for k in (1, 2, 5)} if known else None,
-            "classes": {name: table_of(group, relevant) for name, group in groups.items()}}
+    return {
+        "images": len(records),
+        "with_true_class": len(known),
+        "relevant_above": relevant,
+        "accuracy": {
+            f"top_{k}": sum(r["true"]["rank"] <= k for r in known) / len(known) for k in (1, 2, 5)
+        }
+        if known
+        else None,
+        "classes": {name: table_of(group, relevant) for name, group in groups.items()},
+    }
 
 
 # ---------------------------------------------------------------- files
 
+
 def write_statistics(found: dict, records: Sequence[dict], folder: Path) -> None:
     """statistics.json, labels.csv (a row per class and label) and deviations.npz (everything as arrays, images x labels)."""
-    write_atomically(folder / "statistics.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(
+        folder / "statistics.json",
+        json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    )
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for name, table in found["classes"].items():
-        writer.writerows({"class": name, **{k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()}} for row in table["labels"])
+        writer.writerows(
+            {
+                "class": name,
+                **{k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()},
+            }
+            for row in table["labels"]
+        )
     write_atomically(folder / "labels.csv", text.getvalue())
     names = sorted({label["name"] for r in records for label in r["labels"]})
     d, area = np.full((2, len(records), len(names)), np.nan, np.float32)
     for i, record in enumerate(records):
         for label in record["labels"]:
-            d[i, names.index(label["name"])], area[i, names.index(label["name"])] = deviation_of(record, label), label["area"]
-    np.savez_compressed(folder / "deviations.npz", images=[r["image"] for r in records], labels=names, deviation=d, area=area,
-                        correct=[is_correct(r) for r in records], classes=[group_of(r) for r in records])
+            d[i, names.index(label["name"])], area[i, names.index(label["name"])] = (
+                deviation_of(record, label),
+                label["area"],
+            )
+    np.savez_compressed(
+        folder / "deviations.npz",
+        images=[r["image"] for r in records],
+        labels=names,
+        deviation=d,
+        area=area,
+        correct=[is_correct(r) for r in records],
+        classes=[group_of(r) for r in records],
+    )
