@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils import UserError, log, one_line, write_atomically
+from running.failures import report_failures, why  # noqa: F401
+from utils import UserError, write_atomically
 
 
 def write_json(path: Path, value) -> None:
@@ -50,15 +51,4 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict]:
     return rows
 
 
-def told(failures: Sequence[tuple[str, str]]) -> int:
-    """Name what failed. -> the exit status."""
-    for name, why in failures:
-        log(f"failed: {name}: {why}")
-    return 1 if failures else 0
-
-
-def why(error: BaseException) -> str:
-    """What befell one of many images, in one line."""
-    return (
-        "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-    ) + one_line(error)
+told = report_failures  # until deliberative_explanation.py imports running.failures
