@@ -20,7 +20,7 @@ def report_failures(failures: Sequence[tuple[str, str]]) -> int:
 
 
 def why(error: BaseException) -> str:
-    """Return an exception's message in one line, preceded by its type unless it was written for users.
+    """Return an exception's message in one line, with its type where it was not written for users.
 
     The messages of ValueError and OSError are written for users; other types are named.
     """
