@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from get_perturbation_mask import make_baseline
+from drawing.words import NO_ROOT_REASONS, conjunction, cost, joined, patch_name, percent  # noqa: F401
 from scoring.patches import cells, tents
 from scoring.regions import Regions
 
@@ -20,40 +21,6 @@ HIDDEN = (
 )  # how a figure shows what was hidden from the network
 DIM = 0.3  # brightness of the hidden part, on black; on white it is as pale
 RED = (230, 40, 40)  # of the outline of a patch that went
-WHY = {  # search.stopped_by, for an image without an MSE
-    "baseline_sufficient": "the class keeps its confidence with every patch hidden, so there is nothing to explain",
-    "zero_probability": "the model gives this class no probability at all",
-    "max_root_size": "no set up to the largest allowed size was sufficient",
-    "exhausted": "no set that the search tried was sufficient",
-    "max_evaluations": "no set among as many as the search scores was sufficient",
-    "time_limit": "the time limit came first",
-}
-
-
-# ---------------------------------------------------------------- words
-
-
-def percent(relative: float) -> str:
-    """Confidence relative to the full image, rounded: 92 %."""
-    return f"{100 * relative:.0f} %"
-
-
-def cost(drop: float) -> str:
-    """What removing a patch cost, in points of the full image's confidence: −42 %; +3 % where confidence rose."""
-    points = round(-100 * drop)
-    return f"{points:+d} %".replace("-", "−") if points else "0 %"
-
-
-def conjunction(patches, names=None) -> str:
-    """A patch set in the paper's words: P11 & P30; with names of regions: head & wing."""
-    return " & ".join(patch_name(p, names) for p in patches) or (
-        "no region" if names else "no patch"
-    )
-
-
-def patch_name(patch: int, names=None) -> str:
-    """P11, or the name of that region."""
-    return names[patch] if names else f"P{patch}"
 
 
 def names_of(record: dict) -> list[str] | None:
@@ -61,17 +28,9 @@ def names_of(record: dict) -> list[str] | None:
     return record["regions"]["names"] if "regions" in record else None
 
 
-def joined(patches) -> str:
-    """A patch set in a file's name: 11-30."""
-    name = "-".join(str(p) for p in patches) or "none"
-    return (
-        name if len(name) <= 150 else f"{name[:130]}-and-more-{abs(hash(tuple(patches))) % 10**8}"
-    )
-
-
 def why_no_root(record: dict) -> str:
     """The reason why a record has no MSE."""
-    return WHY.get(record["search"]["stopped_by"], record["search"]["stopped_by"])
+    return NO_ROOT_REASONS.get(record["search"]["stopped_by"], record["search"]["stopped_by"])
 
 
 # ---------------------------------------------------------------- patch sets
