@@ -1,12 +1,14 @@
-"""Models, labels, images, devices and files: what every script needs and no method is about.
+"""Small helpers that every folder needs and no method is about: errors, the log, images, files.
 
-Whatever a user gave that cannot be used raises UserError, whose text is one line that names it.
+Input that cannot be used raises UserError, whose text is one line that names the value.
 """
 
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,78 +16,95 @@ from tqdm import tqdm
 
 PROJECT = Path(__file__).resolve().parent
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# What Pillow raises for a file that it cannot read.
+UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class UserError(Exception):
-    """Something the user gave that cannot be used; str() is one line that names it."""
-
-
-# ---------------------------------------------------------------- command lines
+    """Input from the user that cannot be used; str() is one line that names the value."""
 
 
 def log(line: str) -> None:
-    """A line on stderr that does not tear the progress bars."""
+    """Write one line to stderr without breaking the progress bars."""
     tqdm.write(line, file=sys.stderr)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's message on one line, or its class name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def printable(path: Path) -> str:
+    """Return a path as UTF-8 text with forward slashes; undecodable bytes become "?"."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 # ---------------------------------------------------------------- images
 
 
 def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB, resized straight to size (H, W) as the reference does.
+    """Read an image file and resize it straight to the given size, ignoring its aspect ratio.
 
-    Turned upright by its EXIF tag; 16-bit is scaled to 8; transparent pixels become white.
-    Raises ValueError, one line, where the file is missing, no image, or cut off.
+    The image is rotated by its EXIF tag, 16-bit values are scaled to 8 bits, and transparent
+    pixels become white.
+
+    Args:
+        path: an image file.
+        size: height and width in pixels.
+
+    Returns:
+        RGB array of shape (H, W, 3), uint8.
+
+    Raises:
+        ValueError: the file is missing, not an image, or truncated (one line).
     """
     try:
         with Image.open(path) as file:
             file.load()
-            picture = ImageOps.exif_transpose(file)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow's ways to say no
-        reason = (
-            "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
-        )
+            image = ImageOps.exif_transpose(file)
+    except UNREADABLE_IMAGE as error:
+        reason = one_line(error)
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "not an image"
         raise ValueError(f"cannot read it: {reason}") from None
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535 if picture.mode.startswith("I;16") or values.max(initial=0) > 255 else 255
-        picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.asarray(picture.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
+    return resize_image(image, size)
 
 
-def one_line(error: BaseException) -> str:
-    """What an exception says, in one line; its kind where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Convert a PIL image of any mode to RGB and resize it to (H, W); see load_image."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_8_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    height, width = size
+    return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-# ---------------------------------------------------------------- device
-
-
-# ---------------------------------------------------------------- models
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float64)
+    is_16_bit = image.mode.startswith("I;16") or values.max(initial=0) > 255
+    largest = 65535 if is_16_bit else 255
+    scaled = values.clip(0, largest) * (255 / largest)
+    return Image.fromarray(scaled.round().astype(np.uint8))
 
 
 # ---------------------------------------------------------------- files
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is, at every moment, the old one whole or the new one whole."""
+    """Write a file so that readers see either the old content or all of the new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         with open(temporary, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -94,6 +113,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
-def printable(path: Path) -> str:
-    """A path as text that can be written, with forward slashes; bytes in it that are no UTF-8 become question marks."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as indented UTF-8 JSON, atomically; NaN raises ValueError."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text + "\n")

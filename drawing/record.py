@@ -1,34 +1,281 @@
-"""Records."""
+"""The record of one image and class: what sag.json holds, typed.
+
+    sag = decode_sag(Path("Results/peacock/sag.json").read_bytes())
+    sag.roots[0].patches, sag.roots[0].probability
+    sag.sag.nodes[3].relative
+    scores_of(sag)[(11, 30)]                # the float32 confidence of a set that was scored
+
+Figures and pages are drawn from a record alone. A file is validated here, when it is read: types,
+ranges and every index. Code that holds a Sag need not check it again.
+"""
 
 from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+PatchSet = tuple[int, ...]
+Index = Annotated[int, Meta(ge=0)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+NonNegative = Annotated[float, Meta(ge=0)]
+# A probability that float32 arithmetic may have put just above 1.
+Confidence = Annotated[float, Meta(ge=0, le=1.0001)]
 
 
-def packed_scores(table: Mapping[tuple[int, ...], float]) -> dict:
-    """A table from patch sets to probabilities, as the record has it.
+class Model(Struct, kw_only=True):
+    """The network, by everything that changes its answers."""
 
-    "sets": hexadecimal numbers with a space between them, bit p of each = patch p is visible; "probabilities": one for
-    each, float32's seven digits. Smaller sets first.
+    name: str
+    weights_sha256: str
+    classes: int
+    code_sha256: str | None = None  # of FILE.py, for a network of the user's own
+    mean: list[float] = []
+    std: list[float] = []
+    labels_sha256: str = ""
+
+
+class Category(Struct):
+    """A class: index and name."""
+
+    index: Index
+    name: str
+
+
+class Baseline(Struct):
+    """What hides a patch, and the class's probability when every patch is hidden."""
+
+    name: str
+    probability: Confidence
+
+
+class Search(Struct):
+    """How the search ran and why it ended."""
+
+    method: str
+    complete: bool
+    stopped_by: str
+
+
+class Root(Struct):
+    """One minimal sufficient explanation (MSE)."""
+
+    patches: PatchSet
+    probability: Confidence
+    relative: NonNegative  # probability / probability of the full image
+    minimal: Literal["subset", "single"]  # proven against every subset, or against single removals
+
+
+class Node(Struct):
+    """One patch set of the graph."""
+
+    patches: PatchSet
+    probability: Confidence
+    relative: NonNegative
+
+
+class Edge(Struct, array_like=True):
+    """One deletion: parent and child are indices into the nodes; patch is what was removed."""
+
+    parent: Index
+    child: Index
+    patch: Index
+
+
+class Graph(Struct, kw_only=True):
+    """The Structured Attention Graph."""
+
+    nodes: list[Node]
+    edges: list[Edge]
+    complete: bool = True
+    stopped_by: str | None = None
+
+
+class Curve(Struct):
+    """Insertion and deletion curve of one order of the patches, with their areas."""
+
+    insertion: list[float]
+    deletion: list[float]
+    insertion_area: float
+    deletion_area: float
+
+
+class Curves(Struct, omit_defaults=True):
+    """The curves of the explanations that exist, over the same numbers of patches."""
+
+    patches: list[int]
+    igos: Curve | None = None
+    gradcam: Curve | None = None
+    roots: Curve | None = None
+
+
+class Scores(Struct):
+    """Every set whose float32 confidence is known.
+
+    sets: hexadecimal numbers separated by spaces; bit p is set where patch p is visible.
+    """
+
+    sets: str = ""
+    probabilities: list[Confidence] = []
+
+
+class Evaluations(Struct, kw_only=True):
+    """How many sets were asked for and scored."""
+
+    asked: int
+    scored: int
+    scored_again: int = 0
+    scored_for_curves: int = 0
+    precision: str = "float32"
+    doubted: int = 0
+    disagreed: int = 0
+
+
+class Seconds(Struct, kw_only=True):
+    """Duration of each step, in seconds."""
+
+    mask: float = 0.0
+    search: float = 0.0
+    tree: float = 0.0
+    curves: float = 0.0
+    draw: float = 0.0
+    total: float = 0.0
+
+
+class RegionMap(Struct, kw_only=True, rename={"source": "from"}):
+    """Named regions in place of the grid.
+
+    map: the index map as a base64 PNG in which region i has grey level i.
+    """
+
+    names: list[str]
+    labels: list[int]
+    areas: list[Probability]
+    map: str
+    source: dict[str, Any] = {}  # what must agree for the regions to be the same
+
+
+class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
+    """The record of one image and class; docs/record.md describes every field."""
+
+    image: str
+    image_sha256: str
+    size: tuple[int, int]  # height and width of the network's input
+    model: Model
+    regions: RegionMap | UnsetType = UNSET  # false where the image is cut by the grid
+    category: Category
+    probability: Confidence
+    baseline: Baseline
+    grid: tuple[int, int]  # rows and columns; 1 and the number of regions for named regions
+    threshold: Probability
+    saliency: list[float]
+    gradcam: list[list[float]] | None = None
+    search: Search
+    roots: list[Root]
+    diverse_roots: list[Index]
+    diverse_set: list[Index]
+    diverse_set_proven: bool = False
+    dnf: str
+    sag: Graph
+    curves: Curves | None = None
+    scores: Scores = msgspec.field(default_factory=Scores)
+    evaluations: Evaluations
+    seconds: Seconds
+    settings: dict[str, Any]
+    versions: dict[str, str | None]
+
+    def __post_init__(self) -> None:
+        """Check what types cannot say: every index points at something that exists."""
+        _require(len(self.saliency) == self.num_patches, "saliency: not one number per patch")
+        for index in (*self.diverse_roots, *self.diverse_set):
+            _require(index < len(self.roots), f"diverse_roots, diverse_set: no root {index}")
+        for edge in self.sag.edges:
+            last = max(edge.parent, edge.child)
+            _require(last < len(self.sag.nodes), f"sag.edges: no node {last}")
+        for patch_set in (*self.roots, *self.sag.nodes):
+            largest = max(patch_set.patches, default=0)
+            smallest = min(patch_set.patches, default=0)
+            _require(smallest >= 0 and largest < self.num_patches, f"no patch {largest}")
+        if self.regions:
+            _require(
+                len(self.regions.names) == self.num_patches, "regions: not one name per region"
+            )
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patches of the grid, or of regions."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def region_names(self) -> list[str] | None:
+        """Names of the regions; None where the image is cut by the grid."""
+        return self.regions.names if self.regions else None
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
+
+
+# ---------------------------------------------------------------- to and from JSON
+
+
+def decode_sag(content: bytes) -> Sag:
+    """Return the record in the bytes of a sag.json.
+
+    Raises:
+        ValueError: not JSON, or not a record of this format; the message is one line.
+    """
+    try:
+        return msgspec.json.decode(content, type=Sag)
+    except msgspec.MsgspecError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def encode_sag(sag: Sag) -> bytes:
+    """Return a record as the bytes of a sag.json.
+
+    Raises:
+        ValueError: the record would not be valid when read, for example because of a NaN.
+    """
+    content = msgspec.json.encode(sag)
+    decode_sag(content)
+    return msgspec.json.format(content, indent=1) + b"\n"
+
+
+# ---------------------------------------------------------------- the table of scored sets
+
+
+def pack_scores(table: Mapping[PatchSet, float]) -> Scores:
+    """Return a table from patch sets to probabilities as the record stores it.
+
+    Smaller sets come first; probabilities are rounded to the seven digits of float32.
     """
     rows = sorted(table.items(), key=lambda row: (len(row[0]), row[0]))
-    return {
-        "sets": " ".join(f"{sum(1 << p for p in patches):x}" for patches, _ in rows),
-        "probabilities": [float(f"{probability:.7g}") for _, probability in rows],
-    }
+    bits = [sum(1 << patch for patch in patches) for patches, _ in rows]
+    return Scores(
+        sets=" ".join(f"{number:x}" for number in bits),
+        probabilities=[float(f"{probability:.7g}") for _, probability in rows],
+    )
 
 
-def scores_of(record: dict) -> dict[tuple[int, ...], float]:
-    """Every set whose exact confidence a record knows: what it lists as scored, its nodes and roots, all patches and none.
+def scores_of(sag: Sag) -> dict[PatchSet, float]:
+    """Return every set whose float32 confidence the record knows.
 
-    An older record has no such list, and still the rest.
+    These are the sets listed as scored, the roots and nodes, the full image and the baseline.
     """
-    everything = tuple(range(record["grid"][0] * record["grid"][1]))
-    packed = record.get("scores") or {"sets": "", "probabilities": []}
-    bits = [int(text, 16) for text in packed["sets"].split()]
+    numbers = [int(text, 16) for text in sag.scores.sets.split()]
     table = {
-        tuple(p for p in everything if number >> p & 1): value
-        for number, value in zip(bits, packed["probabilities"])
+        patches_of_bits(number): probability
+        for number, probability in zip(numbers, sag.scores.probabilities)
     }
-    table |= {
-        tuple(s["patches"]): s["probability"] for s in (*record["roots"], *record["sag"]["nodes"])
-    }
-    return table | {everything: record["probability"], (): record["baseline"]["probability"]}
+    for entry in (*sag.roots, *sag.sag.nodes):
+        table[entry.patches] = entry.probability
+    table[tuple(range(sag.num_patches))] = sag.probability
+    table[()] = sag.baseline.probability
+    return table
+
+
+def patches_of_bits(number: int) -> PatchSet:
+    """Return the positions of the bits that are set, in ascending order."""
+    return tuple(bit for bit in range(number.bit_length()) if number >> bit & 1)

@@ -1,160 +1,410 @@
-"""Options that several scripts have, and the kinds of values they take."""
+"""Command lines made from typed settings.
+
+A command states its settings once, as a dataclass: the block that people edit is also the command
+line. The comment behind a field is the option's help, a comment on a line of its own starts a
+group, and a comment line that begins with two or more spaces continues the help above it.
+
+    @dataclass(frozen=True)
+    class Settings:
+        # What to explain
+        images: Path = Path("Images")  # a file or a folder
+        beam_width: Count = 3  # sets that the beam keeps at each size
+
+    settings = parse(Settings, argv, prog="main_generate_sag.py", doc=__doc__)
+
+Every value is checked, a default that was edited like one that was passed. An error is one line on
+stderr that names the option and the value, and the exit status is 2. This module imports nothing
+heavy, so that --help answers at once.
+"""
 
 import argparse
+import dataclasses
+import inspect
+import re
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from scoring.networks import BUNDLED
-from drawing.graph_figure import FORMATS
-from utils import UserError, one_line
+from utils import UserError, log, one_line, printable
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------- kinds of values
 
 
-def above_zero(high: float, what: str, or_zero: bool = False):
-    """An argparse type: a number above 0 (or 0 itself) and at most high; what: the words for it."""
+@dataclass(frozen=True)
+class Between:
+    """Range of a number, as metadata of an annotated type.
 
-    def convert(text: str) -> float:
+    Args:
+        low: smallest value.
+        high: largest value.
+        words: what the value is called in an error; None: made from the range.
+        open_low: whether low itself is excluded.
+    """
+
+    low: float
+    high: float = float("inf")
+    words: str | None = None
+    open_low: bool = False
+
+    def describe(self, kind: type) -> str:
+        """Return the range in words, for an error."""
+        if self.words:
+            return self.words
+        noun = "a whole number" if kind is int else "a number"
+        if self.high == float("inf"):
+            return f"{noun} above {self.low}" if self.open_low else f"{noun} of {self.low} or more"
+        if self.open_low:
+            return f"{noun} above {self.low} and at most {self.high}"
+        return f"{noun} from {self.low} to {self.high}"
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies in the range."""
+        above = value > self.low if self.open_low else value >= self.low
+        return above and value <= self.high
+
+
+@dataclass(frozen=True)
+class Positional:
+    """Marks an option that may also be given without its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Several:
+    """Marks an option that takes one or more values, separated by spaces."""
+
+    name: str
+
+
+Count = Annotated[int, Between(1)]
+CountOrZero = Annotated[int, Between(0)]
+Seed = Annotated[int, Between(0, 2**63 - 1)]
+Share = Annotated[float, Between(0, 1, open_low=True)]
+ShareOrZero = Annotated[float, Between(0, 1)]
+Seconds = Annotated[float, Between(0, 1e9, "a number of seconds above 0", open_low=True)]
+Inches = Annotated[float, Between(1.5, 40, "a number of inches from 1.5 to 40")]
+BatchSize = Literal["auto"] | Count
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+FigureFormat = Literal["png", "svg", "pdf"]
+
+
+def convert(text: str, kind: Any) -> Any:
+    """Convert the text of an option to its annotated type.
+
+    Args:
+        text: the value as it was typed.
+        kind: int, float, str or Path, Literal, Annotated with Between, a union of these with
+            None, or tuple[kind, ...], whose values are separated by commas.
+
+    Raises:
+        ValueError: the text is not such a value; the message says what would be one.
+    """
+    origin = get_origin(kind)
+    arguments = get_args(kind)
+    if origin is Annotated:
+        return _convert_annotated(text, arguments[0], arguments[1:])
+    if origin is Literal:
+        if text not in arguments:
+            raise ValueError(f"{text} is none of {', '.join(arguments)}")
+        return text
+    if origin in (Union, types.UnionType):
+        return _convert_union(text, [a for a in arguments if a is not type(None)])
+    if origin is tuple:
+        return tuple(convert(part.strip(), arguments[0]) for part in text.split(","))
+    if kind in (int, float):
+        return _convert_number(text, kind, Between(float("-inf")))
+    return kind(text)
+
+
+def _convert_annotated(text: str, kind: Any, metadata: Sequence[Any]) -> Any:
+    for entry in metadata:
+        if isinstance(entry, Between):
+            return _convert_number(text, kind, entry)
+    return convert(text, kind)
+
+
+def _convert_union(text: str, kinds: Sequence[Any]) -> Any:
+    """Return the first kind's value that fits; the last one says what is wrong."""
+    for kind in kinds[:-1]:
         try:
-            if 0 < float(text) <= high or or_zero and float(text) == 0:
-                return float(text)
+            return convert(text, kind)
         except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text} is not {what}")
-
-    return convert
+            continue
+    return convert(text, kinds[-1])
 
 
-share = above_zero(1, "a number above 0 and at most 1")
-share_or_none = above_zero(1, "a number from 0 to 1", or_zero=True)
-seconds = above_zero(1e9, "a number of seconds above 0")
+def _convert_number(text: str, kind: type, between: Between) -> float:
+    problem = f"{text} is not {between.describe(kind)}"
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(problem) from None
+    if not between.holds(value):
+        raise ValueError(problem)
+    return value
 
 
-def batch_size(text: str) -> str | int:
-    """An argparse type: "auto", or a whole number of 1 or more."""
-    return text if text == "auto" else whole(1)(text)
+# ---------------------------------------------------------------- the options of a dataclass
 
 
-def add_model_options(
-    p: argparse.ArgumentParser,
-    model: str = BUNDLED,
-    weights=None,
-    labels=None,
-    device: str = "auto",
-    batch: str | int = "auto",
-    class_names: str = "--labels",
-) -> None:
-    """Which network, on what. class_names: the option for the file of class names, where --labels is something else."""
-    add = p.add_argument
-    add(
-        "--model",
-        default=model,
-        metavar="NAME",
-        help="birds (bundled), a torchvision classifier, or FILE.py:function",
-    )
-    add(
-        "--weights",
-        type=Path,
-        default=weights,
-        metavar="FILE",
-        help="a state_dict, .pth or .safetensors; else the model's own",
-    )
-    add(
-        class_names,
-        type=Path,
-        default=labels,
-        metavar="FILE",
-        help="class names, one a line; else by model",
-    )
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default=device, help="what to run on")
-    add(
-        "--batch-size",
-        type=batch_size,
-        default=batch,
-        metavar="N",
-        help="pictures per forward pass, or auto",
-    )
+@dataclass(frozen=True)
+class Option:
+    """One field of a settings class, as an option."""
+
+    name: str
+    kind: Any
+    default: Any  # MISSING: the option is required
+    help: str
+    group: str
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line."""
+        return "--" + self.name.replace("_", "-")
 
 
-def add_segmentation_options(
-    p: argparse.ArgumentParser, source: str, names: list[str], default: str | None = None
-) -> None:
-    """What cuts a picture into regions. source, names: what the options are called."""
-    add = p.add_argument
-    add(
-        source,
-        default=default,
-        metavar="WHAT",
-        help="a label map (PNG), a folder of them named as the images, slic, or a torchvision segmentation network",
-    )
-    add(
-        *names,
-        type=Path,
-        metavar="FILE",
-        help="names of the labels 1, 2, .., one a line; or ADE20K's objectInfo150.csv",
-    )
-    add("--segments", type=whole(2, 1000), default=40, metavar="N", help="slic: superpixels, about")
-    add(
-        "--segmentation-weights",
-        type=Path,
-        metavar="FILE",
-        help="a state_dict for the segmentation network; else torchvision's own",
-    )
+def options_of(settings: type) -> list[Option]:
+    """Return the options of a settings class, in the order of its fields."""
+    kinds = get_type_hints(settings, include_extras=True)
+    comments = _comments_of(settings)
+    options = []
+    for field in dataclasses.fields(settings):
+        group, text = comments.get(field.name, ("", ""))
+        options.append(Option(field.name, kinds[field.name], field.default, text, group))
+    return options
 
 
-def checked_defaults(p: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The parser, its defaults checked as what a user passes: argparse takes them as they are."""
-    for action in p._actions:
-        if action.default not in (None, False, argparse.SUPPRESS):
-            action.default = p._get_value(action, str(action.default))
-            p._check_value(action, action.default)
-    return p
+def _comments_of(settings: type) -> dict[str, tuple[str, str]]:
+    """Return the group and the help of each field, read from the comments in the source."""
+    found: dict[str, tuple[str, str]] = {}
+    group = ""
+    last = None
+    for base in reversed(settings.__mro__[:-1]):
+        for line in inspect.getsource(base).splitlines()[1:]:
+            text = line.strip()
+            field = re.match(r"(\w+)\s*:[^#]*(?:#\s*(.*))?$", text)
+            if re.match(r"#\s{2,}", text) and last:
+                found[last] = (found[last][0], f"{found[last][1]} {text[1:].strip()}")
+            elif text.startswith("# "):
+                group = text[2:]
+            elif field:
+                last = field[1]
+                found[last] = (group, field[2] or "")
+            elif text.startswith(("def ", "@")):
+                break
+    return found
+
+
+def _add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+    groups: dict[str, Any] = {}
+    for option in options_of(settings):
+        if option.group not in groups:
+            has_title = bool(option.group)
+            groups[option.group] = parser.add_argument_group(option.group) if has_title else parser
+        _add_option(groups[option.group], option)
+
+
+def _add_option(group: Any, option: Option) -> None:
+    """Add one option; a value that was not passed is absent from what argparse returns."""
+    help_text = option.help.replace("%", "%%")
+    metadata = get_args(option.kind)[1:] if get_origin(option.kind) is Annotated else ()
+    if option.kind is bool:
+        group.add_argument(
+            option.flag, action="store_true", default=argparse.SUPPRESS, help=help_text
+        )
+        return
+    arguments: dict[str, Any] = {
+        "type": _argument_type(option.kind),
+        "default": argparse.SUPPRESS,
+        "help": help_text + _default_text(option.default),
+        "metavar": _metavar(option.kind),
+    }
+    positional = next((m for m in metadata if isinstance(m, Positional)), None)
+    several = next((m for m in metadata if isinstance(m, Several)), None)
+    if several:
+        arguments |= {"nargs": "+", "metavar": several.name}
+        arguments["type"] = _argument_type(get_args(get_args(option.kind)[0])[0])
+    if isinstance(option.default, str) and option.default == "" and option.kind is str:
+        arguments["nargs"] = "?"
+    if positional:
+        bare = {**arguments, "metavar": positional.name}
+        if not several:
+            bare["nargs"] = "?"
+        group.add_argument(option.name, **bare)
+        if option.default is MISSING:
+            return
+        arguments["help"] = f"the same as {positional.name}"
+    group.add_argument(option.flag, dest=option.name, **arguments)
+
+
+def _argument_type(kind: Any) -> Callable[[str], Any]:
+    def argument(text: str) -> Any:
+        try:
+            return convert(text, kind)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(one_line(error)) from None
+
+    return argument
+
+
+def _metavar(kind: Any) -> str:
+    """Return a word for the value: the choices of a Literal, or the type's name."""
+    origin = get_origin(kind)
+    arguments = [a for a in get_args(kind) if a is not type(None)]
+    if origin is Literal:
+        return "{" + ",".join(arguments) + "}"
+    if origin in (Union, types.UnionType):
+        return "|".join(_metavar(a).strip("{}") for a in arguments)
+    if origin is tuple:
+        return "LIST"
+    if origin is Annotated:
+        return _metavar(arguments[0])
+    return {int: "N", float: "X", Path: "PATH", str: "TEXT"}.get(kind, "VALUE")
+
+
+def _default_text(default: Any) -> str:
+    if default is MISSING or default is None or default == "":
+        return ""
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return f" (default: {shown})"
+
+
+# ---------------------------------------------------------------- parsing
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage, and exits with 2."""
+    """A parser whose errors are one line, without the usage; exit status 2."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> Any:
+        """Print one line and exit."""
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
-def whole(low: int, high: float = float("inf")):
-    """An argparse type: a whole number from low to high."""
+def _parser(prog: str, doc: str | None) -> OneLineParser:
+    summary, _, rest = inspect.cleandoc(doc or "").partition("\n")
+    examples = [line for line in rest.splitlines() if line.startswith("    ")]
+    epilog = "examples:\n" + "\n".join(examples) if examples else None
+    return OneLineParser(
+        prog=prog,
+        description=summary,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
-    def convert(text: str) -> int:
-        if not (text.lstrip("-").isdecimal() and low <= int(text) <= high):
-            span = f"from {low} to {high}" if high < float("inf") else f"of {low} or more"
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number {span}")
-        return int(text)
 
-    return convert
+def parse(
+    settings: type[T], argv: Sequence[str] | None = None, *, prog: str, doc: str | None = None
+) -> T:
+    """Return the settings that a command line asks for.
+
+    Args:
+        settings: a dataclass; see the module's docstring.
+        argv: the arguments; None: those of this process.
+        prog: name of the command, for the usage and the errors.
+        doc: the command's docstring: its first line becomes the description, its indented lines
+            the examples.
+
+    Raises:
+        SystemExit: status 2 after one line on stderr, or 0 after --help.
+    """
+    parser = _parser(prog, doc)
+    _add_options(parser, settings)
+    return _checked(settings, parser.parse_args(argv), parser)
 
 
-def exit_status(program: str, run: Callable[[], int]) -> int:
-    """What run() returns; 2, with one line on stderr, for what cannot be used; 130 when interrupted."""
+def parse_subcommands(
+    commands: Mapping[str, type],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    doc: str | None = None,
+) -> Any:
+    """Return the settings of the subcommand that a command line names; see parse."""
+    parser = _parser(prog, doc)
+    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers: dict[str, argparse.ArgumentParser] = {}
+    for name, settings in commands.items():
+        summary = inspect.cleandoc(settings.__doc__ or "").partition("\n")[0]
+        subparsers[name] = choices.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_options(subparsers[name], settings)
+    arguments = parser.parse_args(argv)
+    name = arguments.command
+    del arguments.command
+    return _checked(commands[name], arguments, subparsers[name])
+
+
+def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser) -> T:
+    """Return the settings; defaults are checked as if they had been passed."""
+    values = vars(arguments)
+    for option in options_of(settings):
+        if option.name in values:
+            continue
+        if option.default is MISSING:
+            parser.error(f"the following arguments are required: {option.flag}")
+        if option.kind is not bool and option.default not in (None, ""):
+            try:
+                _check_default(option)
+            except ValueError as error:
+                parser.error(f"argument {option.flag}: {one_line(error)}")
+    return settings(**values)
+
+
+def _check_default(option: Option) -> None:
+    if isinstance(option.default, tuple):
+        if option.default:
+            convert(",".join(map(str, option.default)), option.kind)
+        return
+    convert(str(option.default), option.kind)
+
+
+def settings_dict(settings: Any) -> dict[str, Any]:
+    """Return settings as plain JSON values, as they go into a record."""
+    values = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, Path):
+            value = printable(value)
+        elif isinstance(value, tuple):
+            value = [printable(v) if isinstance(v, Path) else v for v in value]
+        values[field.name] = value
+    return values
+
+
+def changed_settings(settings: Any) -> list[str]:
+    """Return "name value" for each setting that differs from its default."""
+    defaults = {option.name: option.default for option in options_of(type(settings))}
+    changed = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != defaults[field.name]
+    }
+    return [f"{name} {value}" for name, value in changed.items()]
+
+
+def exit_status(prog: str, run: Callable[[], int]) -> int:
+    """Run a command and return its exit status.
+
+    Returns:
+        What run() returns; 2 after one line on stderr for input that cannot be used; 130 when the
+        user interrupts.
+    """
     try:
         return run()
-    except (UserError, OSError, argparse.ArgumentError) as error:
-        print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        log(f"{prog}: error: {one_line(error)}")
         return 2
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        log(f"{prog}: interrupted")
         return 130
-
-
-def inches(text: str) -> float:
-    """An argparse type: a width that figures can have."""
-    try:
-        if 1.5 <= float(text) <= 40:
-            return float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text} is not a number of inches from 1.5 to 40")
-
-
-def formats(text: str) -> list[str]:
-    """An argparse type: some of png, svg, pdf."""
-    names = text.lower().split(",")
-    for name in names:
-        if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f"{name!r} in {text} is none of {', '.join(FORMATS)}")
-    return names
