@@ -18,10 +18,12 @@ heavy, so that --help answers at once.
 """
 
 import argparse
+import ast
 import dataclasses
 import inspect
-import re
-import sys
+import io
+import textwrap
+import tokenize
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
@@ -31,6 +33,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from utils import UserError, log, one_line, printable
 
 T = TypeVar("T")
+UNNAMED = "unnamed_"  # begins the attribute that keeps an option given without its name
 
 # ---------------------------------------------------------------- kinds of values
 
@@ -73,6 +76,13 @@ class Positional:
     """Marks an option that may also be given without its name."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Gives the value of an option that is passed without one."""
+
+    value: str
 
 
 @dataclass(frozen=True)
@@ -184,21 +194,39 @@ def options_of(settings: type) -> list[Option]:
 def _comments_of(settings: type) -> dict[str, tuple[str, str]]:
     """Return the group and the help of each field, read from the comments in the source."""
     found: dict[str, tuple[str, str]] = {}
-    group = ""
-    last = None
     for base in reversed(settings.__mro__[:-1]):
-        for line in inspect.getsource(base).splitlines()[1:]:
-            text = line.strip()
-            field = re.match(r"(\w+)\s*:[^#]*(?:#\s*(.*))?$", text)
-            if re.match(r"#\s{2,}", text) and last:
-                found[last] = (found[last][0], f"{found[last][1]} {text[1:].strip()}")
-            elif text.startswith("# "):
-                group = text[2:]
-            elif field:
-                last = field[1]
-                found[last] = (group, field[2] or "")
-            elif text.startswith(("def ", "@")):
-                break
+        source = textwrap.dedent(inspect.getsource(base))
+        fields = {
+            node.end_lineno: node.target.id
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
+        comments = {
+            token.start[0]: token.string
+            for token in tokenize.generate_tokens(io.StringIO(source).readline)
+            if token.type == tokenize.COMMENT
+        }
+        found |= _grouped_comments(fields, comments)
+    return found
+
+
+def _grouped_comments(
+    fields: Mapping[int | None, str], comments: Mapping[int, str]
+) -> dict[str, tuple[str, str]]:
+    """Return (group, help) per field, from fields and comments by their line numbers."""
+    found: dict[str, tuple[str, str]] = {}
+    group = ""
+    last = ""
+    for line in sorted({*filter(None, fields), *comments}):
+        comment = comments.get(line, "#")
+        text = comment[1:].strip()
+        if line in fields:
+            last = fields[line]
+            found[last] = (group, text)
+        elif comment.startswith("#  ") and last:
+            found[last] = (found[last][0], f"{found[last][1]} {text}")
+        else:
+            group = text
     return found
 
 
@@ -231,13 +259,14 @@ def _add_option(group: Any, option: Option) -> None:
     if several:
         arguments |= {"nargs": "+", "metavar": several.name}
         arguments["type"] = _argument_type(get_args(get_args(option.kind)[0])[0])
-    if isinstance(option.default, str) and option.default == "" and option.kind is str:
-        arguments["nargs"] = "?"
+    bare = next((m for m in metadata if isinstance(m, Bare)), None)
+    if bare:
+        arguments |= {"nargs": "?", "const": bare.value}
     if positional:
-        bare = {**arguments, "metavar": positional.name}
-        if not several:
-            bare["nargs"] = "?"
-        group.add_argument(option.name, **bare)
+        unnamed = {**arguments, "metavar": positional.name, "default": None}
+        if not several and option.default is not MISSING:
+            unnamed["nargs"] = "?"
+        group.add_argument(UNNAMED + option.name, **unnamed)
         if option.default is MISSING:
             return
         arguments["help"] = f"the same as {positional.name}"
@@ -270,7 +299,7 @@ def _metavar(kind: Any) -> str:
 
 
 def _default_text(default: Any) -> str:
-    if default is MISSING or default is None or default == "":
+    if default is MISSING or default in (None, "", ()):
         return ""
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     return f" (default: {shown})"
@@ -347,7 +376,7 @@ def parse_subcommands(
 
 def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser) -> T:
     """Return the settings; defaults are checked as if they had been passed."""
-    values = vars(arguments)
+    values = _values(arguments)
     for option in options_of(settings):
         if option.name in values:
             continue
@@ -359,6 +388,19 @@ def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser)
             except ValueError as error:
                 parser.error(f"argument {option.flag}: {one_line(error)}")
     return settings(**values)
+
+
+def _values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what was passed, by field name; an option's name wins over its bare form."""
+    values: dict[str, Any] = {}
+    for name, value in sorted(vars(arguments).items(), key=lambda item: item[0]):
+        if isinstance(value, list):
+            value = tuple(value)
+        if not name.startswith(UNNAMED):
+            values[name] = value
+        elif value is not None:
+            values.setdefault(name.removeprefix(UNNAMED), value)
+    return values
 
 
 def _check_default(option: Option) -> None:
