@@ -57,21 +57,18 @@ class Search(Struct):
     stopped_by: str
 
 
-class Root(Struct):
-    """One minimal sufficient explanation (MSE)."""
-
-    patches: PatchSet
-    probability: Confidence
-    relative: NonNegative  # probability / probability of the full image
-    minimal: Literal["subset", "single"]  # proven against every subset, or against single removals
-
-
 class Node(Struct):
     """One patch set of the graph."""
 
     patches: PatchSet
     probability: Confidence
-    relative: NonNegative
+    relative: NonNegative  # probability / probability of the full image
+
+
+class Root(Node):
+    """One minimal sufficient explanation (MSE)."""
+
+    minimal: Literal["subset", "single"]  # proven against every subset, or against single removals
 
 
 class Edge(Struct, array_like=True):
@@ -192,7 +189,8 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
         for edge in self.sag.edges:
             last = max(edge.parent, edge.child)
             _require(last < len(self.sag.nodes), f"sag.edges: no node {last}")
-        for patch_set in (*self.roots, *self.sag.nodes):
+        patch_sets: list[Node] = [*self.roots, *self.sag.nodes]
+        for patch_set in patch_sets:
             largest = max(patch_set.patches, default=0)
             smallest = min(patch_set.patches, default=0)
             _require(smallest >= 0 and largest < self.num_patches, f"no patch {largest}")
@@ -269,7 +267,8 @@ def scores_of(sag: Sag) -> dict[PatchSet, float]:
         patches_of_bits(number): probability
         for number, probability in zip(numbers, sag.scores.probabilities)
     }
-    for entry in (*sag.roots, *sag.sag.nodes):
+    entries: list[Node] = [*sag.roots, *sag.sag.nodes]
+    for entry in entries:
         table[entry.patches] = entry.probability
     table[tuple(range(sag.num_patches))] = sag.probability
     table[()] = sag.baseline.probability

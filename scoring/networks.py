@@ -1,68 +1,63 @@
-"""Networks."""
+"""Networks: by name, from a file of the user's, or any module; weights, devices, probabilities.
+
+    network = load_network("resnet50", weights=Path("resnet50.pth"))
+    network = load_network("my_net.py:build")
+    network = wrap_module(module, labels=["cat", "dog"])
+    probabilities = class_probabilities(network.module(network.prepare(image)[None]))
+
+Weights are read without running code in them, and loaded strictly.
+"""
 
 import difflib
 import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import load_file
 
+from scoring.labels import read_labels
 from utils import PROJECT, UserError, file_sha256, one_line
 
-BUNDLED = "birds"  # the bundled model's name; the architecture and files behind it:
+BUNDLED = "birds"  # name of the bundled network
 BUNDLED_ARCHITECTURE = "shufflenet_v2_x1_0"
-BUNDLED_WEIGHTS, BUNDLED_LABELS = (
-    PROJECT / "birds/birds.safetensors",
-    PROJECT / "birds/birds_labels.txt",
-)
-IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto" takes CUDA, then Apple's MPS, then the CPU. Raises UserError where the named one is not there."""
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(kind for kind, usable in there.items() if usable)
-    if not there[name]:
-        raise UserError(f"--device {name}: PyTorch finds no such device here")
-    # TensorFloat-32 keeps 10 bits of mantissa: results would depend on the batch they fall into.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    return torch.device(name)
+BUNDLED_WEIGHTS = PROJECT / "birds/birds.safetensors"
+BUNDLED_LABELS = PROJECT / "birds/birds_labels.txt"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INPUT_SIZE = 224  # of a module that does not say otherwise
 
 
 @dataclass
 class Network:
-    """A classifier ready to be asked: in eval mode, frozen, on its device."""
+    """A classifier ready to be used: in eval mode, frozen, on its device."""
 
     module: torch.nn.Module
     name: str
     weights_sha256: str
     labels: list[str]
-    size: tuple[int, int]  # H, W of its input
+    size: tuple[int, int]  # height and width of its input
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: torch.device
 
     @property
     def classes(self) -> int:
+        """Number of classes."""
         return len(self.labels)
 
-    def description(self) -> dict:
-        """What makes this network give other results than another, for the record."""
+    def description(self) -> dict[str, Any]:
+        """Return everything that makes this network's results differ from another's."""
         code, _, _ = self.name.rpartition(":")
+        labels = "\n".join(self.labels).encode()
         return {
             "name": self.name,
             "weights_sha256": self.weights_sha256,
@@ -70,231 +65,345 @@ class Network:
             "code_sha256": file_sha256(Path(code)) if code else None,
             "mean": list(self.mean),
             "std": list(self.std),
-            "labels_sha256": hashlib.sha256("\n".join(self.labels).encode()).hexdigest(),
+            "labels_sha256": hashlib.sha256(labels).hexdigest(),
         }
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
-        """(H, W, 3) uint8 RGB -> (3, H, W) float32, normalised, on the device."""
+        """Return an image (H, W, 3) uint8 RGB as (3, H, W) float32, normalised, on the device."""
         x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
-        return (
-            (x - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
-        ).to(self.device)
+        mean = torch.tensor(self.mean).view(3, 1, 1)
+        std = torch.tensor(self.std).view(3, 1, 1)
+        return ((x - mean) / std).to(self.device)
 
 
-def class_probabilities(output: torch.Tensor) -> torch.Tensor:
-    """Logits (B, C) -> probabilities (B, C), float32; a single logit (B, 1) is a sigmoid of two classes."""
-    if output.shape[1] == 1:
-        return (
-            torch.cat([-output, output], dim=1).float().sigmoid()
-        )  # 1 - sigmoid would round small ones to 0
-    return output.float().softmax(dim=1)
+def class_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Return probabilities (B, C), float32, for logits (B, C) or for a single logit (B, 1).
+
+    A single logit is a sigmoid of two classes.
+    """
+    if logits.shape[1] == 1:
+        # 1 - sigmoid would round small probabilities to 0.
+        return torch.cat([-logits, logits], dim=1).float().sigmoid()
+    return logits.float().softmax(dim=1)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; "auto" prefers CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UserError: PyTorch finds no such device.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind, usable in available.items() if usable)
+    if not available[name]:
+        raise UserError(f"--device {name}: PyTorch finds no such device here")
+    # TensorFloat-32 keeps 10 bits of mantissa: results would depend on the batch they are in.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device(name)
+
+
+# ---------------------------------------------------------------- loading
 
 
 def load_network(
     name: str,
-    weights: Path | None,
-    labels: Path | None,
-    device: torch.device,
-    labels_option: str = "--labels",
+    weights: Path | None = None,
+    *,
+    labels: Path | None = None,
+    device: torch.device | None = None,
 ) -> Network:
     """Build a network and load its weights.
 
-    name: the bundled "birds", a torchvision classifier, or FILE.py:function, a function without
-    arguments that returns a module; such a module may have input_size, mean and std attributes.
-    weights: a state_dict (.pth, .safetensors), loaded strictly; None: the bundled or torchvision's own. labels_option: what the
-    option for the labels is called, where an error names it.
-    Raises UserError.
+    Args:
+        name: "birds" (bundled), a torchvision classifier, or FILE.py:function. The function takes
+            no arguments and returns a module, which may have input_size, mean and std attributes.
+        weights: a state_dict (.pth, .safetensors); None: the bundled or torchvision's own.
+        labels: file of class names, one per line; None: by model.
+        device: None: the CPU.
+
+    Raises:
+        UserError: something cannot be used; the message names it.
     """
-    size, mean, std, module, pretrained = 224, IMAGENET_MEAN, IMAGENET_STD, None, None
-    architecture = BUNDLED_ARCHITECTURE if name == BUNDLED else name
+    device = device or torch.device("cpu")
     if name == BUNDLED:
-        weights, labels = weights or BUNDLED_WEIGHTS, labels or BUNDLED_LABELS
+        weights = weights or BUNDLED_WEIGHTS
+        labels = labels or BUNDLED_LABELS
     state = read_weights(weights) if weights else None
-    if ".py:" in architecture:
-        module = _user_module(architecture)
-        size, mean, std = (
-            getattr(module, a, d) for a, d in (("input_size", size), ("mean", mean), ("std", std))
-        )
-    else:
-        pretrained = _torchvision_weights(architecture)
-        preset = pretrained.transforms()
-        size, mean, std = preset.crop_size[0], tuple(preset.mean), tuple(preset.std)
-        module = (
-            _torchvision_module(architecture, size, state)
-            if state
-            else download(architecture, pretrained)
-        )
-    if state:
-        load_strictly(module, state, weights)
-    module = module.eval().requires_grad_(False).to(device)
-    if (
-        pretrained
-    ):  # a quarter faster; a user's module may view() its maps, which this layout forbids
+    loaded = _load_user_module(name) if ".py:" in name else _load_torchvision(name, state)
+    if state and weights:
+        load_strictly(loaded.module, state, weights)
+    module = loaded.module.eval().requires_grad_(False).to(device)
+    if ".py:" not in name:
+        # A quarter faster. A user's module may view() its maps, which this layout forbids.
         module = module.to(memory_format=torch.channels_last)
-    source = weights or (
-        Path(torch.hub.get_dir()) / "checkpoints" / Path(pretrained.url).name
-        if pretrained
-        else None
-    )
-    sha256 = file_sha256(source) if source else _state_sha256(module)
-    classes = _count_classes(module, name, size, device)
+    source = weights or loaded.weights
     return Network(
-        module,
-        name,
-        sha256,
-        read_labels(labels, classes, labels_option),
-        (size, size),
-        mean,
-        std,
-        device,
+        module=module,
+        name=name,
+        weights_sha256=file_sha256(source) if source else state_sha256(module),
+        labels=read_labels(labels, _count_classes(module, name, loaded.size, device)),
+        size=loaded.size,
+        mean=loaded.mean,
+        std=loaded.std,
+        device=device,
     )
+
+
+@dataclass
+class _Loaded:
+    """A module with its preprocessing, and the file that its weights came from, if any."""
+
+    module: torch.nn.Module
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights: Path | None = None
+
+
+def _load_user_module(name: str) -> _Loaded:
+    module = _user_module(name)
+    size, mean, std = preprocessing_of(module)
+    return _Loaded(module, size=size, mean=mean, std=std)
+
+
+def _load_torchvision(name: str, state: dict | None) -> _Loaded:
+    architecture = BUNDLED_ARCHITECTURE if name == BUNDLED else name
+    entry = _torchvision_weights(architecture)
+    preset = entry.transforms()
+    side = preset.crop_size[0]
+    return _Loaded(
+        _torchvision_module(architecture, side, state=state, entry=entry),
+        size=(side, side),
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        weights=Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name,
+    )
+
+
+def wrap_module(
+    module: torch.nn.Module,
+    *,
+    labels: Sequence[str] | None = None,
+    transform: Callable[[Image.Image], torch.Tensor] | None = None,
+    name: str | None = None,
+) -> Network:
+    """Make a Network of any module in eval mode, on the device of its parameters.
+
+    Args:
+        module: images (B, 3, H, W) to logits (B, classes) or (B, 1).
+        labels: class names; None: ImageNet's for 1000 classes, else "class 0", ...
+        transform: the preprocessing, from a PIL image to a normalised tensor (3, H, W); size, mean
+            and standard deviation are taken from what it makes of a black and a white image.
+            None: the module's input_size, mean and std attributes, else 224 and ImageNet's.
+        name: for the record; None: the name of the class.
+
+    Raises:
+        UserError: the module is not in eval mode, fails, or has another number of classes.
+    """
+    if module.training:
+        raise UserError("model: in training mode; call model.eval() first")
+    first = next(iter([*module.parameters(), *module.buffers()]), None)
+    device = torch.device("cpu") if first is None else first.device
+    size, mean, std = preprocessing_of(module) if transform is None else probe(transform)
+    name = name or type(module).__name__
+    classes = _count_classes(module, name, size, device)
+    if labels is None:
+        labels = read_labels(None, classes)
+    if len(labels) != classes:
+        raise UserError(f"labels: {len(labels)} names, but the model has {classes} classes")
+    sha256 = state_sha256(module)
+    return Network(module, name, sha256, list(labels), size, mean, std, device)
+
+
+def preprocessing_of(
+    module: torch.nn.Module,
+) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
+    """Return (size, mean, std) from a module's attributes, or 224 and ImageNet's."""
+    side = int(getattr(module, "input_size", INPUT_SIZE))
+    mean = tuple(getattr(module, "mean", IMAGENET_MEAN))
+    std = tuple(getattr(module, "std", IMAGENET_STD))
+    return (side, side), mean, std
+
+
+def probe(
+    transform: Callable[[Image.Image], torch.Tensor],
+) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
+    """Return (size, mean, std) of a preprocessing, from what it makes of black and white.
+
+    Raises:
+        UserError: it does not return a tensor (3, H, W), or white is not brighter than black.
+    """
+    black = transform(Image.new("RGB", (640, 480), "black"))
+    white = transform(Image.new("RGB", (640, 480), "white"))
+    if not isinstance(black, torch.Tensor) or black.dim() != 3 or len(black) != 3:
+        raise UserError("transform: must return a tensor of shape (3, height, width)")
+    std = 1 / (white - black).mean((1, 2))
+    if not (std.isfinite() & (std > 0)).all():
+        raise UserError("transform: must map white above black in every channel")
+    mean = -black.mean((1, 2)) * std
+    return (black.shape[1], black.shape[2]), tuple(mean.tolist()), tuple(std.tolist())
 
 
 def _user_module(reference: str) -> torch.nn.Module:
+    """Return the module that FILE.py:function returns."""
     path, _, function = reference.rpartition(":")
     if not Path(path).is_file():
         raise UserError(f"--model {reference}: no such file: {path}")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    sys.path.append(str(Path(path).resolve().parent))  # for what it imports from beside it
+    assert spec and spec.loader, path
+    # The file may import what lies beside it.
+    sys.path.append(str(Path(path).resolve().parent))
     try:
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
         module = getattr(loaded, function)()
-    except Exception as error:  # the user's code may fail in any way; it is named, not traced
-        raise UserError(
-            f"--model {reference}: {type(error).__name__}: {one_line(error)}"
-        ) from error
+    except Exception as error:  # the user's code may fail in any way
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise UserError(f"--model {reference}: {reason}") from error
     if not isinstance(module, torch.nn.Module):
+        kind = type(module).__name__
         raise UserError(
-            f"--model {reference}: {function}() returned a {type(module).__name__}, not a torch.nn.Module"
+            f"--model {reference}: {function}() returned a {kind}, not a torch.nn.Module"
         )
     return module
 
 
-def _torchvision_weights(name: str):
-    """The entry of torchvision's weights to use: the paper's first edition where there is one.
+def _torchvision_weights(name: str) -> Any:
+    """Return the entry of torchvision's weights to use: the first edition where there is one.
 
-    The second editions are trained with label smoothing and mixing, and are sure of little.
+    The second editions are trained with label smoothing and mixing, and are confident of little.
     """
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        near = difflib.get_close_matches(name.lower(), known + [BUNDLED], n=1, cutoff=0)[0]
+        candidates = [*known, BUNDLED]
+        near = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0)[0]
         raise UserError(f"--model {name}: not a torchvision classifier; the nearest name is {near}")
     entries = torchvision.models.get_model_weights(name)
     return getattr(entries, "IMAGENET1K_V1", entries.DEFAULT)
 
 
-def _torchvision_module(name: str, size: int, state: dict) -> torch.nn.Module:
-    """An untrained torchvision network; with as many classes as the state_dict's last layer, if that tells."""
-    options = {"image_size": size} if name.startswith("vit_") else {}
+def _torchvision_module(name: str, size: int, *, state: dict | None, entry: Any) -> torch.nn.Module:
+    """Return a torchvision network: pretrained, or untrained and shaped for a state_dict."""
+    if not state:
+        return download(name, entry)
+    options: dict[str, Any] = {}
+    if name.startswith("vit_"):
+        options = {"image_size": size}
     if name in ("inception_v3", "googlenet"):  # as torchvision builds them for its own weights
         options = {"init_weights": False, "transform_input": True}
     module = torchvision.models.get_model(name, weights=None, **options)
     last, value = list(module.state_dict().items())[-1]
-    if last in state and state[last].dim() == value.dim() and len(state[last]) != len(value):
-        module = torchvision.models.get_model(
-            name, weights=None, num_classes=len(state[last]), **options
-        )
+    given = state.get(last)
+    if given is not None and given.dim() == value.dim() and len(given) != len(value):
+        module = torchvision.models.get_model(name, weights=None, num_classes=len(given), **options)
     return module
 
 
 def download(
-    name: str, entry, option: str = "--model", weights_option: str = "--weights"
+    name: str, entry: Any, *, option: str = "--model", weights_option: str = "--weights"
 ) -> torch.nn.Module:
-    """A torchvision network with its own weights. Raises UserError, which names the file and where it belongs."""
+    """Return a torchvision network with its own weights.
+
+    Raises:
+        UserError: the weights are out of reach or damaged; the message names the file and the
+            folder to put it into.
+    """
     try:
         return torchvision.models.get_model(name, weights=entry)
-    except (
-        Exception
-    ) as error:  # no network, a full disk, or a damaged file in the cache: each is named
-        folder, file = Path(torch.hub.get_dir()) / "checkpoints", Path(entry.url).name
+    except Exception as error:  # no network, a full disk, a damaged file in the cache
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        file = Path(entry.url).name
         problem = "cannot load" if (folder / file).exists() else "cannot download"
+        reason = one_line(getattr(error, "reason", error))
         raise UserError(
-            f"{option} {name}: {problem} {file} ({one_line(getattr(error, 'reason', error))}); put that file into "
-            f"{folder}, or pass a state_dict with {weights_option} FILE"
+            f"{option} {name}: {problem} {file} ({reason}); put that file into {folder}, "
+            f"or pass a state_dict with {weights_option} FILE"
         ) from error
 
 
-def read_weights(path: Path, option: str = "--weights") -> dict[str, torch.Tensor]:
-    """The state_dict in a .pth or .safetensors file; code in it is not run. Raises UserError."""
+# ---------------------------------------------------------------- weights
+
+
+def read_weights(path: Path, *, option: str = "--weights") -> dict[str, torch.Tensor]:
+    """Return the state_dict in a .pth or .safetensors file; code in the file is not run.
+
+    Raises:
+        UserError: the file is missing, damaged, or not a state_dict.
+    """
     if not path.is_file():
         raise UserError(f"{option} {path}: no such file")
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # a damaged file fails in many ways, each of them "cannot read"
-        raise UserError(
-            f"{option} {path}: not a readable state_dict ({type(error).__name__})"
-        ) from error
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(v, torch.Tensor) for v in state.values())
-    ):
-        raise UserError(f"{option} {path}: not a state_dict, that is names and tensors alone")
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways
+        kind = type(error).__name__
+        raise UserError(f"{option} {path}: not a readable state_dict ({kind})") from error
+    is_dict = isinstance(state, dict) and len(state) > 0
+    if not is_dict or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{option} {path}: not a state_dict, that is, names and tensors only")
     return state
 
 
 def load_strictly(
-    module: torch.nn.Module, state: dict, path: Path, option: str = "--weights"
+    module: torch.nn.Module, state: dict, path: Path, *, option: str = "--weights"
 ) -> None:
-    """Load a state_dict of which nothing may be missing, left over or of another shape. Raises UserError."""
-    # Two dialects of old files that PyTorch and torchvision read as well: DenseNet's "norm.1", no batch counts.
-    for key in [k for k in state if ".denselayer" in k]:
+    """Load a state_dict in which nothing is missing, left over, or of another shape.
+
+    Raises:
+        UserError: the first key that does not fit.
+    """
+    problem = f"{option} {path}: of another architecture"
+    # Two conventions of old files that PyTorch and torchvision read as well: DenseNet's "norm.1",
+    # and batch normalisation without counts.
+    for key in [key for key in state if ".denselayer" in key]:
         state[re.sub(r"(norm|relu|conv)\.([12])", r"\1\2", key)] = state.pop(key)
     wanted = module.state_dict()
-    state |= {
-        k: v for k, v in wanted.items() if k.endswith("num_batches_tracked") and k not in state
-    }
     for key, value in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, value)
         if key not in state:
-            raise UserError(f"{option} {path}: of another architecture: {key} is missing")
+            raise UserError(f"{problem}: {key} is missing")
         if state[key].shape != value.shape:
-            raise UserError(
-                f"{option} {path}: of another architecture: {key} is {tuple(state[key].shape)}, "
-                f"the model's is {tuple(value.shape)}"
-            )
+            found = tuple(state[key].shape)
+            raise UserError(f"{problem}: {key} is {found}, the model's is {tuple(value.shape)}")
     extra = next((key for key in state if key not in wanted), None)
     if extra:
-        raise UserError(f"{option} {path}: of another architecture: the model has no {extra}")
+        raise UserError(f"{problem}: the model has no {extra}")
     module.load_state_dict(state)
 
 
-def _state_sha256(module: torch.nn.Module) -> str:
+def state_sha256(module: torch.nn.Module) -> str:
+    """Return the SHA-256 of a module's state_dict: its names and values."""
     digest = hashlib.sha256()
     for key, value in module.state_dict().items():
         digest.update(key.encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        data = value.cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(data.numpy().tobytes())
     return digest.hexdigest()
 
 
 @torch.no_grad()  # not inference_mode: a module may keep tensors of its first call
-def _count_classes(module: torch.nn.Module, name: str, size: int, device: torch.device) -> int:
+def _count_classes(
+    module: torch.nn.Module, name: str, size: tuple[int, int], device: torch.device
+) -> int:
+    """Return the number of classes, by running the module on a black image."""
+    height, width = size
     try:
-        output = module(torch.zeros(1, 3, size, size, device=device))
-    except Exception as error:  # the user's module again
+        output = module(torch.zeros(1, 3, height, width, device=device))
+    except Exception as error:  # the user's module may fail in any way
+        reason = one_line(error)[:200]
         raise UserError(
-            f"--model {name}: fails on a 1 x 3 x {size} x {size} input: {one_line(error)[:200]}"
+            f"--model {name}: fails on a 1 x 3 x {height} x {width} input: {reason}"
         ) from error
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
         raise UserError(f"--model {name}: its output is not a (batch, classes) tensor")
     return max(2, output.shape[1])
-
-
-def read_labels(path: Path | None, classes: int, option: str = "--labels") -> list[str]:
-    """Class names, one a line; without a file ImageNet's for 1000 classes, else "class 0", "class 1", ..."""
-    if path is None and classes != 1000:
-        return [f"class {i}" for i in range(classes)]
-    path = path or IMAGENET_LABELS
-    try:
-        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{option} {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
-        ) from None
-    if len(names) != classes:
-        raise UserError(f"{option} {path}: {len(names)} names, but the model has {classes} classes")
-    return [name.strip() for name in names]

@@ -1,21 +1,12 @@
-"""The one hot path: patch sets in, probabilities out.
+"""The memo: patch sets in, confidences out, each set scored once.
 
-A patch is a tent, not a cell: the grid is upsampled to the image bilinearly with aligned corners,
-so that patch (r, c) is brightest at one pixel, fades to nothing at its neighbours' centres, and all
-tents sum to 1. With N the set shown, b the baseline image and x the image, the network sees
-
-    x_N = b + sum over p in N of tent_p * (x - b)
-
-which is linear in N: one matrix product (B, patches) @ (patches, H*W) builds a whole batch.
-
-    scorer = MaskScorer(model, image, baseline, category=84)
+    scorer = score_image(model, image, baseline, category=84)
     scorer([(11, 30), (10, 30)])        # tensor of 2 probabilities of class 84
     scorer([()])                        # the baseline alone
     scorer.without([(11,)])             # everything but patch 11
 
-A picture may be cut into regions of any shape instead (regions.py): then basis says which pixels each region has.
-
-Shitole et al., NeurIPS 2021, section 3; the tents are those of Qi, Khorram and Li (I-GOS), 2019.
+A MaskScorer asks one callable, from masks to probabilities. image_probabilities() makes it for a
+network and an image; any other callable will do.
 """
 
 import time
@@ -27,123 +18,223 @@ import torch
 from scoring.networks import class_probabilities
 from scoring.patches import PatchSet, canonical, compose, tents
 
+# Masks (B, patches) of 0 and 1 -> probabilities (B,), or (B, classes) for all classes.
+Probabilities = Callable[[torch.Tensor], torch.Tensor]
+OUT_OF_MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+)
+
 
 class MaskScorer:
-    """The probability of one class, or of all, for any set of visible patches, each set scored once.
+    """The probability of a class for any set of visible patches; each set is scored once.
 
-    model: a module from (B, 3, H, W) to logits (B, classes), or (B, 1) for a sigmoid; already in eval
-        mode on the image's device.
-    image, baseline: (3, H, W), normalised as the model wants them.
-    category: the class; None: all of them, answers are rows (N, classes) then (and fast is not for this).
-    basis: the weight of every region at every pixel, (regions, H * W), in place of the tents of a grid.
-    fast: the same network in a lower precision (pictures to logits), asked in the model's place. What it puts
-        between doubt[0] and doubt[1] is too close to a threshold to be left to it, and the model decides at once.
-    logits: masks (B, patches) to logits, where pictures are not to be composed (token_dropping.py).
-    batch_size: sets per forward pass, or "auto"; halved, and the batch tried again, whenever memory
-        runs out.
-    deadline: a time.monotonic() after which no further batch is begun: TimeoutError, with all that
-        was scored until then remembered.
-    on_scored: called with the number of sets after each batch (for a progress bar).
+    Attributes:
+        table: every set scored so far, with its probability.
+        asked: number of sets asked for.
+        scored: number of sets that the network saw.
+        deadline: a time.monotonic() after which no further batch begins, or None.
+        batch_size: sets per forward pass; halved, and the batch repeated, when memory runs out.
 
-    `asked` counts the sets asked for, `scored` those that the network saw, `doubted` those that fast could not
-    decide. Raises ValueError for a patch
-    that the grid does not have, FloatingPointError where the network answers NaN, MemoryError where
-    not even one picture fits.
+    Args:
+        probabilities: callable from masks (B, patches), float32 on the CPU, to probabilities (B,)
+            or (B, classes).
+        num_patches: number of patches or regions.
+        batch_size: sets per forward pass.
+        deadline: see the attribute.
+        on_scored: called with the number of sets after each batch, for a progress bar.
     """
 
     def __init__(
         self,
-        model: torch.nn.Module,
-        image: torch.Tensor,
-        baseline: torch.Tensor,
-        category: int | None,
-        grid: tuple[int, int] = (7, 7),
-        batch_size: int | str = "auto",
+        probabilities: Probabilities,
+        num_patches: int,
+        *,
+        batch_size: int = 8,
         deadline: float | None = None,
         on_scored: Callable[[int], None] | None = None,
-        fast: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        doubt: tuple[float, float] = (0.0, 0.0),
-        logits: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        basis: torch.Tensor | None = None,
     ):
-        assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
-        assert category is not None or fast is None, "whole rows are scored in full precision only"
-        self.model, self.image, self.baseline, self.category = model, image, baseline, category
-        self.fast, self.doubt, self.logits = fast, doubt, logits
-        self.basis = (tents(grid, tuple(image.shape[1:])) if basis is None else basis).to(
-            image.device
-        )  # (patches, H*W)
-        self.batch_size = (
-            auto_batch_size(image) if batch_size == "auto" else max(1, int(batch_size))
-        )
-        self.deadline, self.on_scored = deadline, on_scored
+        self.probabilities = probabilities
+        self.num_patches = num_patches
+        self.batch_size = max(1, batch_size)
+        self.deadline = deadline
+        self.on_scored = on_scored
         self.table: dict[PatchSet, float | np.ndarray] = {}
-        self.asked = self.scored = self.doubted = 0
+        self.asked = 0
+        self.scored = 0
 
     def __call__(self, patch_sets: Sequence[Iterable[int]]) -> torch.Tensor:
-        """-> (N,) float32 on the CPU, in the order asked; (N, classes) where the category is None."""
-        sets = [canonical(s) for s in patch_sets]
+        """Return the probabilities of these sets.
+
+        Returns:
+            Tensor (N,) or (N, classes), float32 on the CPU, in the order asked.
+
+        Raises:
+            ValueError: a patch does not exist.
+            FloatingPointError: the network returns NaN or an infinity.
+            MemoryError: not even one image fits into memory.
+            TimeoutError: the deadline has passed; what was scored until then is remembered.
+        """
+        sets = [canonical(patches) for patches in patch_sets]
         self.asked += len(sets)
-        new = list(dict.fromkeys(s for s in sets if s not in self.table))
-        while new:
-            batch, new = new[: self.batch_size], new[self.batch_size :]
+        unknown = [s for s in dict.fromkeys(sets) if s not in self.table]
+        while unknown:
+            batch = unknown[: self.batch_size]
             if self.deadline is not None and time.monotonic() > self.deadline:
                 raise TimeoutError
             try:
-                scores = self._score(batch)
+                self._score(batch)
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    raise MemoryError("out of memory on a single picture") from error
-                self.batch_size, new = len(batch) // 2, batch + new
+                self._halve_batch_size(len(batch), error)
                 continue
-            self.table.update(zip(batch, scores))
-            self.scored += len(batch)
-            if self.on_scored:
-                self.on_scored(len(batch))
+            unknown = unknown[len(batch) :]
         return torch.from_numpy(np.array([self.table[s] for s in sets], np.float32))
 
     def without(self, hidden_sets: Sequence[Iterable[int]]) -> torch.Tensor:
-        """The same with these patches hidden, and all others visible."""
-        return self([set(range(len(self.basis))).difference(hidden) for hidden in hidden_sets])
+        """Return the probabilities with these patches hidden and all others visible."""
+        everything = set(range(self.num_patches))
+        return self([everything.difference(hidden) for hidden in hidden_sets])
 
     @torch.inference_mode()
-    def _score(self, batch: list[PatchSet]) -> list[float] | list[np.ndarray]:
-        masks = torch.zeros(len(batch), len(self.basis))  # (B, patches)
-        for row, patches in zip(masks, batch):
-            if patches and not 0 <= patches[0] <= patches[-1] < len(row):
-                raise ValueError(f"patch set {patches} has a patch outside 0..{len(row) - 1}")
-            row[list(patches)] = 1
-        scores = self._probabilities(masks.to(self.image.device)).cpu()
+    def _score(self, batch: list[PatchSet]) -> None:
+        """Score a batch and remember its probabilities."""
+        scores = self.probabilities(masks_of(batch, self.num_patches)).cpu()
         if not scores.isfinite().all():
-            raise FloatingPointError("the model answers NaN")
-        return list(scores.numpy()) if self.category is None else scores.tolist()
+            raise FloatingPointError("the model returns NaN")
+        rows = scores.tolist() if scores.dim() == 1 else list(scores.numpy())
+        self.table.update(zip(batch, rows))
+        self.scored += len(batch)
+        if self.on_scored:
+            self.on_scored(len(batch))
 
-    def _probabilities(self, masks: torch.Tensor) -> torch.Tensor:
-        wanted = slice(None) if self.category is None else self.category
-        if self.logits:
-            return class_probabilities(self.logits(masks))[:, wanted]
-        pictures = compose(masks, self.basis, self.image, self.baseline)
-        scores = class_probabilities((self.fast or self.model)(pictures))[:, wanted]
-        if not self.fast:
-            return scores
-        unsure = (self.doubt[0] < scores) & (scores < self.doubt[1])
-        if unsure.any():
-            scores[unsure] = class_probabilities(self.model(pictures[unsure]))[:, wanted]
-            self.doubted += int(unsure.sum())
+    def _halve_batch_size(self, failed: int, error: BaseException) -> None:
+        """Halve the batch size after memory ran out; raise any other error again."""
+        if not is_out_of_memory(error):
+            raise error
+        if failed == 1:
+            raise MemoryError("out of memory on a single image") from error
+        self.batch_size = failed // 2
+
+
+def masks_of(patch_sets: Sequence[PatchSet], num_patches: int) -> torch.Tensor:
+    """Return patch sets as rows of 0 and 1, (N, num_patches) float32.
+
+    Raises:
+        ValueError: a patch does not exist.
+    """
+    masks = torch.zeros(len(patch_sets), num_patches)
+    for row, patches in zip(masks, patch_sets):
+        if patches and not 0 <= patches[0] <= patches[-1] < num_patches:
+            raise ValueError(f"patch set {patches} has a patch outside 0..{num_patches - 1}")
+        row[list(patches)] = 1
+    return masks
+
+
+# ---------------------------------------------------------------- from masks to probabilities
+
+
+def image_probabilities(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    image: torch.Tensor,
+    baseline: torch.Tensor,
+    category: int | None,
+    *,
+    grid: tuple[int, int] = (7, 7),
+    basis: torch.Tensor | None = None,
+) -> Probabilities:
+    """Return a callable from masks to the network's probabilities on the composed images.
+
+    Args:
+        model: images (B, 3, H, W) to logits (B, classes), or (B, 1) for a sigmoid.
+        image: (3, H, W), normalised as the model expects, on the model's device.
+        baseline: (3, H, W), likewise.
+        category: class index; None: all classes.
+        grid: rows and columns of patches.
+        basis: (patches, H * W), the weight of every region at every pixel, in place of the tents.
+
+    Returns:
+        Callable from masks (B, patches) to (B,), or to (B, classes) where category is None.
+    """
+    assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
+    weights = tents(grid, (image.shape[1], image.shape[2])) if basis is None else basis
+    weights = weights.to(image.device)
+    wanted = slice(None) if category is None else category
+
+    def probabilities(masks: torch.Tensor) -> torch.Tensor:
+        images = compose(masks.to(image.device), weights, image, baseline)
+        return class_probabilities(model(images))[:, wanted]
+
+    return probabilities
+
+
+class CheckedProbabilities:
+    """Probabilities in reduced precision, with float32 where they are too close to a threshold.
+
+    Attributes:
+        doubted: number of sets that float32 decided.
+
+    Args:
+        reduced: masks to probabilities in reduced precision.
+        exact: masks to probabilities in float32.
+        low: lower end of the band in which the reduced answer is not trusted.
+        high: upper end of the band.
+    """
+
+    def __init__(self, reduced: Probabilities, exact: Probabilities, *, low: float, high: float):
+        self.reduced = reduced
+        self.exact = exact
+        self.low = low
+        self.high = high
+        self.doubted = 0
+
+    def __call__(self, masks: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of masks (B, patches), (B,)."""
+        scores = self.reduced(masks)
+        in_band = (self.low < scores) & (scores < self.high)
+        if in_band.any():
+            scores[in_band] = self.exact(masks[in_band.cpu()])
+            self.doubted += int(in_band.sum())
         return scores
 
 
+def score_image(
+    model: Callable[[torch.Tensor], torch.Tensor],
+    image: torch.Tensor,
+    baseline: torch.Tensor,
+    category: int | None,
+    *,
+    grid: tuple[int, int] = (7, 7),
+    basis: torch.Tensor | None = None,
+    batch_size: int | str = "auto",
+    deadline: float | None = None,
+    on_scored: Callable[[int], None] | None = None,
+) -> MaskScorer:
+    """Return a scorer of one image; see image_probabilities and MaskScorer for the arguments."""
+    return MaskScorer(
+        image_probabilities(model, image, baseline, category, grid=grid, basis=basis),
+        grid[0] * grid[1] if basis is None else len(basis),
+        batch_size=auto_batch_size(image) if batch_size == "auto" else int(batch_size),
+        deadline=deadline,
+        on_scored=on_scored,
+    )
+
+
+# ---------------------------------------------------------------- memory
+
+
 def auto_batch_size(image: torch.Tensor) -> int:
-    """Pictures per forward pass: enough to keep the device busy, few enough for its memory (a CPU's: its cache)."""
+    """Return how many images (3, H, W) like this one go into a forward pass.
+
+    Enough to keep the device busy, and few enough for its memory, or for a CPU's cache.
+    """
     at_224 = {"cuda": 256, "mps": 64}.get(image.device.type, 8)
     return max(1, at_224 * 224 * 224 // (image.shape[1] * image.shape[2]))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether PyTorch ran out of memory; on the CPU it says so only in the text of a RuntimeError."""
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(
-        words in str(error).lower()
-        for words in ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-    )
+    """Return whether PyTorch ran out of memory; on the CPU only a RuntimeError's text says so."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return any(words in str(error).lower() for words in OUT_OF_MEMORY_WORDS)

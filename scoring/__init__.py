@@ -1,0 +1,1 @@
+"""From patch sets to confidences: patches and regions, the memo, the engine, the networks."""

@@ -1,0 +1,71 @@
+"""Names of classes: reading them, and finding a class by name or index."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils import PROJECT, UserError
+
+IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
+
+
+def read_labels(path: Path | None, classes: int) -> list[str]:
+    """Read class names, one per line.
+
+    Args:
+        path: a UTF-8 text file; None: ImageNet's names for 1000 classes, else "class 0", ...
+        classes: number of classes of the network.
+
+    Raises:
+        UserError: the file cannot be read, or has another number of names.
+    """
+    if path is None and classes != 1000:
+        return [f"class {index}" for index in range(classes)]
+    path = path or IMAGENET_LABELS
+    try:
+        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"--labels {path}: {reason}") from None
+    if len(names) != classes:
+        raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
+    return [name.strip() for name in names]
+
+
+def plain_name(name: str) -> str:
+    """Return a name as names are compared: lower case, "_" as a space, single spaces."""
+    return " ".join(name.lower().replace("_", " ").split())
+
+
+def class_index(text: str, labels: Sequence[str]) -> int:
+    """Return the index of a class given by its index or its name.
+
+    A name may be any of the synonyms of a label "a, b". A label that is a number is found as a name
+    first.
+
+    Args:
+        text: index or name.
+        labels: class names.
+
+    Raises:
+        ValueError: no class has this name or index, or several have this name.
+    """
+    name = plain_name(text)
+    exact = [index for index, label in enumerate(labels) if plain_name(label) == name]
+    if len(exact) == 1:
+        return exact[0]
+    if text.strip().isdecimal():
+        index = int(text)
+        if index < len(labels):
+            return index
+        raise ValueError(f"the model has {len(labels)} classes, 0 to {len(labels) - 1}")
+    synonyms = [
+        index
+        for index, label in enumerate(labels)
+        if name in (plain_name(part) for part in label.split(","))
+    ]
+    found = exact or synonyms
+    if len(found) > 1:
+        raise ValueError(f"{text} is the name of classes {', '.join(map(str, found))}")
+    if not found:
+        raise ValueError(f"{text or '(empty)'} is none of the model's {len(labels)} classes")
+    return found[0]
