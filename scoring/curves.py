@@ -1,93 +1,143 @@
-"""Insertion and deletion curves: how good an order of patches is, in two numbers.
+"""Insertion and deletion curves: how good an order of the patches is, in two numbers.
 
-Insertion shows the patches one after the other, starting from the baseline; deletion hides them one after the other,
-starting from the whole image. An order that puts first what the class hangs on rises early in the one (a large area
-under the curve) and falls early in the other (a small area).
+Insertion shows the patches one after the other, starting from the baseline; deletion hides them one
+after the other, starting from the full image. An order that begins with what the class depends on
+rises early in the first (a large area under the curve) and falls early in the second (a small
+area).
 
     orders = {"igos": saliency_order(saliency), "roots": roots_order(roots, saliency)}
     curves = insertion_deletion(scorer, orders, full_probability)
-    curves["igos"]["insertion_area"], curves["igos"]["deletion_area"]
+    curves["igos"].insertion_area, curves["igos"].deletion_area
 
-Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018; here with
-the patches of the grid in place of pixels, and confidences relative to the full image.
+Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC
+2018; here with the patches of the grid in place of pixels, and with confidences relative to the
+full image.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from scoring.patches import PatchSet, tents
 
-MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly chosen ones of a finer grid
+MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly spaced ones of a finer grid
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Insertion and deletion of one order; confidences are relative to the full image."""
+
+    patches: list[int]  # number of patches shown or hidden at each point, from 0 to all
+    insertion: list[float]
+    deletion: list[float]
+
+    @property
+    def insertion_area(self) -> float:
+        """Mean height of the insertion curve, by trapezoids."""
+        return area(self.patches, self.insertion)
+
+    @property
+    def deletion_area(self) -> float:
+        """Mean height of the deletion curve, by trapezoids."""
+        return area(self.patches, self.deletion)
 
 
 def insertion_deletion(
-    scorer: Callable[[Sequence[PatchSet]], Sequence[float]],
+    scorer: Callable[[Sequence[PatchSet]], Iterable[float]],
     orders: Mapping[str, Sequence[int]],
     full_probability: float,
-) -> dict:
-    """The curves of each order of the patches, the most important first, all scored in one call.
+) -> dict[str, Curve]:
+    """Return the curves of several orders; all their sets are scored in one call.
 
-    -> {"patches": numbers of patches shown or hidden at each point, from 0 to all, and for each order's name
-    {"insertion": relative confidences, "deletion": the same, "insertion_area": .., "deletion_area": ..}}.
-    An area is the mean height of its curve, by trapezoids.
+    Args:
+        scorer: patch sets to probabilities.
+        orders: name of each order -> patches, the most important first.
+        full_probability: of the full image, above 0.
     """
     total = max((len(order) for order in orders.values()), default=0)
-    counts = np.unique(
-        np.linspace(0, total, min(total + 1, MOST_POINTS)).round().astype(int)
-    ).tolist()
-    sets = {
-        name: {
-            "insertion": [tuple(sorted(order[:k])) for k in counts],
-            "deletion": [tuple(sorted(order[k:])) for k in counts],
-        }
-        for name, order in orders.items()
+    counts = points(total)
+    shown = {name: [_set(order[:k]) for k in counts] for name, order in orders.items()}
+    hidden = {name: [_set(order[k:]) for k in counts] for name, order in orders.items()}
+    lists = [*shown.values(), *hidden.values()]
+    wanted = list(dict.fromkeys(patches for sets in lists for patches in sets))
+    scores = scorer(wanted) if wanted else []
+    relative = {s: float(p) / full_probability for s, p in zip(wanted, scores)}
+    return {
+        name: Curve(
+            patches=counts,
+            insertion=[relative[s] for s in shown[name]],
+            deletion=[relative[s] for s in hidden[name]],
+        )
+        for name in orders
     }
-    asked = list(dict.fromkeys(s for both in sets.values() for side in both.values() for s in side))
-    relative = (
-        dict(zip(asked, (float(p) / full_probability for p in scorer(asked)))) if asked else {}
-    )
-    curves: dict = {"patches": counts}
-    for name, both in sets.items():
-        curves[name] = {side: [relative[s] for s in both[side]] for side in both}
-        curves[name] |= {f"{side}_area": area(counts, curves[name][side]) for side in both}
-    return curves
+
+
+def points(total: int) -> list[int]:
+    """Return the numbers of patches at which a curve over `total` patches is sampled."""
+    spaced = np.linspace(0, total, min(total + 1, MOST_POINTS))
+    return np.unique(spaced.round().astype(int)).tolist()
 
 
 def area(counts: Sequence[int], heights: Sequence[float]) -> float:
-    """The mean height of a curve with these heights at these counts, by trapezoids."""
-    widths, h = np.diff(counts), np.asarray(heights, float)
-    return float((widths * (h[1:] + h[:-1]) / 2).sum() / widths.sum())
+    """Return the mean height of a curve with these heights at these counts, by trapezoids."""
+    return float(np.trapezoid(heights, counts) / (counts[-1] - counts[0]))
 
 
-def saliency_order(saliency) -> list[int]:
-    """Patches by the I-GOS mask, the most salient (lowest) first; ties by number. saliency: a number a patch."""
-    return np.argsort(np.asarray(saliency, float).ravel(), kind="stable").tolist()
+def _set(patches: Sequence[int]) -> PatchSet:
+    return tuple(sorted(patches))
 
 
-def heat_order(
-    heat: np.ndarray, grid: tuple[int, int], size: tuple[int, int], basis: np.ndarray | None = None
-) -> list[int]:
-    """Patches by a heat map of any resolution (Grad-CAM's), the hottest first.
+# ---------------------------------------------------------------- orders
 
-    heat: (h, w), high = important. size: (H, W) of the image. A patch has the mean of the heat under its tent; basis:
-    (regions, H * W) in place of the tents.
+
+def saliency_order(saliency: npt.ArrayLike) -> list[int]:
+    """Return patches by the I-GOS mask, the most salient (lowest) first; ties by number.
+
+    Args:
+        saliency: one number per patch, of any shape; lower values are more salient.
     """
-    pixels = cv2.resize(
-        np.asarray(heat, np.float32), size[::-1], interpolation=cv2.INTER_LINEAR
-    ).ravel()
-    basis = tents(grid, size).numpy() if basis is None else basis
+    return np.argsort(np.asarray(saliency, dtype=float).ravel(), kind="stable").tolist()
+
+
+def map_order(saliency_map: np.ndarray, basis: np.ndarray, size: tuple[int, int]) -> list[int]:
+    """Return patches by a saliency map of any resolution, such as Grad-CAM's, the highest first.
+
+    A patch has the mean of the map under its tent, or in its region.
+
+    Args:
+        saliency_map: (h, w); higher values are more important.
+        basis: (patches, H * W), the weight of every patch at every pixel.
+        size: height and width of the image in pixels.
+    """
+    height, width = size
+    values = np.asarray(saliency_map, np.float32)
+    pixels = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR).ravel()
     return np.argsort(-(basis @ pixels) / basis.sum(1), kind="stable").tolist()
 
 
-def roots_order(roots: Sequence[tuple[PatchSet, float]], saliency) -> list[int]:
-    """Patches by the confidence of all roots that hold them, summed; ties, and patches in no root, by saliency.
+def grid_map_order(
+    saliency_map: np.ndarray, grid: tuple[int, int], size: tuple[int, int]
+) -> list[int]:
+    """Return the patches of a grid by a saliency map; see map_order."""
+    return map_order(saliency_map, tents(grid, size).numpy(), size)
 
-    roots: (patches, probability) of each.
+
+def roots_order(
+    roots: Sequence[tuple[PatchSet, float]], saliency: npt.ArrayLike
+) -> list[int]:
+    """Return patches by the summed confidence of all roots that contain them.
+
+    Ties, and patches in no root, are ordered by saliency.
+
+    Args:
+        roots: (patches, probability) of each.
+        saliency: one number per patch; lower values are more salient.
     """
     order = saliency_order(saliency)
     weight = np.zeros(len(order))
     for patches, probability in roots:
         weight[list(patches)] += probability
-    return sorted(order, key=lambda p: -weight[p])  # sorted() keeps the order of equals
+    return sorted(order, key=lambda patch: -weight[patch])  # sorted() keeps the order of equals
