@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.integrate import trapezoid
 
-from scoring.patches import PatchSet, tents
+from scoring.patches import PatchSet
 
 MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly spaced ones of a finer grid
 
@@ -83,7 +84,7 @@ def points(total: int) -> list[int]:
 
 def area(counts: Sequence[int], heights: Sequence[float]) -> float:
     """Return the mean height of a curve with these heights at these counts, by trapezoids."""
-    return float(np.trapezoid(heights, counts) / (counts[-1] - counts[0]))
+    return float(trapezoid(heights, counts) / (counts[-1] - counts[0]))
 
 
 def _set(patches: Sequence[int]) -> PatchSet:
@@ -118,16 +119,7 @@ def map_order(saliency_map: np.ndarray, basis: np.ndarray, size: tuple[int, int]
     return np.argsort(-(basis @ pixels) / basis.sum(1), kind="stable").tolist()
 
 
-def grid_map_order(
-    saliency_map: np.ndarray, grid: tuple[int, int], size: tuple[int, int]
-) -> list[int]:
-    """Return the patches of a grid by a saliency map; see map_order."""
-    return map_order(saliency_map, tents(grid, size).numpy(), size)
-
-
-def roots_order(
-    roots: Sequence[tuple[PatchSet, float]], saliency: npt.ArrayLike
-) -> list[int]:
+def roots_order(roots: Sequence[tuple[PatchSet, float]], saliency: npt.ArrayLike) -> list[int]:
     """Return patches by the summed confidence of all roots that contain them.
 
     Ties, and patches in no root, are ordered by saliency.

@@ -1,16 +1,17 @@
 """Regions instead of patches: label maps, their names, superpixels.
 
-A label map says for every pixel of a picture what is there: an image file (PNG) with one number per pixel, and a list
-of names. The rule for numbers and names is ADE20K's: 0 is "unlabelled", n is the n-th name. Every number present is a
-region, 0 too, so that all regions together are the whole picture and every pixel is in exactly one.
+A label map says for every pixel of an image what is there: an image file (PNG) with one number per
+pixel, and a list of names. Numbers and names follow ADE20K's rule: 0 is "unlabelled", n is the n-th
+name. Every number that occurs is a region, 0 too, so that all regions together are the whole image
+and every pixel belongs to exactly one.
 
-    labels = load_label_map(Path("kitchen.png"), size=(224, 224), image=Path("kitchen.jpg"))   # (224, 224) int32
+    labels = load_label_map(Path("kitchen.png"), size=(224, 224), image=Path("kitchen.jpg"))
     regions = Regions.of(labels, read_names(Path("names.txt")))
-    regions.names, regions.basis()                  # ["wall", "floor", ..], (regions, H * W): for MaskScorer(basis=..)
-    regions = superpixels(image, count=40)          # where no label map is at hand
+    regions.names, regions.basis()      # ["wall", "floor", ..], (regions, H * W)
+    regions = superpixels(image, count=40)
 
-Superpixels are SLIC's (Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", PAMI 2012),
-by scikit-image.
+Superpixels are SLIC's (Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel
+Methods", PAMI 2012), by scikit-image.
 """
 
 import base64
@@ -28,7 +29,7 @@ import torch
 from PIL import Image
 
 from scoring.patches import region_basis
-from utils import UserError, one_line
+from utils import UNREADABLE_IMAGE, UserError, one_line
 
 UNLABELLED = "unlabelled"  # the name of label 0
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on height and width are exchanged
@@ -37,7 +38,10 @@ COMPACTNESS = 10.0  # of superpixels: colour against place, SLIC's usual value
 
 @dataclass(frozen=True)
 class Regions:
-    """A picture cut into named regions. Region i is where index == i, has the label numbers[i] and the name names[i]."""
+    """An image cut into named regions.
+
+    Region i is where index == i; its label is numbers[i] and its name names[i].
+    """
 
     index: np.ndarray  # (H, W) int32, 0 .. len(names) - 1
     numbers: list[int]
@@ -45,68 +49,67 @@ class Regions:
 
     @classmethod
     def of(cls, labels: np.ndarray, names: Mapping[int, str] | None = None) -> "Regions":
-        """The regions of a label map (H, W), ascending by number. names None: "label 7". Raises ValueError for a label without a name."""
-        numbers, index = np.unique(labels, return_inverse=True)
+        """Return the regions of a label map, in ascending order of their numbers.
+
+        Args:
+            labels: (H, W), one number per pixel.
+            names: label number -> name; None: "label 7".
+
+        Raises:
+            ValueError: a label has no name.
+        """
+        present, index = np.unique(labels, return_inverse=True)
         index = index.reshape(labels.shape).astype(np.int32)
-        numbers = numbers.tolist()
+        numbers = present.tolist()
         if names is None:
             names = {n: f"label {n}" if n else UNLABELLED for n in numbers}
         missing = [n for n in numbers if not names.get(n)]
         if missing:
+            last = max(names, default=0)
             raise ValueError(
-                f"no name for label {missing[0]} in the label map; the names go up to {max(names, default=0)}"
+                f"no name for label {missing[0]} in the label map; the names go up to {last}"
             )
         return cls(index, numbers, [names[n] for n in numbers])
 
     def basis(self) -> torch.Tensor:
-        """The pixels of each region, 0 or 1, (regions, H * W) float32."""
+        """Return the pixels of each region, (regions, H * W) float32, 0 or 1."""
         return region_basis(torch.from_numpy(self.index), len(self.names))
 
     def areas(self) -> list[float]:
-        """The share of the picture that each region has; they sum to 1."""
-        return (
-            np.bincount(self.index.ravel(), minlength=len(self.names)) / self.index.size
-        ).tolist()
+        """Return the share of the image that each region covers; the shares sum to 1."""
+        counts = np.bincount(self.index.ravel(), minlength=len(self.names))
+        return (counts / self.index.size).tolist()
 
     def middles(self) -> list[tuple[int, int]]:
-        """A pixel (x, y) well inside each region, for its name: the one farthest from the region's border."""
+        """Return for each region the pixel (x, y) farthest from its border, for its name."""
         found = []
-        for i in range(len(self.names)):
-            inside = cv2.copyMakeBorder(
-                (self.index == i).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT
-            )
-            y, x = np.unravel_index(
-                cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax(), inside.shape
-            )
+        for region in range(len(self.names)):
+            mask = (self.index == region).astype(np.uint8)
+            inside = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+            distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+            y, x = np.unravel_index(distance.argmax(), inside.shape)
             found.append((int(x) - 1, int(y) - 1))
         return found
 
     def borders(self) -> np.ndarray:
-        """Where another region begins, (H, W) bool."""
+        """Return where another region begins, (H, W) bool."""
         edge = np.zeros(self.index.shape, bool)
         edge[1:] |= self.index[1:] != self.index[:-1]
         edge[:, 1:] |= self.index[:, 1:] != self.index[:, :-1]
         return edge
 
-    def record(self) -> dict:
-        """As a record has it: names, label numbers, areas, and the map itself as a PNG (base64), region i as grey level i."""
-        file = io.BytesIO()
+    def png(self) -> str:
+        """Return the index map as a base64 PNG in which region i has grey level i."""
         kind = np.uint8 if len(self.names) <= 256 else np.uint16
+        file = io.BytesIO()
         Image.fromarray(self.index.astype(kind)).save(file, "PNG")
-        return {
-            "names": self.names,
-            "labels": self.numbers,
-            "areas": self.areas(),
-            "map": base64.b64encode(file.getvalue()).decode(),
-        }
+        return base64.b64encode(file.getvalue()).decode()
 
     @classmethod
-    def from_record(cls, entry: Mapping) -> "Regions":
-        """What record() made."""
-        with Image.open(io.BytesIO(base64.b64decode(entry["map"]))) as file:
-            return cls(
-                np.asarray(file).astype(np.int32), list(entry["labels"]), list(entry["names"])
-            )
+    def from_png(cls, png: str, *, numbers: list[int], names: list[str]) -> "Regions":
+        """Return the regions whose index map png() returned."""
+        with Image.open(io.BytesIO(base64.b64decode(png))) as file:
+            return cls(np.asarray(file).astype(np.int32), list(numbers), list(names))
 
 
 # ---------------------------------------------------------------- label maps
@@ -114,93 +117,121 @@ class Regions:
 
 def load_label_map(
     path: Path,
+    *,
     size: tuple[int, int] | None = None,
     image: Path | None = None,
     channel: int | None = None,
 ) -> np.ndarray:
-    """A label map file as (H, W) int32: palette indices, or grey levels of 1, 8 or 16 bits.
+    """Read a label map file: palette indices, or grey levels of 1, 8 or 16 bits.
 
-    size: resized straight to (H, W), each pixel to its nearest, as utils.load_image resizes the image. image: the
-    picture it belongs to, whose height and width (upright) it must have. channel: of a coloured map, the one that holds
-    the labels counted from 0, so that 1 is added. Raises ValueError, one line: missing, damaged, of another size, a
-    JPEG (which blurs labels), or coloured.
+    Args:
+        path: the file.
+        size: height and width to resize to, each pixel to its nearest; None: as it is.
+        image: the image that it belongs to, whose height and width (upright) it must have.
+        channel: of a colour map, the channel with labels counted from 0, to which 1 is added.
+
+    Returns:
+        Array of shape (H, W), int32.
+
+    Raises:
+        ValueError: missing, damaged, of another size, a JPEG (which blurs labels), or in colour.
     """
-    try:
-        with Image.open(path) as file:
-            file.load()
-            kind, picture = file.format, file
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = (
-            "not an image" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
-        )
-        raise ValueError(f"label map {path}: cannot read it: {reason}") from None
-    if kind == "JPEG":
-        raise ValueError(
-            f"label map {path}: a JPEG, whose blurred pixels are no labels; PNG is for label maps"
-        )
-    if image is not None and picture.size != upright_size(image):
-        raise ValueError(
-            f"label map {path}: {picture.size[0]} x {picture.size[1]} pixels, the image {image.name} has "
-            "{} x {}".format(*upright_size(image))
-        )
-    labels = np.asarray(picture).astype(np.int32)
+    problem = f"label map {path}"
+    label_map = _open_label_map(path)
+    if image is not None and label_map.size != upright_size(image):
+        width, height = upright_size(image)
+        found = f"{label_map.size[0]} x {label_map.size[1]} pixels"
+        raise ValueError(f"{problem}: {found}, the image {image.name} has {width} x {height}")
+    labels = np.asarray(label_map).astype(np.int32)
     if channel is not None and labels.ndim == 3:
         labels = labels[..., channel] + 1
-    if labels.ndim == 3:  # grey saved as colour is still grey
-        if not (labels[..., :3] == labels[..., :1]).all():
+    if labels.ndim == 3:
+        is_grey = (labels[..., :3] == labels[..., :1]).all()  # grey saved as colour
+        if not is_grey:
             raise ValueError(
-                f"label map {path}: a colour picture; a label map has one number per pixel (palette or grey)"
+                f"{problem}: a colour image; a label map has one number per pixel (palette or grey)"
             )
         labels = labels[..., 0]
     return labels if size is None else resize_labels(labels, size)
 
 
+def _open_label_map(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            file.load()
+            kind = file.format
+            label_map: Image.Image = file
+    except UNREADABLE_IMAGE as error:
+        reason = one_line(error)
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "not an image"
+        raise ValueError(f"label map {path}: cannot read it: {reason}") from None
+    if kind == "JPEG":
+        raise ValueError(
+            f"label map {path}: a JPEG, whose blurred pixels are no labels; label maps are PNG"
+        )
+    return label_map
+
+
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) -> (H, W) int32, each pixel the label of the nearest one; no label is invented."""
-    return np.asarray(
-        Image.fromarray(labels.astype(np.int32)).resize(size[::-1], Image.Resampling.NEAREST)
-    )
+    """Return labels (h, w) as (H, W) int32, each pixel the label of the nearest one."""
+    height, width = size
+    label_map = Image.fromarray(labels.astype(np.int32))
+    return np.asarray(label_map.resize((width, height), Image.Resampling.NEAREST))
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file when it is turned upright by its EXIF tag. Raises ValueError where it is no image."""
+    """Return width and height of an image file once it is rotated by its EXIF tag.
+
+    Raises:
+        ValueError: the file is not an image.
+    """
     try:
         with Image.open(path) as file:
-            turned = file.getexif().get(ORIENTATION, 1) >= 5
-            return file.size[::-1] if turned else file.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            width, height = file.size
+            is_turned = file.getexif().get(ORIENTATION, 1) >= 5
+    except UNREADABLE_IMAGE as error:
         raise ValueError(f"cannot read it: {one_line(error)}") from None
+    return (height, width) if is_turned else (width, height)
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Label number -> name, 0 being "unlabelled".
+    """Read the names of labels; label 0 is "unlabelled".
 
-    A text file has a name a line, the first for label 1. A table with columns Idx and Name, with commas or tabs between
-    them, is read as ADE20K's objectInfo150: of synonyms ("building;edifice") the first is taken, with the second where
-    two labels share the first. Raises UserError.
+    A text file has one name per line, the first for label 1. A table with the columns Idx and Name,
+    separated by commas or tabs, is read as ADE20K's objectInfo150: of the synonyms
+    "building;edifice" the first is taken, with the second where two labels share the first.
+
+    Raises:
+        UserError: the file cannot be read as either.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
-        if {"Idx", "Name"} <= set(
-            re.split("[,\t]", lines[0].strip())
-        ) or path.suffix.lower() == ".csv":
-            table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
-            rows = {
-                int(row["Idx"]): [word.strip() for word in re.split(";|, ", row["Name"])]
-                for row in table
-            }
+        header = set(re.split("[,\t]", lines[0].strip()))
+        if {"Idx", "Name"} <= header or path.suffix.lower() == ".csv":
+            synonyms = _read_table(lines)
         else:
-            rows = {n: [line.strip()] for n, line in enumerate(lines, 1)}
+            synonyms = {n: [line.strip()] for n, line in enumerate(lines, 1)}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"{path}: {reason}") from None
     except (KeyError, ValueError, TypeError):
         raise UserError(
             f"{path}: not a table of names, with columns Idx (a number) and Name"
         ) from None
-    often = Counter(words[0] for words in rows.values())
-    return {0: UNLABELLED} | {
-        n: f"{words[0]} ({words[1]})" if often[words[0]] > 1 and len(words) > 1 else words[0]
-        for n, words in rows.items()
+    often = Counter(words[0] for words in synonyms.values())
+    names = {0: UNLABELLED}
+    for number, words in synonyms.items():
+        is_shared = often[words[0]] > 1 and len(words) > 1
+        names[number] = f"{words[0]} ({words[1]})" if is_shared else words[0]
+    return names
+
+
+def _read_table(lines: list[str]) -> dict[int, list[str]]:
+    """Return label number -> synonyms from the lines of objectInfo150.csv or .txt."""
+    table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+    return {
+        int(row["Idx"]): [word.strip() for word in re.split(";|, ", row["Name"])] for row in table
     }
 
 
@@ -208,8 +239,13 @@ def read_names(path: Path) -> dict[int, str]:
 
 
 def superpixels(image: np.ndarray, count: int) -> Regions:
-    """About count SLIC superpixels of an image (H, W, 3) uint8, named S0, S1, .. The same image gives the same ones."""
-    from skimage.segmentation import slic  # here: it takes a second to import, and few runs need it
+    """Return about `count` SLIC superpixels, named S0, S1, ..; the same image gives the same ones.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        count: number of superpixels asked for.
+    """
+    from skimage.segmentation import slic  # takes a second to import, and few runs need it
 
     labels = slic(image, n_segments=count, compactness=COMPACTNESS, start_label=0, channel_axis=-1)
     return Regions.of(labels, {int(n): f"S{n}" for n in np.unique(labels)})
