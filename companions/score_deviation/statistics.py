@@ -1,183 +1,256 @@
-"""What the score deviations of many pictures say of a class: relevant, irrelevant and distracting labels.
+"""What the score deviations of many images say about a class: its relevant and distracting labels.
 
-For each class, over its N correctly classified pictures, with d = 0 where a label is absent:
+For each class, over its N correctly classified images, with d = 0 where a label is absent:
 
-    mean d > 0.01       relevant (box plots); mean d > 0 enters the word cloud
+    mean d > 0.01       relevant (box plots); labels with mean d > 0 enter the word cloud
     |mean d| <= 0.01    irrelevant
     mean d < -0.01      opposing: the class is recognised in spite of it
 
-and over its misclassified pictures a label is *distracting* where the network names the true class once the label is gone.
-The published program counts differently, and both counts are kept: of all probabilities of all pictures with one label
-gone, (labels x classes), the largest is the true class's.
+Over its misclassified images, a label is *distracting* where the network predicts the true class
+once the label is removed. The released program counts differently, and both counts are kept: the
+largest probability in the (labels x classes) matrix of an image lies in the true class's column.
 
-Absent labels dilute the mean, so the mean where present stands beside it, with the number of those pictures. Where the true
-class of a picture is not known the explained class is taken, and the picture counted as correct.
+Absent labels dilute the mean, so the mean over the images that have the label is kept beside it,
+with their number. Where the true class of an image is unknown, the explained class takes its place
+and the image counts as correctly classified.
+
+    records = [read_deviation(path) for path in Path("Results").rglob("deviation.json")]
+    found = statistics(records)
+    found.classes["kitchen"].labels[0].label, found.classes["kitchen"].labels[0].mean
 """
 
-import csv
-import io
-import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
+import pandas as pd
+from msgspec import Struct
 
+from companions.score_deviation.record import DeviationRecord, LabelDeviation
 from utils import write_atomically
 
 RELEVANT = 0.01
-COLUMNS = (
-    "class",
-    "label",
-    "kind",
-    "images",
-    "present",
-    "mean",
-    "mean_present",
-    "lower_quartile",
-    "median",
-    "upper_quartile",
-    "mean_area",
-    "misclassified",
-    "distracting",
-    "distracting_by_largest",
-)
-EVERYTHING = "all classes"
+ALL_CLASSES = "all classes"
+TOP = (1, 2, 5)  # ranks up to which the true class counts as recognised
+QUARTILES = (25, 50, 75)
+Kind = Literal["relevant", "irrelevant", "opposing"]
 
 
-def group_of(record: dict) -> str:
-    """The class that a picture counts for: the true one, or, where that is not known, the explained one."""
-    return (record["true"] or record["category"])["name"]
+class LabelStatistics(Struct, kw_only=True):
+    """One label over the images of a class; means are None where no image counts."""
+
+    label: str
+    kind: Kind | None
+    images: int  # correctly classified ones
+    present: int  # of these, with the label
+    mean: float | None  # deviation over all correctly classified images
+    mean_present: float | None  # and over those with the label
+    lower_quartile: float | None
+    median: float | None
+    upper_quartile: float | None
+    mean_area: float | None
+    misclassified: int  # images
+    distracting: int  # in so many misclassified images
+    distracting_by_largest: int  # by the released program's rule
+    values: list[float]  # the deviation in each correctly classified image with the label
 
 
-def is_correct(record: dict) -> bool:
-    """Whether the network names the true class; where that is not known, yes."""
-    return record["true"] is None or record["true"]["index"] == record["predicted"]["index"]
+class ClassStatistics(Struct):
+    """The images of one class, or of all; the label with the largest mean comes first."""
+
+    images: int
+    correct: int
+    labels: list[LabelStatistics]
 
 
-def deviation_of(record: dict, label: dict) -> float:
-    """d of a label for the class that the picture counts for."""
-    return label["deviation"] if record["true"] is None else label["true_deviation"]
+class Statistics(Struct, kw_only=True):
+    """Everything said about a set of images."""
+
+    images: int
+    with_true_class: int
+    relevant_above: float
+    accuracy: dict[str, float] | None  # top_1, top_2, top_5; None: no true class is known
+    classes: dict[str, ClassStatistics]
 
 
-def distracting(record: dict) -> tuple[set[str], set[str]]:
-    """Of a misclassified picture: the labels without which the true class wins, and those that the published rule names."""
-    true, labels = record["true"]["index"], record["labels"]
-    largest = max((label["top"]["probability"] for label in labels), default=0.0)
-    return (
-        {label["name"] for label in labels if label["top"]["index"] == true},
-        {
-            label["name"]
-            for label in labels
-            if label["top"]["index"] == true and label["top"]["probability"] == largest
-        },
-    )
+# ---------------------------------------------------------------- one image
 
 
-def table_of(records: Sequence[dict], relevant: float = RELEVANT) -> dict:
-    """The statistics of the pictures of one class (or of all).
+def class_of(record: DeviationRecord) -> str:
+    """Return the name of the class that an image counts for: the true one, where it is known."""
+    return (record.true or record.category).name
 
-    -> {"images", "correct", "labels": a dict per label, the largest mean first}; means are None where no picture is correct.
+
+def is_correct(record: DeviationRecord) -> bool:
+    """Return whether the network predicts the true class; True where that is unknown."""
+    return record.true is None or record.true.index == record.predicted.index
+
+
+def deviation_of(record: DeviationRecord, label: LabelDeviation) -> float:
+    """Return a label's deviation for the class that the image counts for."""
+    return label.deviation if record.true is None else label.true_deviation
+
+
+def distracting(record: DeviationRecord) -> set[str]:
+    """Return the labels of a misclassified image without which the true class is predicted."""
+    return {label.name for label in record.labels if label.top.index == record.true.index}
+
+
+def distracting_by_largest(record: DeviationRecord) -> set[str]:
+    """Return the labels of a misclassified image that the released program's rule names."""
+    largest = max(label.top.probability for label in record.labels)
+    wins = distracting(record)
+    return {
+        label.name
+        for label in record.labels
+        if label.name in wins and label.top.probability == largest
+    }
+
+
+# ---------------------------------------------------------------- many images
+
+
+def statistics(records: Sequence[DeviationRecord], relevant: float = RELEVANT) -> Statistics:
+    """Return the statistics of a set of images: accuracies, and a table per class and of all.
+
+    Args:
+        records: the images' records.
+        relevant: a label is relevant to a class above this mean deviation.
     """
-    correct, wrong = (
-        [r for r in records if is_correct(r)],
-        [r for r in records if not is_correct(r)],
+    groups: dict[str, list[DeviationRecord]] = {}
+    for record in records:
+        groups.setdefault(class_of(record), []).append(record)
+    tables = {name: class_statistics(groups[name], relevant) for name in sorted(groups)}
+    if len(groups) > 1:
+        tables = {ALL_CLASSES: class_statistics(records, relevant), **tables}
+    ranks = [record.true.rank for record in records if record.true]
+    return Statistics(
+        images=len(records),
+        with_true_class=len(ranks),
+        relevant_above=relevant,
+        accuracy=_accuracy(ranks),
+        classes=tables,
     )
+
+
+def _accuracy(ranks: Sequence[int]) -> dict[str, float] | None:
+    if not ranks:
+        return None
+    return {f"top_{top}": sum(rank <= top for rank in ranks) / len(ranks) for top in TOP}
+
+
+def class_statistics(
+    records: Sequence[DeviationRecord], relevant: float = RELEVANT
+) -> ClassStatistics:
+    """Return the statistics of the images of one class, or of all."""
+    correct = [record for record in records if is_correct(record)]
+    wrong = [record for record in records if not is_correct(record)]
     present: dict[str, list[tuple[float, float]]] = {
-        label["name"]: [] for r in records for label in r["labels"]
+        label.name: [] for record in records for label in record.labels
     }
     for record in correct:
-        for label in record["labels"]:
-            present[label["name"]].append((deviation_of(record, label), label["area"]))
-    rules = [distracting(record) for record in wrong]
-    rows = []
-    for name, values in present.items():
-        d, area = np.array(values, float).reshape(-1, 2).T
-        mean = float(d.sum() / len(correct)) if correct else None
-        quartiles = np.percentile(d, (25, 50, 75)).tolist() if len(d) else [None] * 3
-        rows.append(
-            {
-                "label": name,
-                "kind": kind(mean, relevant),
-                "images": len(correct),
-                "present": len(d),
-                "mean": mean,
-                "mean_present": float(d.mean()) if len(d) else None,
-                **dict(zip(("lower_quartile", "median", "upper_quartile"), quartiles)),
-                "mean_area": float(area.mean()) if len(d) else None,
-                "misclassified": len(wrong),
-                "distracting": sum(name in ours for ours, _ in rules),
-                "distracting_by_largest": sum(name in theirs for _, theirs in rules),
-                "values": d.tolist(),
-            }
+        for label in record.labels:
+            present[label.name].append((deviation_of(record, label), label.area))
+    ours = Counter(name for record in wrong for name in distracting(record))
+    published = Counter(name for record in wrong for name in distracting_by_largest(record))
+    labels = [
+        _label_statistics(
+            name,
+            values,
+            images=len(correct),
+            misclassified=len(wrong),
+            distracting=ours[name],
+            distracting_by_largest=published[name],
+            relevant=relevant,
         )
-    rows.sort(key=lambda row: (-(row["mean"] or 0), row["label"]))
-    return {"images": len(records), "correct": len(correct), "labels": rows}
+        for name, values in present.items()
+    ]
+    labels.sort(key=lambda row: (-(row.mean or 0), row.label))
+    return ClassStatistics(len(records), len(correct), labels)
 
 
-def kind(mean: float | None, relevant: float) -> str | None:
-    """relevant, irrelevant or opposing; None where there is no correct picture."""
+def _label_statistics(
+    name: str,
+    present: Sequence[tuple[float, float]],
+    *,
+    images: int,
+    relevant: float,
+    **counts: int,
+) -> LabelStatistics:
+    """Return a label's row; present: (deviation, area) in each correct image that has it."""
+    deviations = [deviation for deviation, _ in present]
+    mean = float(np.sum(deviations)) / images if images else None
+    quartiles = np.percentile(deviations, QUARTILES).tolist() if present else [None] * 3
+    return LabelStatistics(
+        label=name,
+        kind=kind_of(mean, relevant),
+        images=images,
+        present=len(present),
+        mean=mean,
+        mean_present=_mean(deviations),
+        lower_quartile=quartiles[0],
+        median=quartiles[1],
+        upper_quartile=quartiles[2],
+        mean_area=_mean([area for _, area in present]),
+        values=deviations,
+        **counts,
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def kind_of(mean: float | None, relevant: float) -> Kind | None:
+    """Return what a label of this mean deviation is to the class; None where no image counts."""
     if mean is None:
         return None
-    return "relevant" if mean > relevant else "irrelevant" if mean >= -relevant else "opposing"
-
-
-def statistics(records: Sequence[dict], relevant: float = RELEVANT) -> dict:
-    """Everything said of a set of pictures: accuracies where true classes are known, and a table per class and of all classes."""
-    known = [r for r in records if r["true"]]
-    groups = {
-        name: [r for r in records if group_of(r) == name]
-        for name in sorted({group_of(r) for r in records})
-    }
-    if len(groups) > 1:
-        groups = {EVERYTHING: list(records), **groups}
-    return {
-        "images": len(records),
-        "with_true_class": len(known),
-        "relevant_above": relevant,
-        "accuracy": {
-            f"top_{k}": sum(r["true"]["rank"] <= k for r in known) / len(known) for k in (1, 2, 5)
-        }
-        if known
-        else None,
-        "classes": {name: table_of(group, relevant) for name, group in groups.items()},
-    }
+    if mean > relevant:
+        return "relevant"
+    return "irrelevant" if mean >= -relevant else "opposing"
 
 
 # ---------------------------------------------------------------- files
 
 
-def write_statistics(found: dict, records: Sequence[dict], folder: Path) -> None:
-    """statistics.json, labels.csv (a row per class and label) and deviations.npz (everything as arrays, images x labels)."""
-    write_atomically(
-        folder / "statistics.json",
-        json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-    )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for name, table in found["classes"].items():
-        writer.writerows(
-            {
-                "class": name,
-                **{k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()},
-            }
-            for row in table["labels"]
-        )
-    write_atomically(folder / "labels.csv", text.getvalue())
-    names = sorted({label["name"] for r in records for label in r["labels"]})
-    d, area = np.full((2, len(records), len(names)), np.nan, np.float32)
-    for i, record in enumerate(records):
-        for label in record["labels"]:
-            d[i, names.index(label["name"])], area[i, names.index(label["name"])] = (
-                deviation_of(record, label),
-                label["area"],
-            )
+def write_statistics(found: Statistics, records: Sequence[DeviationRecord], folder: Path) -> None:
+    """Write statistics.json, labels.csv (a row per class and label) and deviations.npz."""
+    content = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    write_atomically(folder / "statistics.json", content)
+    table = labels_table(found).drop(columns="values")
+    write_atomically(folder / "labels.csv", table.to_csv(index=False, float_format="%.6f"))
+    _write_arrays(folder / "deviations.npz", records)
+
+
+def labels_table(found: Statistics) -> pd.DataFrame:
+    """Return a row per class and label, with the fields of LabelStatistics as columns."""
+    rows = [
+        {"class": name, **msgspec.structs.asdict(row)}
+        for name, table in found.classes.items()
+        for row in table.labels
+    ]
+    return pd.DataFrame(rows)
+
+
+def _write_arrays(path: Path, records: Sequence[DeviationRecord]) -> None:
+    """Write deviations and areas as arrays, (images, labels); NaN where a label is absent."""
+    names = sorted({label.name for record in records for label in record.labels})
+    columns = {name: column for column, name in enumerate(names)}
+    deviation = np.full((len(records), len(names)), np.nan, np.float32)
+    area = np.full_like(deviation, np.nan)
+    for row, record in enumerate(records):
+        for label in record.labels:
+            deviation[row, columns[label.name]] = deviation_of(record, label)
+            area[row, columns[label.name]] = label.area
     np.savez_compressed(
-        folder / "deviations.npz",
-        images=[r["image"] for r in records],
+        path,
+        images=[record.image for record in records],
         labels=names,
-        deviation=d,
+        deviation=deviation,
         area=area,
-        correct=[is_correct(r) for r in records],
-        classes=[group_of(r) for r in records],
+        correct=[is_correct(record) for record in records],
+        classes=[class_of(record) for record in records],
     )
