@@ -23,7 +23,6 @@ normalisation, which is another colour.
 
 import time
 
-import msgspec
 import numpy as np
 
 from companions.score_deviation.record import (
@@ -137,8 +136,15 @@ def explain_regions(
         predicted=_class_probability(network, full, predicted),
         true=None if true_class is None else _true_class(network, full, true_class),
         baseline=baseline,
-        regions=msgspec.convert(regions.record(), LabelMap),
-        labels=_label_deviations(network, regions, full, without, category, true_class),
+        regions=LabelMap(
+            names=regions.names,
+            labels=regions.numbers,
+            areas=regions.areas(),
+            map=regions.png(),
+        ),
+        labels=_label_deviations(
+            network, regions, full=full, without=without, category=category, true_class=true_class
+        ),
         evaluations=1 + len(without),
         seconds=time.monotonic() - start,
     )
@@ -150,12 +156,18 @@ def _class_probability(network: Network, row: np.ndarray, index: int) -> ClassPr
 
 def _true_class(network: Network, full: np.ndarray, index: int) -> TrueClass:
     order = np.argsort(-full, kind="stable").tolist()
-    return TrueClass(index, network.labels[index], float(full[index]), 1 + order.index(index))
+    return TrueClass(
+        index=index,
+        name=network.labels[index],
+        probability=float(full[index]),
+        rank=1 + order.index(index),
+    )
 
 
 def _label_deviations(
     network: Network,
     regions: Regions,
+    *,
     full: np.ndarray,
     without: np.ndarray,
     category: int,

@@ -1,0 +1,1 @@
+"""Deliberative explanations: where a network hesitates, and between which classes."""

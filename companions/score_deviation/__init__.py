@@ -1,0 +1,1 @@
+"""Score deviation maps: which named regions support a class, and which distract from it."""
