@@ -1,148 +1,155 @@
-"""Jobs for the workers of a Ray cluster: one at a time, to whoever is free.
+"""Run jobs on the workers of a Ray cluster, one job at a time to every worker that is free.
 
-    for job, result in each(jobs, "main_generate_sag:ray_worker", (args,), "local"):
-        print(job, result())
+    for finished in run_jobs(images, "main_generate_sag:ray_worker", (settings,), address="local"):
+        print(finished.job, finished.error or finished.value)
 
-A worker is a process with a model of its own, and with a GPU of its own where the cluster has some; otherwise every CPU
-core has a worker with one thread, memory allowing. set_up, as MODULE:FUNCTION, is called once in each: set_up(device,
-*arguments) -> do, and do(job, left) is then called for each job (left: how many more this worker may expect). Jobs and
-results must be picklable, and every machine sees the project, and the folder that the run was started in, at the same path.
+A worker is a process with a model of its own. Where the cluster has GPUs, each worker has one;
+otherwise every CPU core has a worker with one thread, as far as the memory allows. The set-up
+function, given as MODULE:FUNCTION, is called once in each worker: set_up(device, *arguments)
+returns do, and do(job, jobs_left) is called for every job, where jobs_left is the number of further
+jobs that this worker may expect. Jobs and results must be picklable, and every machine must see the
+project, and the folder that the run was started in, at the same path.
 
-A worker or a machine that dies costs its jobs the time spent on them: they are done again by another one, after all other
-jobs, by a worker that answers. A job that saw WORKERS_A_JOB workers die is given up. Machines that join later get workers as well.
+When a worker or a machine dies, only the jobs that it was working on are lost. They are repeated by
+another worker after all other jobs, and given up after MAX_WORKERS_LOST_PER_JOB deaths. Machines
+that join later get workers as well.
 
-Nothing else imports Ray, and nothing imports this module but for --ray.
+Ray 2.60 has two pools that do part of this. ray.util.ActorPool is made of a fixed set of actors,
+each with one job at a time. It neither repeats the job of a dead actor nor replaces the actor, its
+error does not name the job, and when the last actor is dead it ends normally although jobs are left
+in its queue. Ray Data restarts a dead actor, but repeats its row at once on the same actor, by
+default without end; with a limit, such a row either ends the whole run or is missing from the
+results without a word. This module therefore has a pool of its own.
+
+This module is imported only where the option --ray is given.
 """
 
-import logging
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
-from utils import PROJECT, UserError, one_line
+from running.ray_cluster import Machine, choose_device, connect, describe_machine
+from utils import PROJECT, UserError, log, one_line
 
-LOCAL = "local"  # this machine alone, for this run alone
-WORKERS_A_JOB = 3  # that may die on a job before it is given up
-STARTS = 3  # that may fail on a machine before it is given up
-MEMORY = 3 * 2**30  # bytes that each worker without a GPU is allowed for; 1.4 GiB were seen
-OBJECTS = 100 * 2**20  # bytes of a local cluster's object store: results are small
-LOOK_EVERY = 3.0  # seconds between looks for machines that came or went
-ANSWER_WITHIN = 60  # seconds that a cluster may take to answer
-QUIET = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
-PROBE = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False)"
-
-Result = Callable[
-    [], object
-]  # returns what do() returned, or raises RuntimeError: it failed, or its workers died
+MAX_WORKERS_LOST_PER_JOB = 3  # a job during which so many workers died is given up
+MAX_FAILED_STARTS = 3  # a machine on which so many workers in a row died while starting is given up
+POLL_SECONDS = 3.0  # time between two looks at the machines of the cluster
+ANSWER_SECONDS = 60  # time that an idle worker has to answer
 
 
-def each(
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job with its result, or with the reason why it failed.
+
+    Attributes:
+        job: The job, as it was given.
+        value: What do(job, jobs_left) returned; None where it failed.
+        error: Why it failed, in one line; None where it did not.
+    """
+
+    job: Any
+    value: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """How each worker of a pool is made.
+
+    Attributes:
+        set_up: Set-up function as MODULE:FUNCTION.
+        arguments: Arguments of the set-up function after the device.
+        device: "cuda" or "cpu".
+        at_once: Number of jobs that a worker runs at a time, each in a thread of its own.
+    """
+
+    set_up: str
+    arguments: tuple
+    device: str
+    at_once: int
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker of the pool, as seen from the process that started the run.
+
+    Attributes:
+        actor: Handle of the Ray actor.
+        node_id: The machine that it was started on.
+        is_ready: Whether its set-up function has returned.
+        jobs: Positions of the jobs that it is working on.
+    """
+
+    actor: Any
+    node_id: str
+    is_ready: bool = False
+    jobs: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A Ray task that has not finished: a job, or the set-up of a worker (position None)."""
+
+    worker: Worker
+    position: int | None
+
+
+def run_jobs(
     jobs: Sequence,
     set_up: str,
     arguments: tuple,
+    *,
     address: str,
     device: str = "auto",
     at_once: int = 1,
-    log: Callable[[str], None] = print,
-) -> Iterator[tuple[object, Result]]:
-    """(job, its result), in the order in which they are finished. Raises UserError where there is no such cluster, or no worker starts.
+    log_line: Callable[[str], None] = log,
+) -> Iterator[FinishedJob]:
+    """Run jobs on a Ray cluster and yield each as soon as it is finished.
 
-    address: "local"; "auto", the cluster that runs on this machine; or its HOST:PORT. device: "auto" (GPUs where the cluster
-    has some), or what workers get. at_once: jobs that a worker with a GPU has at a time, each in a thread of its own.
+    Args:
+        jobs: The jobs, handed out in this order; picklable.
+        set_up: Set-up function as MODULE:FUNCTION; see the module's docstring.
+        arguments: Arguments of the set-up function after the device; picklable.
+        address: "local" for this machine alone, "auto" for the cluster that this machine belongs
+            to, or the HOST:PORT of a cluster.
+        device: "cuda", "cpu", or "auto" for GPUs where the cluster has some.
+        at_once: Number of jobs that a worker with a GPU runs at a time, each in a thread.
+        log_line: Called with lines about workers that cannot start.
+
+    Raises:
+        UserError: There is no such cluster, or no worker can be started on it.
     """
     ray = connect(address)
     try:
-        yield from Crew(ray, jobs, set_up, arguments, device, at_once, log).results()
+        chosen = choose_device(ray, device)
+        spec = WorkerSpec(set_up, arguments, chosen, at_once if chosen == "cuda" else 1)
+        yield from Pool(ray, jobs, spec, log_line).run()
     finally:
         ray.shutdown()
 
 
-# ---------------------------------------------------------------- the cluster
+# ---------------------------------------------------------------- the process of a worker
 
 
-def connect(address: str):
-    """Ray, connected to the cluster. Raises UserError, one line and within about a minute."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # tells nobody of this run
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            f"--ray: Ray cannot be imported ({one_line(error)}): pip install -r requirements_distributed.txt"
-        ) from None
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
-        if address == LOCAL:
-            cores = (
-                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            )
-            ray.init(
-                LOCAL,
-                num_cpus=cores if cores < os.cpu_count() else None,
-                object_store_memory=OBJECTS,
-                include_dashboard=False,
-                **QUIET,
-            )
-        else:
-            must_answer(address)
-            ray.init(address, **QUIET)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"--ray {address}: {one_line(error)[:300]}") from None
-    return ray
+def worker_process_class(ray: Any) -> Any:
+    """Return the Ray actor class that runs in a worker's process.
 
+    The class is defined inside a function so that Ray ships its code to the worker, which cannot
+    import this project before set_up has added it to the path.
+    """
+    project = str(PROJECT)
+    folder = os.getcwd()
 
-def must_answer(address: str) -> None:
-    """Raise UserError unless a Ray cluster answers there. Ray itself tries for minutes, and fills the screen with it."""
-    if "://" in address:
-        raise UserError(
-            f"--ray {address}: start the run on a machine of the cluster, with its HOST:PORT (the port is 6379 by default) or auto"
-        )
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal():
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"--ray {address}: no Ray cluster answers there ({one_line(error)})"
-            ) from None
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-c", PROBE, address],
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_WITHIN,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(
-            f"--ray {address}: no Ray cluster answered there within {ANSWER_WITHIN} seconds"
-        ) from None
-    if probe.returncode:
-        raise UserError(
-            f"--ray {address}: {(probe.stderr.strip().splitlines() or ['Ray cannot connect'])[-1][:300]}"
-        )
-
-
-def room(resources: dict, device: str) -> tuple[int, int]:
-    """On a machine with these resources: how many workers for this device, and how many CPU cores for each."""
-    cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    places = (
-        gpus if device == "cuda" else min(cores, max(1, int(resources.get("memory", 0) // MEMORY)))
-    )
-    return places, max(1, cores // max(1, places))
-
-
-def actor_class(ray):
-    """What runs in a worker's process. Defined in here, so that Ray carries it there by itself."""
-    project, folder = str(PROJECT), os.getcwd()
-
-    class Worker:
-        def prepare(self, set_up, device, threads, arguments):
-            """Why it cannot work; "" where it can."""
+    class WorkerProcess:
+        def set_up(
+            self, set_up: str, device: str, threads: int, arguments: tuple
+        ) -> tuple[None, str]:
+            """Call the set-up function; return (None, ""), or (None, why it failed)."""
             try:
                 os.chdir(folder)
                 sys.path.insert(0, project)
@@ -154,220 +161,256 @@ def actor_class(ray):
                 module, _, function = set_up.partition(":")
                 self.do = getattr(import_module(module), function)(device, *arguments)
             except Exception as error:  # whatever keeps the user's model from loading
-                return " ".join(str(error).split()) or type(error).__name__
-            return ""
+                return None, " ".join(str(error).split()) or type(error).__name__
+            return None, ""
 
-        def alive(self):
+        def is_alive(self) -> bool:
+            """Return True; a dead worker does not answer."""
             return True
 
-        def work(self, job, left):
-            """(what the job gave, ""), or (None, why it failed)."""
+        def work(self, job: Any, jobs_left: int) -> tuple[Any, str]:
+            """Return (value, ""), or (None, why the job failed)."""
             try:
-                return self.do(job, left), ""
-            except Exception as error:  # told to whoever started the run
+                return self.do(job, jobs_left), ""
+            except Exception as error:  # reported by the process that started the run
                 return None, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
-    return ray.remote(max_restarts=0, max_task_retries=0)(Worker)
+    return ray.remote(max_restarts=0, max_task_retries=0)(WorkerProcess)
 
 
-# ---------------------------------------------------------------- the workers
+# ---------------------------------------------------------------- the pool
 
 
-@dataclass(eq=False)
-class Member:
-    """A worker, as seen from here."""
+class Pool:
+    """The workers of a run and the jobs that are still to do.
 
-    actor: object
-    node: str
-    ready: bool = False
-    jobs: set[int] = field(default_factory=set)  # positions of what it works on
-
-
-class Crew:
-    """The workers of a run, and what is still to do. Machines are looked for, and jobs handed out, in results()."""
+    Args:
+        ray: The ray module, connected to a cluster.
+        jobs: The jobs, handed out in this order.
+        spec: How each worker is made.
+        log_line: Called with lines about workers that cannot start.
+    """
 
     def __init__(
-        self,
-        ray,
-        jobs: Sequence,
-        set_up: str,
-        arguments: tuple,
-        device: str,
-        at_once: int,
-        log: Callable[[str], None],
-    ):
-        self.ray, self.jobs, self.set_up, self.arguments, self.log = (
-            ray,
-            jobs,
-            set_up,
-            arguments,
-            log,
-        )
-        gpus = ray.cluster_resources().get("GPU", 0)
-        if device == "cuda" and not gpus:
-            raise UserError("--device cuda: the Ray cluster has no GPU")
-        self.device = device if device != "auto" else "cuda" if gpus else "cpu"
-        self.at_once = at_once if self.device == "cuda" else 1
-        self.waiting, self.doubtful = (
-            deque(range(len(jobs))),
-            deque(),
-        )  # doubtful: a worker died on it
-        self.deaths, self.failed_starts = (
-            Counter(),
-            Counter(),
-        )  # of a job; on a machine, since one last succeeded
-        self.members: list[Member] = []
-        self.tasks: dict = {}  # what Ray promised -> (member, position of the job, or None: getting ready)
-        self.actor, self.look_next, self.idle_told, self.trouble = actor_class(ray), 0.0, False, ""
+        self, ray: Any, jobs: Sequence, spec: WorkerSpec, log_line: Callable[[str], None]
+    ) -> None:
+        self.ray = ray
+        self.jobs = jobs
+        self.spec = spec
+        self.log_line = log_line
+        self.process_class = worker_process_class(ray)
+        self.workers: list[Worker] = []
+        self.tasks: dict[Any, Task] = {}  # by Ray's reference to the result
+        self.waiting = deque(range(len(jobs)))  # positions of jobs that were never started
+        self.to_repeat: deque[int] = deque()  # positions of jobs whose worker died
+        self.workers_lost: Counter[int] = Counter()  # by the job's position
+        self.failed_starts: Counter[str] = Counter()  # by machine, since the last that succeeded
+        self.start_error = ""  # why the last worker that could not start could not
+        self.next_look = 0.0  # time.monotonic() of the next look at the machines
+        self.has_logged_waiting = False
 
-    def results(self) -> Iterator[tuple[object, Result]]:
-        """(job, its result) until all is done; then, or when it is closed, every worker is ended, whatever it does."""
+    def run(self) -> Iterator[FinishedJob]:
+        """Yield each job as soon as it is finished; stop all workers at the end, or when closed."""
         try:
-            while (
-                self.waiting
-                or self.doubtful
-                or any(position is not None for _, position in self.tasks.values())
-            ):
-                self.hire()
-                self.hand_out()
-                if not self.tasks:  # every machine is gone, and new ones may come
-                    time.sleep(LOOK_EVERY)
+            while self.has_unfinished_jobs():
+                self.look_at_machines()
+                self.assign_jobs()
+                if not self.tasks:  # all machines are lost, and others may join
+                    time.sleep(POLL_SECONDS)
                     continue
-                for task in self.ray.wait(list(self.tasks), num_returns=1, timeout=LOOK_EVERY)[0]:
-                    yield from self.settle(task)
+                references = list(self.tasks)
+                done, _ = self.ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
+                for reference in done:
+                    finished = self.handle_finished(reference)
+                    if finished:
+                        yield finished
         finally:
-            for member in self.members:
-                self.ray.kill(member.actor)
+            for worker in self.workers:
+                self.ray.kill(worker.actor)
 
-    def hire(self) -> None:
-        """Start workers where a machine has room, but no more than there are jobs. Raises UserError where none can be."""
-        if time.monotonic() < self.look_next:
+    def has_unfinished_jobs(self) -> bool:
+        """Return whether a job is waiting, to be repeated, or being worked on."""
+        return bool(
+            self.waiting
+            or self.to_repeat
+            or any(task.position is not None for task in self.tasks.values())
+        )
+
+    # Workers start and stop.
+
+    def look_at_machines(self) -> None:
+        """Start workers where a machine has room for them, every POLL_SECONDS.
+
+        Raises:
+            UserError: No worker is ready, and none can be started on any machine.
+        """
+        if time.monotonic() < self.next_look:
             return
-        self.look_next = time.monotonic() + LOOK_EVERY
-        alive = [
-            (node["NodeID"], *room(node["Resources"], self.device))
-            for node in self.ray.nodes()
-            if node["Alive"]
+        self.next_look = time.monotonic() + POLL_SECONDS
+        machines = [
+            describe_machine(node, self.spec.device) for node in self.ray.nodes() if node["Alive"]
         ]
-        for member in [
-            m
-            for m in self.members
-            if m.ready and not m.jobs and m.node not in {node for node, *_ in alive}
-        ]:
-            self.let_go(member, "")  # it has nothing to do, so nobody else would notice
-        usable = [
-            (node, places, cores)
-            for node, places, cores in alive
-            if places and self.failed_starts[node] < STARTS
-        ]
-        if not usable and self.trouble and not any(m.ready for m in self.members):
-            raise UserError(self.trouble)
-        to_do = len(self.waiting) + len(self.doubtful) + sum(len(m.jobs) for m in self.members)
-        for node, places, cores in usable:
-            here = sum(member.node == node for member in self.members)
-            for _ in range(min(places - here, to_do - len(self.members))):
-                self.start(node, cores)
-        if not any(m.ready for m in self.members) and not usable and not self.idle_told:
-            self.log("no machine of the Ray cluster has room for a worker; waiting for one")
-            self.idle_told = True
+        self.stop_idle_workers_elsewhere({machine.node_id for machine in machines})
+        usable = [machine for machine in machines if self.is_usable(machine)]
+        if not usable and not any(worker.is_ready for worker in self.workers):
+            self.handle_no_usable_machine()
+        for machine in usable:
+            self.start_workers(machine)
 
-    def start(self, node: str, cores: int) -> None:
-        """Start a worker on a machine."""
-        place = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
-        member = Member(
-            self.actor.options(
-                num_cpus=cores,
-                num_gpus=int(self.device == "cuda"),
-                max_concurrency=self.at_once,
-                scheduling_strategy=place,
-            ).remote(),
-            node,
+    def is_usable(self, machine: Machine) -> bool:
+        """Return whether a machine has room for workers and can start them."""
+        return machine.max_workers > 0 and self.failed_starts[machine.node_id] < MAX_FAILED_STARTS
+
+    def handle_no_usable_machine(self) -> None:
+        """Raise UserError where workers failed to start; otherwise log once that the run waits."""
+        if self.start_error:
+            raise UserError(self.start_error)
+        if not self.has_logged_waiting:
+            self.log_line("no machine of the Ray cluster has room for a worker; waiting for one")
+            self.has_logged_waiting = True
+
+    def start_workers(self, machine: Machine) -> None:
+        """Start workers on a machine that has room, but not more workers than unfinished jobs."""
+        running_here = sum(worker.node_id == machine.node_id for worker in self.workers)
+        being_done = sum(len(worker.jobs) for worker in self.workers)
+        unfinished = len(self.waiting) + len(self.to_repeat) + being_done
+        room = machine.max_workers - running_here
+        for _ in range(min(room, unfinished - len(self.workers))):
+            self.start(machine)
+
+    def start(self, machine: Machine) -> None:
+        """Start one worker on a machine."""
+        strategies = self.ray.util.scheduling_strategies
+        actor = self.process_class.options(
+            num_cpus=machine.cores_per_worker,
+            num_gpus=int(self.spec.device == "cuda"),
+            max_concurrency=self.spec.at_once,
+            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(
+                machine.node_id, soft=False
+            ),
+        ).remote()
+        worker = Worker(actor, machine.node_id)
+        self.workers.append(worker)
+        reference = actor.set_up.remote(
+            self.spec.set_up, self.spec.device, machine.cores_per_worker, self.spec.arguments
         )
-        self.members.append(member)
-        self.tasks[member.actor.prepare.remote(self.set_up, self.device, cores, self.arguments)] = (
-            member,
-            None,
-        )
+        self.tasks[reference] = Task(worker, position=None)
 
-    def hand_out(self) -> None:
-        """Jobs to all who are free; the doubtful ones after all others, and one at a time to a worker that has nothing else."""
-        for member in list(self.members):
-            while member.ready and len(member.jobs) < self.at_once and self.waiting:
-                self.give(member, self.waiting.popleft())
-            if member.ready and not member.jobs and self.doubtful and self.answers(member):
-                self.give(member, self.doubtful.popleft())
+    def stop(self, worker: Worker) -> None:
+        """Remove a worker from the pool and end its process, if that is still running."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+            self.ray.kill(worker.actor)
+            self.next_look = 0.0
 
-    def answers(self, member: Member) -> bool:
-        """Whether a worker is there; else it is let go. Ray takes a while to notice that a machine is lost, with all its idle workers."""
+    def stop_idle_workers_elsewhere(self, node_ids: set[str]) -> None:
+        """Stop idle workers that are on none of these machines: their machine is lost.
+
+        A busy worker's loss shows when its task fails; an idle one's loss would not show at all.
+        """
+        for worker in list(self.workers):
+            is_idle = worker.is_ready and not worker.jobs
+            if is_idle and worker.node_id not in node_ids:
+                self.stop(worker)
+
+    def answers(self, worker: Worker) -> bool:
+        """Return whether an idle worker answers; one that does not is stopped.
+
+        Ray takes a while to notice that a machine and its idle workers are lost.
+        """
         try:
-            return self.ray.get(member.actor.alive.remote(), timeout=ANSWER_WITHIN)
+            return self.ray.get(worker.actor.is_alive.remote(), timeout=ANSWER_SECONDS)
         except self.ray.exceptions.RayError:
-            self.let_go(member, "")
+            self.stop(worker)
             return False
 
-    def give(self, member: Member, position: int) -> None:
-        """A job for a worker."""
-        member.jobs.add(position)
-        left = len(self.waiting) // len(self.members)
-        self.tasks[member.actor.work.remote(self.jobs[position], left)] = member, position
+    # Jobs are assigned and finish.
 
-    def settle(self, task) -> Iterator[tuple[object, Result]]:
-        """What has come of a promise."""
-        member, position = self.tasks.pop(task)
+    def assign_jobs(self) -> None:
+        """Assign jobs to all workers that are free.
+
+        A job whose worker died may kill the next one as well. It is therefore repeated after all
+        other jobs, by a worker that has no other job at the time.
+        """
+        for worker in list(self.workers):
+            if not worker.is_ready:
+                continue
+            while self.waiting and len(worker.jobs) < self.spec.at_once:
+                self.assign(worker, self.waiting.popleft())
+            if self.to_repeat and not worker.jobs and self.answers(worker):
+                self.assign(worker, self.to_repeat.popleft())
+
+    def assign(self, worker: Worker, position: int) -> None:
+        """Assign the job at a position to a worker."""
+        worker.jobs.add(position)
+        jobs_left = len(self.waiting) // len(self.workers)
+        reference = worker.actor.work.remote(self.jobs[position], jobs_left)
+        self.tasks[reference] = Task(worker, position)
+
+    def handle_finished(self, reference: Any) -> FinishedJob | None:
+        """Handle one finished Ray task; return its job where that is finished, too."""
+        task = self.tasks.pop(reference)
         try:
-            answer = self.ray.get(task)
-        except (
-            self.ray.exceptions.RayTaskError
-        ) as error:  # what cannot be pickled; our own code catches all else
-            answer = (None, one_line(error)) if position is not None else one_line(error)
+            value, error = self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as failure:
+            # The worker catches all errors but one: a result that cannot be pickled.
+            value = None
+            error = one_line(failure)
         except self.ray.exceptions.RayError:
-            yield from self.died(member, position)
+            return self.handle_death(task)
+        if task.position is None:
+            self.handle_set_up(task.worker, error)
+            return None
+        task.worker.jobs.discard(task.position)
+        return FinishedJob(self.jobs[task.position], value, error or None)
+
+    def handle_set_up(self, worker: Worker, error: str) -> None:
+        """Mark a worker as ready, or stop it where its set-up function failed."""
+        if not error:
+            worker.is_ready = True
+            self.failed_starts[worker.node_id] = 0
             return
-        if position is None:
-            member.ready = not answer
-            self.failed_starts[member.node] = 0
-            if answer:
-                self.failed_starts[member.node] = STARTS  # it would fail again
-                self.let_go(member, f"a worker cannot start: {answer}")
-            return
-        member.jobs.discard(position)
-        value, why = answer
-        yield self.jobs[position], raising(why) if why else (lambda: value)
+        self.failed_starts[worker.node_id] = MAX_FAILED_STARTS  # it would fail again
+        self.stop(worker)
+        self.report_failed_start(f"a worker cannot start: {error}")
 
-    def died(self, member: Member, position: int | None) -> Iterator[tuple[object, Result]]:
-        """A worker is gone: its job is done again, or given up."""
-        if position is None:
-            lost = all(
-                node["NodeID"] != member.node or not node["Alive"] for node in self.ray.nodes()
-            )
-            self.failed_starts[member.node] += 1
-            self.let_go(member, "" if lost else "a worker died while it started (out of memory?)")
-            return
-        self.let_go(member, "")
-        self.deaths[position] += 1
-        if self.deaths[position] < WORKERS_A_JOB:
-            self.doubtful.append(position)
-        else:
-            yield (
-                self.jobs[position],
-                raising(f"given up: {WORKERS_A_JOB} workers died while they worked on it"),
-            )
+    def handle_death(self, task: Task) -> FinishedJob | None:
+        """Stop a worker that died; its job is repeated, or finished where it is given up."""
+        self.stop(task.worker)
+        if task.position is None:
+            self.failed_starts[task.worker.node_id] += 1
+            if self.is_alive(task.worker.node_id):
+                self.report_failed_start("a worker died while it started (out of memory?)")
+            return None
+        self.workers_lost[task.position] += 1
+        if self.workers_lost[task.position] < MAX_WORKERS_LOST_PER_JOB:
+            self.to_repeat.append(task.position)
+            return None
+        reason = f"given up: {MAX_WORKERS_LOST_PER_JOB} workers died while they worked on it"
+        return FinishedJob(self.jobs[task.position], error=reason)
 
-    def let_go(self, member: Member, trouble: str) -> None:
-        """Forget a worker; one that only seemed dead is ended."""
-        if trouble:
-            self.trouble = trouble
-            self.log(trouble)
-        if member in self.members:
-            self.members.remove(member)
-            self.ray.kill(member.actor)
-            self.look_next = 0.0
+    def is_alive(self, node_id: str) -> bool:
+        """Return whether a machine of the cluster is alive."""
+        return any(node["NodeID"] == node_id and node["Alive"] for node in self.ray.nodes())
+
+    def report_failed_start(self, reason: str) -> None:
+        """Log why a worker could not start, and keep the reason for the error that ends the run."""
+        self.start_error = reason
+        self.log_line(reason)
 
 
-def raising(why: str) -> Result:
-    """A result that is none."""
+def each(jobs, set_up, arguments, address, device="auto", at_once=1, log=log):
+    """Yield (job, callable) as run_jobs does; to be removed when no command calls it any more."""
 
-    def result():
-        raise RuntimeError(why)
+    def result_of(finished):
+        def result():
+            if finished.error:
+                raise RuntimeError(finished.error)
+            return finished.value
 
-    return result
+        return result
+
+    for finished in run_jobs(
+        jobs, set_up, arguments, address=address, device=device, at_once=at_once, log_line=log
+    ):
+        yield finished.job, result_of(finished)

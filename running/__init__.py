@@ -1,0 +1,1 @@
+"""Running: command lines, records and the results folder, many images, many machines."""
