@@ -1,16 +1,19 @@
-"""The paper's user study without users: which of two partly hidden images is the classifier surer of?
+"""The paper's user study, simulated: in which of two images is the network more confident?
 
-Both images of a question show the same number of corner, border and inner patches, drawn at random, so that "the one that shows more"
-is no answer (a border patch shows half as much as an inner one); their confidences are at least 0.2 of the full image's apart, and neither
-set is a node of the SAG. A reader sees one kind of explanation and gives each image a number by a fixed rule; the larger number is its
-answer, and equal numbers are half an answer (a coin).
+Both images of a question are partly hidden. They show the same number of corner, border and inner
+patches, drawn at random, so that "the one that shows more" is no answer (a border patch shows half
+as much as an inner one). Their relative confidences differ by at least 0.2, and neither set is a
+node of the SAG. A reader sees one kind of explanation and gives each image a number by a fixed rule.
+The larger number is its answer; equal numbers count as half an answer, as if a coin were tossed.
 
-    gradcam, igos   the heat that the shown patches let through, summed
+    gradcam, igos   the sum of the saliency map over what the shown patches let through
     root            the share of the most confident drawn root's patches that is shown
     sag             see sag_reader: from the nodes of the graph and their confidences alone
 
-    questions = draw_questions(scorer, patch_kinds((7, 7)), full_probability, nodes, seed=[0, 17])
-    answers = accuracy(readers(finding, (7, 7), (224, 224)), questions)     # {"gradcam": 0.7, ..}
+    questions = draw_questions(
+        scorer, patch_kinds((7, 7)), full_probability=0.98, in_sag=nodes, seed=[0, 17]
+    )
+    accuracy(readers(finding, (7, 7), (224, 224)), questions)           # {"gradcam": 0.7, ..}
 
 Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
 """
@@ -18,197 +21,280 @@ Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import isclose
+from typing import Protocol
 
 import cv2
 import numpy as np
+from scipy.special import expit, logit
 
-from scoring.patches import PatchSet, tents
+from drawing.record import Graph
+from experiments.findings import PatchSet, Question
+from scoring.patches import tents
 
-QUESTIONS = 10  # an image
+QUESTIONS = 10  # per image
 CANDIDATES = 100  # pairs drawn to find them
-GAP = 0.2  # of the full image's confidence
-RIDGE = 0.1  # of the patches' effects: how strongly they are drawn to 0
-TELLS = (
-    0.2  # between the SAG reader's two numbers: less, and the graph says little of the difference
-)
+GAP = 0.2  # between the relative confidences of a question's two images
+RIDGE = 0.1  # how strongly the effects of patches are drawn to 0
+DISTINCT = 0.2  # from this difference of its two numbers on, the SAG reader tells the images apart
+TIE_BREAK = 0.1  # weight of the fitted effects beside the SAG reader's look-up
+LOWEST, HIGHEST = 0.005, 0.995  # confidences are clipped to these before their log-odds are taken
 GROUPS = {
-    "apart": f"the SAG's readings are {TELLS} or more apart",
+    "apart": f"the SAG's readings are {DISTINCT} or more apart",
     "alike": "they are less apart",
     "root": "one image alone shows a whole drawn root",
 }
-LEAST, MOST = 0.005, 0.995  # confidences are kept inside these before their log-odds are taken
 
 Reader = Callable[[PatchSet], float]
+
+
+class HasPatches(Protocol):
+    """An MSE, as a record or a finding has it."""
+
+    patches: PatchSet
+
+
+class Explained(Protocol):
+    """What the readers see of an image: a sag.json, or the main job's finding."""
+
+    saliency: list[float]
+    gradcam: list[list[float]] | None
+    roots: Sequence[HasPatches]
+    diverse_roots: list[int]
+    sag: Graph
 
 
 # ---------------------------------------------------------------- questions
 
 
 def patch_kinds(grid: tuple[int, int]) -> np.ndarray:
-    """0 for an inner patch, 1 at one border, 2 in a corner, (patches,): each shows half as much of the picture as the kind before."""
-    at_border = [(np.arange(n) == 0) | (np.arange(n) == n - 1) for n in grid]
-    return np.add.outer(*map(np.int64, at_border)).ravel()
+    """Return 0 for each inner patch, 1 for one at a border, 2 for one in a corner.
+
+    Each kind shows half as much of the image as the kind before.
+
+    Returns:
+        Integer array of shape (num_patches,), row by row of the grid.
+    """
+    rows, columns = grid
+    return np.add.outer(_at_border(rows), _at_border(columns)).ravel()
+
+
+def _at_border(length: int) -> np.ndarray:
+    index = np.arange(length)
+    return ((index == 0) | (index == length - 1)).astype(np.int64)
 
 
 def draw_questions(
     scorer: Callable,
     kinds: np.ndarray,
+    *,
     full_probability: float,
     in_sag: Sequence[PatchSet],
     seed,
     wanted: int = QUESTIONS,
     candidates: int = CANDIDATES,
-) -> list[dict]:
-    """Up to `wanted` pairs {"a": patches, "b": patches, "relative": [of a, of b]}, scored in one call.
+) -> list[Question]:
+    """Return pairs of patch sets whose confidences differ, all candidates scored in one call.
 
-    kinds: of each patch, (patches,). Each pair's size is drawn evenly from 1 to one less than all patches, its first set evenly from the sets
-    of that size, its second evenly from those with as many patches of each kind. The pairs that are too near, or hold a node of the SAG, are
-    passed over, so an image may give fewer than wanted, or none.
+    The size of each pair is drawn evenly from 1 to one less than all patches, its first set evenly
+    from the sets of that size, its second evenly from those with as many patches of each kind.
+
+    Args:
+        scorer: A callable from patch sets to probabilities.
+        kinds: The kind of each patch (see `patch_kinds`), shape (num_patches,).
+        full_probability: Probability of the full image.
+        in_sag: Nodes of the SAG; pairs that hold one of them are left out.
+        seed: Anything that numpy.random.default_rng takes.
+        wanted: Most questions to return; fewer where fewer pairs are far enough apart.
+        candidates: Number of pairs to draw.
     """
-    rng, nodes, pairs, of_kind = (
-        np.random.default_rng(seed),
-        set(in_sag),
-        [],
-        [np.flatnonzero(kinds == k) for k in np.unique(kinds)],
-    )
-    for _ in range(candidates):
-        a = rng.choice(len(kinds), int(rng.integers(1, max(2, len(kinds)))), replace=False)
-        b = np.concatenate(
-            [rng.choice(some, np.isin(some, a).sum(), replace=False) for some in of_kind]
-        )
-        a, b = (tuple(sorted(s.tolist())) for s in (a, b))
-        if a not in nodes and b not in nodes:
-            pairs.append((a, b))
-    scores = (
-        [float(p) / full_probability for p in scorer([s for pair in pairs for s in pair])]
-        if pairs
-        else []
-    )
-    asked = [
-        {"a": a, "b": b, "relative": [p, q]}
-        for (a, b), p, q in zip(pairs, scores[::2], scores[1::2])
-        if abs(p - q) >= GAP
+    rng = np.random.default_rng(seed)
+    nodes = set(in_sag)
+    drawn = [_draw_pair(rng, kinds) for _ in range(candidates)]
+    pairs = [(a, b) for a, b in drawn if a not in nodes and b not in nodes]
+    if not pairs:
+        return []
+    sets = [patches for pair in pairs for patches in pair]
+    scores = [float(score) / full_probability for score in scorer(sets)]
+    questions = [
+        Question(a, b, (of_a, of_b))
+        for (a, b), of_a, of_b in zip(pairs, scores[::2], scores[1::2])
+        if abs(of_a - of_b) >= GAP
     ]
-    return asked[:wanted]
+    return questions[:wanted]
 
 
-def accuracy(readers: Mapping[str, Reader], questions: Sequence[Mapping]) -> dict[str, float]:
-    """The share of questions that each reader answers rightly, equal numbers counting one half; {} without questions."""
-    return (
-        {
-            name: float(np.mean([right(read, q) for q in questions]))
-            for name, read in readers.items()
-        }
-        if questions
-        else {}
-    )
+def _draw_pair(rng: np.random.Generator, kinds: np.ndarray) -> tuple[PatchSet, PatchSet]:
+    """Return two random patch sets with the same number of patches of each kind."""
+    size = int(rng.integers(1, max(2, len(kinds))))
+    a = rng.choice(len(kinds), size, replace=False)
+    parts_of_b = []
+    for kind in np.unique(kinds):
+        of_kind = np.flatnonzero(kinds == kind)
+        parts_of_b.append(rng.choice(of_kind, np.isin(of_kind, a).sum(), replace=False))
+    b = np.concatenate(parts_of_b)
+    return tuple(sorted(a.tolist())), tuple(sorted(b.tolist()))
 
 
-def by_what_the_sag_tells(
-    finding: Mapping, read: Reader, questions: Sequence[Mapping]
-) -> dict[str, list[Mapping]]:
-    """The questions in groups, to see where a reader fails: the first two share them out, the third lies across.
+# ---------------------------------------------------------------- answers
 
-    read: the SAG's reader. It tells two images apart where its numbers are at least TELLS apart.
+
+def accuracy(readers: Mapping[str, Reader], questions: Sequence[Question]) -> dict[str, float]:
+    """Return each reader's share of right answers, a tie counting half; {} without questions."""
+    if not questions:
+        return {}
+    return {
+        name: float(np.mean([mark(read, question) for question in questions]))
+        for name, read in readers.items()
+    }
+
+
+def mark(read: Reader, question: Question) -> float:
+    """Return 1 for a reader's right answer, 0 for a wrong one, 0.5 for a tie."""
+    a = read(question.a)
+    b = read(question.b)
+    if is_tie(a, b):
+        return 0.5
+    says_a = a > b
+    is_a = question.relative[0] > question.relative[1]
+    return float(says_a == is_a)
+
+
+def is_tie(a: float, b: float) -> bool:
+    """Return whether two numbers of a reader are equal but for rounding."""
+    return isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
+
+
+def group_questions(
+    finding: Explained, read: Reader, questions: Sequence[Question]
+) -> dict[str, list[Question]]:
+    """Return the questions by what the SAG tells of them, to see where a reader fails.
+
+    Args:
+        finding: The image's explanations.
+        read: The SAG's reader.
+        questions: Questions about the image.
+
+    Returns:
+        A list for each of GROUPS. Every question is either "apart" or "alike"; "root" lies across.
     """
-    drawn = [set(finding["roots"][i]["patches"]) for i in finding["diverse_roots"]]
-    groups: dict[str, list[Mapping]] = {group: [] for group in GROUPS}
+    roots = [set(finding.roots[i].patches) for i in finding.diverse_roots]
+    groups: dict[str, list[Question]] = {group: [] for group in GROUPS}
     for question in questions:
-        a, b = question["a"], question["b"]
-        groups["apart" if abs(read(tuple(a)) - read(tuple(b))) >= TELLS else "alike"].append(
-            question
-        )
-        if any(root.issubset(a) for root in drawn) != any(root.issubset(b) for root in drawn):
+        difference = abs(read(question.a) - read(question.b))
+        groups["apart" if difference >= DISTINCT else "alike"].append(question)
+        root_in_a = any(root.issubset(question.a) for root in roots)
+        root_in_b = any(root.issubset(question.b) for root in roots)
+        if root_in_a != root_in_b:
             groups["root"].append(question)
     return groups
-
-
-def right(read: Reader, question: Mapping) -> float:
-    """1, 0 or, for a tie, 0.5."""
-    a, b = read(tuple(question["a"])), read(tuple(question["b"]))
-    return (
-        0.5 if tie(a, b) else float((a > b) == (question["relative"][0] > question["relative"][1]))
-    )
-
-
-def tie(a: float, b: float) -> bool:
-    """Whether two numbers of a reader are equal, but for rounding."""
-    return isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
 
 
 # ---------------------------------------------------------------- readers
 
 
-def readers(finding: Mapping, grid: tuple[int, int], size: tuple[int, int]) -> dict[str, Reader]:
-    """The readers of one image's explanations. One without a root to read tosses a coin; without a Grad-CAM there is no such reader.
+def readers(finding: Explained, grid: tuple[int, int], size: tuple[int, int]) -> dict[str, Reader]:
+    """Return the readers of one image's explanations, by name.
 
-    finding: saliency, gradcam, roots, diverse_roots and sag as in a record (sag.json).
+    A reader without a root to read tosses a coin; without a Grad-CAM there is no such reader.
+
+    Args:
+        finding: The image's explanations.
+        grid: Rows and columns of patches.
+        size: Height and width of the image in pixels.
     """
     basis, area = patch_weights(grid, size)
-    heat, hidden = finding["gradcam"], 1 - np.ravel(finding["saliency"])
-    under = (
-        None
-        if heat is None
-        else basis
-        @ cv2.resize(np.float32(heat), size[::-1], interpolation=cv2.INTER_LINEAR).ravel()
-    )
-    drawn = [finding["roots"][i]["patches"] for i in finding["diverse_roots"]]
-    cam = {} if under is None else {"gradcam": lambda s: float(under[list(s)].sum())}
-    return {
-        **cam,
-        "igos": lambda s: float((hidden * area)[list(s)].sum()),
-        "root": lambda s: len(set(s).intersection(drawn[0])) / len(drawn[0]) if drawn else 0.0,
-        "sag": sag_reader({tuple(n["patches"]): n["relative"] for n in finding["sag"]["nodes"]}),
-    }
+    made: dict[str, Reader] = {}
+    if finding.gradcam is not None:
+        height, width = size
+        coarse = np.asarray(finding.gradcam, np.float32)
+        saliency_map = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        made["gradcam"] = map_reader(basis @ saliency_map.ravel())
+    made["igos"] = map_reader((1 - np.ravel(finding.saliency)) * area)
+    roots = [finding.roots[i].patches for i in finding.diverse_roots]
+    made["root"] = root_reader(roots[0] if roots else ())
+    made["sag"] = sag_reader({node.patches: node.relative for node in finding.sag.nodes})
+    return made
+
+
+def map_reader(weights: np.ndarray) -> Reader:
+    """Return a reader that adds up one weight per patch, (num_patches,)."""
+    return lambda patches: float(weights[list(patches)].sum())
+
+
+def root_reader(root: PatchSet) -> Reader:
+    """Return a reader of one root: the share of its patches that is shown."""
+    if not root:
+        return lambda patches: 0.0
+    return lambda patches: len(set(patches).intersection(root)) / len(root)
 
 
 @cache
 def patch_weights(grid: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """What each patch lets through of each pixel, (patches, H*W), and of them all, (patches,); kept: every image of a run asks for the same."""
+    """Return what each patch lets through of each pixel, and of all of them.
+
+    Cached, as every image of a run asks for the same.
+
+    Returns:
+        Arrays of shapes (num_patches, H * W) and (num_patches,).
+    """
     basis = tents(grid, size).numpy()
     return basis, basis.sum(1)
 
 
 def sag_reader(nodes: Mapping[PatchSet, float]) -> Reader:
-    """How sure the classifier should be of a set, read from the SAG: its nodes and their relative confidences alone.
+    """Return a reader of the SAG: the confidence to expect of a set, from the nodes alone.
 
-    1. Each root (a node that lies in no other) is looked up: the node of the graph that shows the most of what the set shows of this root, that
-       is the most confident node below the root that the set contains. Showing more is taken not to hurt.
-    2. The roots are taken to be independent chances: 1 - product of (1 - confidence).
-    3. Added to that, at most a tenth: the patches' effects, log-odds that add up, fitted to all nodes (ridge regression).
-       They tell apart sets that contain no confident node.
+    1. Each root (a node contained in no other) is looked up: the most confident node below it that
+       the set contains. Showing more is assumed not to hurt.
+    2. The roots are taken as independent chances: 1 - product of (1 - confidence).
+    3. At most a tenth is added for the effects of patches, log-odds that add up, fitted to all
+       nodes by ridge regression. They tell apart sets that contain no confident node.
+
+    Args:
+        nodes: Relative confidence of each node's patch set.
     """
     if not nodes:
         return lambda patches: 0.0
-    sets = {s: frozenset(s) for s in nodes}
-    roots = [s for s in nodes if not any(sets[s] < other for other in sets.values())]
-    below = {
-        root: [(sets[s], min(max(c, 0.0), 1.0)) for s, c in nodes.items() if sets[s] <= sets[root]]
-        for root in roots
-    }
+    below = _nodes_below_roots(nodes)
     effects, constant = patch_effects(nodes)
 
     def read(patches: PatchSet) -> float:
         shown = set(patches)
-        doubt = np.prod(
-            [1 - max((c for s, c in below[root] if s <= shown), default=0.0) for root in roots]
-        )
-        added = constant + sum(effects.get(p, 0.0) for p in patches)
-        return float(1 - doubt + 0.1 / (1 + np.exp(-added)))
+        doubt = 1.0
+        for contained in below:
+            doubt *= 1 - max((c for node, c in contained if node <= shown), default=0.0)
+        log_odds = constant + sum(effects.get(patch, 0.0) for patch in patches)
+        return float(1 - doubt + TIE_BREAK * expit(log_odds))
 
     return read
 
 
+def _nodes_below_roots(
+    nodes: Mapping[PatchSet, float],
+) -> list[list[tuple[frozenset[int], float]]]:
+    """Return, for each root, the nodes that it contains with their confidences within [0, 1]."""
+    sets = {frozenset(patches): min(max(c, 0.0), 1.0) for patches, c in nodes.items()}
+    roots = [one for one in sets if not any(one < other for other in sets)]
+    return [[(node, c) for node, c in sets.items() if node <= root] for root in roots]
+
+
 def patch_effects(nodes: Mapping[PatchSet, float]) -> tuple[dict[int, float], float]:
-    """What each patch of the SAG adds to the log-odds of the class, and the constant; ridge regression on all nodes."""
+    """Return what each patch of the SAG adds to the log-odds of the class, and the constant.
+
+    Ridge regression on all nodes.
+
+    Args:
+        nodes: Relative confidence of each node's patch set.
+    """
     patches = sorted(set().union(*nodes))
-    shown = np.array([[p in s for p in patches] for s in map(set, nodes)], float).reshape(
-        len(nodes), len(patches)
-    )
-    confidence = np.clip(list(nodes.values()), LEAST, MOST)
-    odds = np.log(confidence / (1 - confidence))
+    shown = np.zeros((len(nodes), len(patches)))  # (nodes, patches)
+    for row, node in zip(shown, nodes):
+        row[:] = [patch in node for patch in patches]
+    log_odds = logit(np.clip(list(nodes.values()), LOWEST, HIGHEST))
     centred = shown - shown.mean(0)
     effects = np.linalg.solve(
-        centred.T @ centred + RIDGE * np.eye(len(patches)), centred.T @ (odds - odds.mean())
+        centred.T @ centred + RIDGE * np.eye(len(patches)),
+        centred.T @ (log_odds - log_odds.mean()),
     )
-    return dict(zip(patches, effects.tolist())), float(odds.mean() - shown.mean(0) @ effects)
+    constant = float(log_odds.mean() - shown.mean(0) @ effects)
+    return dict(zip(patches, effects.tolist())), constant
