@@ -1,97 +1,96 @@
-"""Every picture, drawn from the record and the image; the network is not asked.
+"""Draw the figures of results again, from their records; or ask what a record's scores say.
 
     python draw_sag.py Results                                  # draw all of a run's results again
-    python draw_sag.py Results/copper_jay --style paper         # white, for a column of a paper: SAG_final_3roots_paper.pdf, ..
+    python draw_sag.py Results/copper_jay --style paper         # white, for a column of a paper
     python draw_sag.py Results/copper_jay --hidden outline --max-nodes 20 --formats pdf
-    python draw_sag.py ask Results/copper_jay --without 11,30   # would it still say so? from the record's scores
+    python draw_sag.py ask Results/copper_jay --without 11,30   # is the rest still sufficient?
     python draw_sag.py ask Results/copper_jay --only 10,30 --score
 
-The pictures are what the model was shown: baseline and image mixed by the tents of the visible patches. The graph
-is drawn in draw_graph.py, the page sag.html in sag_page.py; questions are answered in ask_sag.py.
+The network is not run, except by `ask --score` for a set that was not scored. Figures are drawn in
+drawing/, questions are answered in running/ask.py.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-
-from running import ask as ask_sag
-from drawing import page as sag_page
-from drawing.figures import Look, draw_all
-from drawing.graph_figure import FORMATS
-from drawing.pictures import HIDDEN
-from drawing.graph_layout import DARK, paper, with_limits
-from running.command_line import formats, inches, OneLineParser, exit_status, whole
+from drawing.styles import DARK, FORMATS, Hidden, paper, with_limits
+from running.command_line import (
+    Count,
+    Device,
+    FigureFormat,
+    Inches,
+    Positional,
+    Several,
+    exit_status,
+    parse,
+)
 from utils import UserError
-from running.record_files import load_result
+
+PROG = "draw_sag.py"
 
 
-# ---------------------------------------------------------------- heat maps, grid
+@dataclass(frozen=True)
+class Draw:
+    """Draw results again."""
+
+    # What to draw
+    results: Annotated[tuple[Path, ...], Positional("RESULT"), Several("RESULT")]  # result folders,
+    #  or folders of them
+    images: Path | None = None  # the run's images, if a folder has lost perturbation_original.png
+    # How it looks
+    style: Literal["dark", "paper"] = "dark"  # dark, or white for print
+    width: Inches = 3.3  # of figures in the paper style, in inches
+    hidden: Hidden = "dim"  # how the graph shows what was hidden from the network
+    max_nodes: Count | None = None  # sets in the graph; else 40, or as many as fit the width
+    formats: tuple[FigureFormat, ...] = FORMATS  # of figures
 
 
-# ---------------------------------------------------------------- original, heat maps and roots side by side
+@dataclass(frozen=True)
+class Ask:
+    """Ask for the confidence of a set of patches."""
+
+    result: Annotated[Path, Positional("RESULT")]  # a result folder: Results/copper_jay
+    # Which patches, as numbers or names of regions with commas between them
+    only: str | None = None  # show these patches and hide the others
+    without: str | None = None  # hide these patches and show the others
+    # Where the set was not scored
+    score: bool = False  # load the network that the record was made with, and run it
+    images: Path | None = None  # with --score: the run's images, if they have moved
+    device: Device = "auto"  # with --score: what to run on
 
 
-# ---------------------------------------------------------------- roots
+def draw(settings: Draw) -> None:
+    """Draw every result named, and the gallery of a whole results folder."""
+    # Imported here, because matplotlib and PyTorch take seconds that `ask` does not need.
+    from drawing.figures import Look, draw_all
+    from drawing.page import write_gallery
+    from running.record_files import load_result
 
-
-# ---------------------------------------------------------------- insertion and deletion
-
-
-# ---------------------------------------------------------------- the command line
-
-
-def parser() -> argparse.ArgumentParser:
-    """Options of drawing again."""
-    p = OneLineParser(
-        prog="draw_sag.py",
-        description="Draw results again with other options; `draw_sag.py ask -h` for questions.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    style = paper(settings.width) if settings.style == "paper" else DARK
+    look = Look(
+        style=with_limits(style, settings.max_nodes),
+        hidden=settings.hidden,
+        graph_formats=settings.formats,
+        formats=settings.formats,
     )
-    p.add_argument(
-        "results",
-        type=Path,
-        nargs="+",
-        metavar="RESULT",
-        help="a result folder, or a folder of them",
-    )
-    p.add_argument(
-        "--style", choices=("dark", "paper"), default="dark", help="dark, or white for print"
-    )
-    p.add_argument(
-        "--width", type=inches, default=3.3, metavar="INCHES", help="of figures in the paper style"
-    )
-    p.add_argument(
-        "--hidden",
-        choices=HIDDEN,
-        default=Look.hidden,
-        help="how the part that the network did not see shows in the graph",
-    )
-    p.add_argument(
-        "--max-nodes",
-        type=whole(1),
-        metavar="N",
-        help="sets in the graph; else 40, or as many as fit the width",
-    )
-    p.add_argument(
-        "--formats",
-        type=formats,
-        default=",".join(FORMATS),
-        metavar="LIST",
-        help="of figures, with commas between them",
-    )
-    p.add_argument(
-        "--images",
-        type=Path,
-        metavar="PATH",
-        help="the run's images, where a folder has lost its perturbation_original.png",
-    )
-    return p
+    for path in settings.results:
+        for folder in results_below(path):
+            result = load_result(folder, settings.images)
+            draw_all(result.sag, result.image, folder, look)
+            print(folder)
+        if (path / "summary.csv").is_file():
+            write_gallery(path)
 
 
 def results_below(path: Path) -> list[Path]:
-    """Folders at or below path that hold a record. Raises UserError where there is none."""
+    """Return the folders at or below a path that contain a record.
+
+    Raises:
+        UserError: there is none.
+    """
     if not path.is_dir():
         raise UserError(f"{path}: no such folder")
     folders = sorted(file.parent for file in path.rglob("sag.json"))
@@ -100,17 +99,22 @@ def results_below(path: Path) -> list[Path]:
     return folders
 
 
-def redraw(argv: Sequence[str]) -> None:
-    """`draw_sag.py RESULT..`: draw every result named, and the gallery of a whole results folder."""
-    args = parser().parse_args(argv)
-    style = paper(args.width) if args.style == "paper" else DARK
-    look = Look(with_limits(style, args.max_nodes), args.hidden, args.formats, args.formats)
-    for path in args.results:
-        for folder in results_below(path):
-            draw_all(*load_result(folder, args.images), folder, look)
-            print(folder)
-        if (path / "summary.csv").is_file():
-            sag_page.write_gallery(path)
+def ask(settings: Ask) -> None:
+    """Print the answer to a question about one result."""
+    if (settings.only is None) == (settings.without is None):
+        raise UserError("say which patches with either --only or --without")
+    from running.ask import answer
+
+    print(
+        answer(
+            settings.result,
+            only=settings.only,
+            without=settings.without,
+            score=settings.score,
+            images=settings.images,
+            device=settings.device,
+        )
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -119,12 +123,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         if argv[:1] == ["ask"]:
-            print(ask_sag.ask(argv[1:]))
+            ask(parse(Ask, argv[1:], prog=f"{PROG} ask", doc=Ask.__doc__))
         else:
-            redraw(argv)
+            draw(parse(Draw, argv, prog=PROG, doc=__doc__))
         return 0
 
-    return exit_status("draw_sag.py", run)
+    return exit_status(PROG, run)
 
 
 if __name__ == "__main__":

@@ -1,194 +1,207 @@
-"""Where everything in the picture of a graph goes: which sets are drawn, the rows, the edges, the lines of text.
+"""Which sets of a graph are drawn, and where: nodes in rows of one size, edges, and their labels.
 
-    drawn, layout, style = fitted(record, DARK)             # or paper(width=3.3), for a column of a two-column page
+    layout = fitted(sag, DARK)              # or paper(width=3.3), for a column of a paper
 
-Graphviz (in-process: pygraphviz 2) places the nodes, in points at the figure's final size; sets of the same size are in a
-row. Where a graph is too large or too wide the most confident sets are kept; draw_graph.py says what is left out.
+Graphviz (in this process, through pygraphviz) places the nodes, in points at the figure's final
+size. Where a graph is too large or too wide, the most confident sets are kept; drawing.captions
+says what is left out.
 """
 
-import functools
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pygraphviz
-from PIL import ImageFont
 
-from drawing.pictures import conjunction, cost, names_of, patch_name
+from drawing.record import Edge, Sag
+from drawing.styles import POINTS_PER_INCH, Style
+from drawing.text import text_width, wrapped
+from drawing.words import conjunction, cost, patch_name
 
-
-@dataclass(frozen=True)
-class Style:
-    """How a figure looks; lengths and text sizes in points."""
-
-    name: str
-    background: str
-    ink: str
-    muted: str
-    root: str  # frame and bar of roots
-    bar: str  # bar of other sets
-    track: str  # the rest of a bar, and frames of other sets
-    removed: str  # names of patches that went
-    edge: str
-    node: float  # side of a node's picture
-    gap: float  # between nodes
-    rise: float  # between rows, with the edges' labels
-    text: float  # percentages; titles are larger
-    small: float  # everything else
-    dpi: int  # of PNG
-    most: int  # nodes
-    abreast: int  # nodes in a row
-    rows: int  # below each root
-    width: float | None = None  # of the whole figure; None: as wide as the graph
-
-
-DARK = Style(
-    "dark",
-    "black",
-    "white",
-    "#b5b5b5",
-    "#ffc247",
-    "#7fb2d9",
-    "#4a4a4a",
-    "#ff6b6b",
-    "white",
-    node=116,
-    gap=12,
-    rise=100,
-    text=15,
-    small=10.5,
-    dpi=144,
-    most=40,
-    abreast=8,
-    rows=60,
-)
-
-
-def paper(width: float = 3.3) -> Style:
-    """White, for print at this width in inches: no text below 6 points, at most as many nodes as fit."""
-    return Style(
-        "paper",
-        "white",
-        "black",
-        "#555555",
-        "#b35900",
-        "#5b7f9c",
-        "#c9c9c9",
-        "#c01818",
-        "#4a4a4a",
-        node=42,
-        gap=4.8,
-        rise=36,
-        text=7.5,
-        small=6.2,
-        dpi=400,
-        most=round(8 * width),
-        abreast=max(1, int((72 * width - 8 + 4.8) // 46.8)),
-        rows=5,
-        width=72 * width,
-    )
-
-
-def with_limits(style: Style, most: int | None) -> Style:
-    """The style with at most this many nodes; None: its own number."""
-    return (
-        style
-        if most is None
-        else replace(
-            style,
-            most=most,
-            abreast=style.abreast if style.width else max(style.abreast, most // 5),
-        )
-    )
+NODE_SCALES = (1.6, 1.3, 1, 0.85)  # tried in turn, in figures of a given width
+LABEL_PLACES = (0.45, 0.6, 0.3, 0.72, 0.24, 0.52, 0.38, 0.66, 0.78)  # along an edge, best first
+MARGINS = 8  # points, left and right together
 
 
 # ---------------------------------------------------------------- which nodes
 
 
-def nodes_to_draw(
-    record: dict, most: int, abreast: float = float("inf"), rows: float = float("inf")
-) -> list[int]:
-    """Indices of the nodes to draw: the roots, then the surest sets below those already drawn, `most` in all.
+@dataclass(frozen=True, order=True)
+class _Candidate:
+    """A node that may be drawn next: roots come first, then the most confident."""
 
-    abreast: at most so many sets of one size. rows: at most so many steps below a root.
+    is_child: bool
+    negative_relative: float
+    node: int
+    steps: int  # below a root
+
+
+def nodes_to_draw(
+    sag: Sag, max_nodes: int, *, max_in_row: float = float("inf"), max_steps: float = float("inf")
+) -> list[int]:
+    """Choose the nodes to draw: the roots, then the most confident sets below chosen ones.
+
+    Args:
+        sag: The record.
+        max_nodes: Largest number of nodes.
+        max_in_row: Largest number of sets of one size.
+        max_steps: Largest number of steps below a root.
+
+    Returns:
+        Indices of the nodes, ascending.
     """
-    nodes, below = record["sag"]["nodes"], children_of(record)
-    queue, drawn, in_row = (
-        [(-float("inf"), -nodes[i]["relative"], i, 0) for i in sorted(root_nodes(record))],
-        set(),
-        Counter(),
-    )
+    nodes = sag.sag.nodes
+    children = children_of(sag)
+    queue = [_Candidate(False, -nodes[i].relative, i, 0) for i in root_nodes(sag)]
     heapq.heapify(queue)
-    while queue and len(drawn) < most:
-        *_, i, depth = heapq.heappop(queue)
-        size = len(nodes[i]["patches"])
-        if i in drawn or in_row[size] >= abreast:
+    drawn: set[int] = set()
+    in_row: Counter[int] = Counter()
+    while queue and len(drawn) < max_nodes:
+        candidate = heapq.heappop(queue)
+        size = len(nodes[candidate.node].patches)
+        if candidate.node in drawn or in_row[size] >= max_in_row:
             continue
-        drawn.add(i)
+        drawn.add(candidate.node)
         in_row[size] += 1
-        for child in below.get(i, ()) if depth < rows else ():
-            heapq.heappush(queue, (-nodes[child]["relative"], 0, child, depth + 1))
+        if candidate.steps >= max_steps:
+            continue
+        for child in children.get(candidate.node, ()):
+            steps = candidate.steps + 1
+            heapq.heappush(queue, _Candidate(True, -nodes[child].relative, child, steps))
     return sorted(drawn)
 
 
-def root_nodes(record: dict) -> set[int]:
-    """Indices of the nodes that no edge leads to."""
-    return set(range(len(record["sag"]["nodes"]))) - {
-        child for _, child, _ in record["sag"]["edges"]
-    }
+def root_nodes(sag: Sag) -> set[int]:
+    """Return the indices of the nodes that no edge leads to."""
+    return set(range(len(sag.sag.nodes))) - {edge.child for edge in sag.sag.edges}
 
 
-def children_of(record: dict) -> dict[int, list[int]]:
-    """Node -> the nodes one patch smaller that the graph has."""
-    below: dict[int, list[int]] = {}
-    for parent, child, _ in record["sag"]["edges"]:
-        below.setdefault(parent, []).append(child)
-    return below
+def children_of(sag: Sag) -> dict[int, list[int]]:
+    """Return, for each node that has any, its children: the nodes with one patch removed."""
+    children: dict[int, list[int]] = {}
+    for edge in sag.sag.edges:
+        children.setdefault(edge.parent, []).append(edge.child)
+    return children
 
 
-# ---------------------------------------------------------------- where they go
+def drop_along(sag: Sag, edge: Edge) -> float:
+    """Return the relative confidence that an edge's deletion cost."""
+    nodes = sag.sag.nodes
+    return nodes[edge.parent].relative - nodes[edge.child].relative
 
 
-@dataclass
-class Edge:
-    """One deletion as it is drawn: from start to tip, with its label around place; (2,) arrays, points."""
+# ---------------------------------------------------------------- what is laid out
 
-    parent: int
-    child: int
-    patch: int
+
+@dataclass(frozen=True)
+class LabelBox:
+    """The room of an edge's label: its centre (2,), width and height in points."""
+
+    centre: np.ndarray
+    width: float
+    height: float
+
+    def shared_area(self, other: "LabelBox") -> float:
+        """Return the area that two boxes share."""
+        size = np.array([self.width, self.height])
+        other_size = np.array([other.width, other.height])
+        shared = (size + other_size) / 2 - np.abs(self.centre - other.centre)
+        return float(np.prod(np.minimum(np.maximum(shared, 0), np.minimum(size, other_size))))
+
+
+@dataclass(frozen=True)
+class DrawnEdge:
+    """One deletion as it is drawn: from start to tip, its label around a place; (2,) in points."""
+
+    edge: Edge
     start: np.ndarray
     tip: np.ndarray
-    place: np.ndarray
+    label: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True)
 class Layout:
-    """Where everything is, in points, y upwards."""
+    """Where everything is, in points from the lower left corner of the graph.
 
+    Attributes:
+        style: The style, with the size that nodes have here.
+        nodes: For each node drawn, the middle of the upper side of its image, (2,).
+        lines: For each node drawn, the text below its image.
+    """
+
+    style: Style
     width: float = 0.0
     height: float = 0.0
-    nodes: dict[int, np.ndarray] = field(
-        default_factory=dict
-    )  # middle of the upper side of each picture, (2,)
-    lines: dict[int, list[str]] = field(default_factory=dict)  # the text below each picture
-    edges: list[Edge] = field(default_factory=list)
+    nodes: dict[int, np.ndarray] = field(default_factory=dict)
+    lines: dict[int, list[str]] = field(default_factory=dict)
+    edges: list[DrawnEdge] = field(default_factory=list)
+
+    @property
+    def drawn(self) -> list[int]:
+        """Indices of the nodes drawn, ascending."""
+        return list(self.nodes)
 
 
-def lay_out(record: dict, drawn: Sequence[int], style: Style) -> Layout:
-    """Graphviz's dot on these nodes, each a box of picture, bar and text; sets of one size in a row."""
-    nodes, chosen = record["sag"]["nodes"], set(drawn)
-    lines = {i: node_lines(record, i, chosen, style) for i in drawn}
+def fitted(sag: Sag, style: Style) -> Layout:
+    """Lay out as large a graph as fits the style.
+
+    In a figure of a given width the images are as large as fit; where none do, rows get shorter.
+    """
+    if style.width is None:
+        return lay_out(sag, _chosen(sag, style, style.max_in_row), style)
+    layout = Layout(style)
+    for max_in_row in range(style.max_in_row, 0, -1):
+        drawn = _chosen(sag, style, max_in_row)
+        for scale in NODE_SCALES:
+            layout = lay_out(sag, drawn, replace(style, node=scale * style.node))
+            if layout.width <= style.width - MARGINS:
+                return layout
+    return layout
+
+
+def _chosen(sag: Sag, style: Style, max_in_row: int) -> list[int]:
+    return nodes_to_draw(sag, style.max_nodes, max_in_row=max_in_row, max_steps=style.max_steps)
+
+
+def lay_out(sag: Sag, drawn: Sequence[int], style: Style) -> Layout:
+    """Place these nodes, each a box of image, bar and text; sets of one size are in a row."""
+    if not drawn:
+        return Layout(style)
+    lines = {i: node_lines(sag, i, drawn=set(drawn), style=style) for i in drawn}
     height = max(node_height(text, style) for text in lines.values())
-    edges = [(a, b, p) for a, b, p in record["sag"]["edges"] if a in chosen and b in chosen]
-    rise = style.rise * crowding(record, drawn, edges, style)
+    edges = [edge for edge in sag.sag.edges if edge.parent in lines and edge.child in lines]
+    rise = style.rise * crowding(sag, drawn, edges=edges, style=style)
+    graph = _graphviz(sag, drawn, edges=edges, style=style, rise=rise, height=height)
+    graph.layout(prog="dot")
+    left, bottom, right, top = _numbers(graph.graph_attr["bb"])
+    layout = Layout(style, width=right - left, height=top - bottom, lines=lines)
+    for i in drawn:
+        middle = np.array(_numbers(graph.get_node(i).attr["pos"])) - (left, bottom)
+        layout.nodes[i] = middle + (0, height / 2)
+    layout.edges.extend(route(sag, edges, layout))
+    return layout
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
+
+
+def _graphviz(
+    sag: Sag,
+    drawn: Sequence[int],
+    *,
+    edges: Sequence[Edge],
+    style: Style,
+    rise: float,
+    height: float,
+) -> pygraphviz.AGraph:
+    """Return the graph for Graphviz: nodes are empty boxes of the final size."""
     graph = pygraphviz.AGraph(
         directed=True,
-        nodesep=f"{style.gap / 72:.3f}",
-        ranksep=f"{rise / 72:.3f}",
+        nodesep=f"{style.gap / POINTS_PER_INCH:.3f}",
+        ranksep=f"{rise / POINTS_PER_INCH:.3f}",
         margin="0",
         splines="line",
     )
@@ -196,160 +209,101 @@ def lay_out(record: dict, drawn: Sequence[int], style: Style) -> Layout:
         shape="box",
         fixedsize="true",
         label="",
-        width=f"{style.node / 72:.4f}",
-        height=f"{height / 72:.4f}",
+        width=f"{style.node / POINTS_PER_INCH:.4f}",
+        height=f"{height / POINTS_PER_INCH:.4f}",
     )
-    for i in drawn:
-        graph.add_node(i)
-    for size in {len(nodes[i]["patches"]) for i in drawn}:
-        graph.add_subgraph([i for i in drawn if len(nodes[i]["patches"]) == size], rank="same")
-    graph.add_edges_from((a, b) for a, b, _ in edges)
-    graph.layout(prog="dot")
-    left, bottom, right, top = (float(v) for v in graph.graph_attr["bb"].split(","))
-    middles = {
-        i: np.array([float(v) for v in graph.get_node(i).attr["pos"].split(",")]) - (left, bottom)
-        for i in drawn
-    }
-    layout = Layout(
-        right - left,
-        top - bottom,
-        {i: middle + (0, height / 2) for i, middle in middles.items()},
-        lines,
-    )
-    layout.edges = route(record, edges, layout, style)
-    return layout
+    sizes = {i: len(sag.sag.nodes[i].patches) for i in drawn}
+    graph.add_nodes_from(drawn)
+    for size in set(sizes.values()):
+        graph.add_subgraph([i for i in drawn if sizes[i] == size], rank="same")
+    graph.add_edges_from((edge.parent, edge.child) for edge in edges)
+    return graph
 
 
-def crowding(
-    record: dict, drawn: Sequence[int], edges: Sequence[tuple[int, int, int]], style: Style
-) -> float:
-    """How much further apart than usual the rows must be for the labels between them, 1 to 2."""
-    nodes, between = record["sag"]["nodes"], Counter()
-    for parent, child, patch in edges:
-        between[len(nodes[child]["patches"])] += label_size(
-            edge_lines(record, parent, child, patch), style
-        )[0]
-    widest = max(Counter(len(nodes[i]["patches"]) for i in drawn).values()) * (
-        style.node + style.gap
-    )
-    return min(2.0, max(1.0, 0.4 + max(between.values(), default=0) / widest))
+def crowding(sag: Sag, drawn: Sequence[int], *, edges: Sequence[Edge], style: Style) -> float:
+    """Return how much further apart than usual rows must be for the labels between them, 1 to 2."""
+    nodes = sag.sag.nodes
+    label_widths: dict[int, float] = defaultdict(float)  # above the row of each size
+    for edge in edges:
+        width, _ = label_size(edge_lines(sag, edge), style)
+        label_widths[len(nodes[edge.child].patches)] += width
+    longest_row = max(Counter(len(nodes[i].patches) for i in drawn).values())
+    row_width = longest_row * (style.node + style.gap)
+    return min(2.0, max(1.0, 0.4 + max(label_widths.values(), default=0) / row_width))
 
 
-def route(
-    record: dict, edges: Sequence[tuple[int, int, int]], layout: Layout, style: Style
-) -> list[Edge]:
-    """Straight edges, side by side at their ends, and their labels where they cover no other label if there is such a place."""
+# ---------------------------------------------------------------- edges and their labels
+
+
+def route(sag: Sag, edges: Sequence[Edge], layout: Layout) -> list[DrawnEdge]:
+    """Draw straight edges, side by side at their ends.
+
+    Each label stands where it covers as little of the earlier ones as possible.
+    """
     x = {i: place[0] for i, place in layout.nodes.items()}
-    routed, taken = [], []
-    for a, b, patch in sorted(edges, key=lambda edge: (x[edge[0]], x[edge[1]])):
-        out = sorted(x[child] for parent, child, _ in edges if parent == a)
-        into = sorted(x[parent] for parent, child, _ in edges if child == b)
-        start = layout.nodes[a] + (
-            _spread(out.index(x[b]), len(out)) * style.node,
-            -node_height(layout.lines[a], style),
-        )
-        tip = layout.nodes[b] + (
-            _spread(into.index(x[a]), len(into)) * style.node,
-            0.02 * style.node,
-        )
-        size = label_size(edge_lines(record, a, b, patch), style)
-        room = (1.1 * size[0], 1.25 * size[1])
-        places = [
-            start + share * (tip - start)
-            for share in (0.45, 0.6, 0.3, 0.72, 0.24, 0.52, 0.38, 0.66, 0.78)
+    taken: list[LabelBox] = []
+    routed = []
+    for edge in sorted(edges, key=lambda edge: (x[edge.parent], x[edge.child])):
+        leaving = sorted(x[other.child] for other in edges if other.parent == edge.parent)
+        arriving = sorted(x[other.parent] for other in edges if other.child == edge.child)
+        start = _lower_end(layout, edge, _spread(leaving.index(x[edge.child]), len(leaving)))
+        tip = _upper_end(layout, edge, _spread(arriving.index(x[edge.parent]), len(arriving)))
+        width, height = label_size(edge_lines(sag, edge), layout.style)
+        boxes = [
+            LabelBox(start + share * (tip - start), 1.1 * width, 1.25 * height)
+            for share in LABEL_PLACES
         ]
-        place = min(
-            places, key=lambda p: sum(_overlap(p, room, *other) for other in taken)
-        )  # the first of equals
-        taken.append((place, room))
-        routed.append(Edge(a, b, patch, start, tip, place))
+        box = min(boxes, key=lambda box: sum(box.shared_area(other) for other in taken))
+        taken.append(box)
+        routed.append(DrawnEdge(edge, start, tip, label=box.centre))
     return routed
 
 
+def _lower_end(layout: Layout, edge: Edge, spread: float) -> np.ndarray:
+    """Return where an edge leaves its parent: below the text."""
+    side = layout.style.node
+    below = node_height(layout.lines[edge.parent], layout.style)
+    return layout.nodes[edge.parent] + (spread * side, -below)
+
+
+def _upper_end(layout: Layout, edge: Edge, spread: float) -> np.ndarray:
+    """Return where an edge reaches its child: just above the image."""
+    side = layout.style.node
+    return layout.nodes[edge.child] + (spread * side, 0.02 * side)
+
+
 def _spread(index: int, count: int) -> float:
-    """Where the index-th of count ends of edges lies along a side, from -0.5 to 0.5."""
+    """Return where the index-th of count ends of edges is along a side, from -0.5 to 0.5."""
     return (index - (count - 1) / 2) * min(0.3, 0.8 / max(count - 1, 1))
 
 
-def _overlap(place, size, other_place, other_size) -> float:
-    """The area that two boxes share, given their centres and (width, height)."""
-    shared = (np.add(size, other_size)) / 2 - np.abs(place - other_place)
-    return float(np.prod(np.minimum(np.maximum(shared, 0), np.minimum(size, other_size))))
-
-
 def label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
-    """(width, height) of the lines at an edge."""
-    return max(
-        text_width(line, style.small) for line in lines
-    ) + 0.3 * style.small, 1.18 * style.small * len(lines)
+    """Return the width and height of the lines at an edge."""
+    widest = max(text_width(line, style.small) for line in lines)
+    return widest + 0.3 * style.small, 1.18 * style.small * len(lines)
 
 
-def edge_lines(record: dict, parent: int, child: int, patch: int) -> tuple[str, str]:
-    """What stands at an edge: the patch that goes, and what that cost."""
-    nodes = record["sag"]["nodes"]
-    return f"−{patch_name(patch, names_of(record))}", cost(
-        nodes[parent]["relative"] - nodes[child]["relative"]
-    )
+def edge_lines(sag: Sag, edge: Edge) -> tuple[str, str]:
+    """Return the text at an edge: the patch that is removed, and what that costs."""
+    return f"−{patch_name(edge.patch, sag.region_names)}", cost(drop_along(sag, edge))
 
 
-def fitted(record: dict, style: Style) -> tuple[list[int], Layout, Style]:
-    """The nodes to draw and their layout: as large pictures as fit the style's width; where none do, fewer nodes."""
-    for abreast in range(style.abreast, 0, -1):
-        drawn = nodes_to_draw(record, style.most, abreast, style.rows)
-        for scale in (1.6, 1.3, 1, 0.85) if style.width else (1,):
-            scaled = replace(style, node=scale * style.node)
-            layout = lay_out(record, drawn, scaled) if drawn else Layout()
-            if style.width is None or layout.width <= style.width - 8:
-                return drawn, layout, scaled
-    return drawn, layout, scaled
+# ---------------------------------------------------------------- the text of a node
 
 
-def node_lines(record: dict, i: int, drawn: set[int], style: Style) -> list[str]:
-    """The text below a node's picture: its patches, and how many of its children are left out."""
-    patches = record["sag"]["nodes"][i]["patches"]
-    names = names_of(record)
+def node_lines(sag: Sag, i: int, *, drawn: set[int], style: Style) -> list[str]:
+    """Return the text below a node's image: its patches, and how many children are left out."""
+    patches = sag.sag.nodes[i].patches
+    names = sag.region_names
     lines = wrapped(conjunction(patches, names), style.small, style.node + style.gap / 2)
-    lines = lines if len(lines) <= 2 else [f"{len(patches)} {'regions' if names else 'patches'}"]
-    missing = len(set(children_of(record).get(i, ())) - drawn)
-    return lines + [f"+{missing} more"] * bool(missing)
+    if len(lines) > 2:
+        lines = [f"{len(patches)} {'regions' if names else 'patches'}"]
+    missing = len(set(children_of(sag).get(i, ())) - drawn)
+    if missing:
+        lines.append(f"+{missing} more")
+    return lines
 
 
 def node_height(lines: Sequence[str], style: Style) -> float:
-    """Of a node with this text: picture, bar, percentage and the text."""
+    """Return the height of a node: image, bar, percentage and these lines of text."""
     return style.node + 0.6 * style.text + 1.35 * style.text + 1.25 * style.small * len(lines)
-
-
-# ---------------------------------------------------------------- text
-
-
-@functools.cache
-def font(size: float) -> ImageFont.FreeTypeFont:
-    """The bundled font for Pillow; size in pixels."""
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), max(6, size)
-    )
-
-
-def text_width(text: str, size: float) -> float:
-    """How wide a line of text is, in the unit of its size."""
-    return font(100).getlength(text) * size / 100
-
-
-def wrapped(text: str, size: float, width: float) -> list[str]:
-    """The text in lines that are no wider than width; a longer word is cut."""
-    lines = [""]
-    for word in text.split():
-        while text_width(word, size) > width and len(word) > 1:
-            fits = next(
-                n
-                for n in range(len(word) - 1, 0, -1)
-                if n == 1 or text_width(word[:n], size) <= width
-            )
-            lines, word = [line for line in lines if line] + [word[:fits], ""], word[fits:]
-        longer = f"{lines[-1]} {word}".strip()
-        lines = (
-            [*lines[:-1], longer]
-            if text_width(longer, size) <= width or not lines[-1]
-            else [*lines, word]
-        )
-    return [line for line in lines if line] or [""]

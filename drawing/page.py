@@ -1,11 +1,12 @@
 """The page of an image, sag.html, and the gallery of a run, index.html.
 
-    write_page(record, pictures, folder / "sag.html")       # one file: image, record and every score inside
-    write_gallery(results)                                  # from results/summary.csv
+    write_page(sag, masked, folder / "sag.html")    # one file: image, record and every score
+    write_gallery(results)                          # from results/summary.csv
 
-The templates are drawing/templates/sag.html, with drawing/templates/sag.js, and drawing/templates/index.html: plain HTML, CSS and JavaScript, nothing from the network (a
-content security policy in each says so to the browser). What a record says enters the page as JSON, in which "<" is
-escaped, or as escaped text: a class named <script> is its name.
+The templates in drawing/templates are plain HTML, CSS and JavaScript that load nothing from the
+network (a content security policy in each tells the browser so). Text of a record enters a page as
+JSON in which "<" is escaped, or as escaped HTML, so that a class named <script> is shown as its
+name.
 """
 
 import base64
@@ -14,114 +15,157 @@ import html
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import msgspec
+import numpy as np
 from PIL import Image
 
-from drawing.pictures import Pictures, why_no_root
+from drawing.masked_images import MaskedImages
+from drawing.record import Sag
+from drawing.words import why_no_root
 from utils import PROJECT, write_atomically
 
-PAGE = PROJECT / "drawing/templates"
-NOT_ON_THE_PAGE = (
-    "gradcam",
-    "scores",
-    "curves",
-    "settings",
-    "image_sha256",
-)  # scores have a place of their own
+TEMPLATES = PROJECT / "drawing/templates"
+NO_ROOT_SIZE = 10**6  # images without a root are sorted behind all others
+
+# ---------------------------------------------------------------- the page of an image
 
 
-def write_page(record: dict, pictures: Pictures, path: Path) -> None:
-    """sag.html: to look at one SAG, and to ask which patches are enough. Raises OSError where it cannot be written."""
-    scores = record.get("scores") or {"sets": "", "probabilities": []}
-    kept = {k: v for k, v in record.items() if k not in NOT_ON_THE_PAGE}
-    if pictures.regions:
-        kept["regions"] = {k: record["regions"][k] for k in ("names", "map")} | {
-            "middles": pictures.regions.middles()
+def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
+    """Write sag.html, a page to look at one SAG and to ask which patches are sufficient.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    values = {
+        "TITLE": html.escape(f"{sag.category.name} – {sag.image}"),
+        "RECORD": json_in_html(page_record(sag, masked)),
+        "SCRIPT": (TEMPLATES / "sag.js").read_text(encoding="utf-8"),
+        "IMAGE": data_uri(masked.image),
+        "BASELINE": data_uri(masked.baseline),
+        "SETS": html.escape(sag.scores.sets),
+        "PROBABILITIES": json_in_html(sag.scores.probabilities),
+    }
+    write_atomically(path, filled("sag.html", values))
+
+
+def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
+    """Return what the page's script needs to know of a record, as JSON values.
+
+    The scored sets are not in it: the page has them in elements of their own.
+    """
+    steps = msgspec.to_builtins(sag.seconds)  # an older record has no total
+    known = {
+        "image": sag.image,
+        "size": sag.size,
+        "model": sag.model,
+        "category": sag.category,
+        "probability": sag.probability,
+        "baseline": sag.baseline,
+        "grid": sag.grid,
+        "threshold": sag.threshold,
+        "search": sag.search,
+        "roots": sag.roots,
+        "dnf": sag.dnf,
+        "sag": sag.sag,
+        "evaluations": sag.evaluations,
+        "seconds": {"total": sag.seconds.total or sum(steps.values())},
+        "why": why_no_root(sag),
+        "squares": masked.squares,
+        "node_threshold": sag.settings.get("node_prob_thresh", 0.0),
+    }
+    if sag.regions and masked.regions:
+        known["regions"] = {
+            "names": sag.regions.names,
+            "map": sag.regions.map,
+            "middles": masked.regions.middles(),
         }
-    write_atomically(
-        path,
-        filled(
-            "sag.html",
-            {
-                "TITLE": html.escape(f"{record['category']['name']} – {record['image']}"),
-                "RECORD": json_in_html(
-                    {
-                        **kept,
-                        "why": why_no_root(record),
-                        "squares": pictures.squares,
-                        "node_threshold": record["settings"]["node_prob_thresh"],
-                    }
-                ),
-                "SCRIPT": (PAGE / "sag.js").read_text(encoding="utf-8"),
-                "IMAGE": data_uri(pictures.image),
-                "BASELINE": data_uri(pictures.baseline),
-                "SETS": html.escape(scores["sets"]),
-                "PROBABILITIES": json_in_html(scores["probabilities"]),
-            },
-        ),
-    )
+    return msgspec.to_builtins(known)
+
+
+# ---------------------------------------------------------------- the gallery of a run
 
 
 def write_gallery(results: Path) -> None:
-    """index.html: every row of results/summary.csv, with its picture and a link to its page. Raises OSError."""
+    """Write index.html: every row of results/summary.csv, with its image and a link to its page.
+
+    Raises:
+        OSError: summary.csv cannot be read, or index.html not be written.
+    """
     with open(results / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    done, failed = [row for row in rows if not row["error"]], [row for row in rows if row["error"]]
-    items = "\n".join(
-        f"<li>{html.escape(row['image'])}: {html.escape(row['error'])}</li>" for row in failed
-    )
-    write_atomically(
-        results / "index.html",
-        filled(
-            "index.html",
-            {
-                "TITLE": "Structured Attention Graphs",
-                "CARDS": "\n".join(card(row) for row in done),
-                "FAILED": f"<section><h2>Failed</h2><ul>{items}</ul></section>" if failed else "",
-            },
-        ),
-    )
+    values = {
+        "TITLE": "Structured Attention Graphs",
+        "CARDS": "\n".join(card(row) for row in rows if not row["error"]),
+        "FAILED": failures_section([row for row in rows if row["error"]]),
+    }
+    write_atomically(results / "index.html", filled("index.html", values))
 
 
-def card(row: dict) -> str:
-    """One image of the gallery, from its row of summary.csv."""
-    folder, roots = quote(row["folder"]), int(row["roots"])
-    name, image = html.escape(row["name"]), html.escape(row["image"])
-    smallest = f"{row['smallest_root']} patch{'es' * (row['smallest_root'] != '1')}"
-    found = (
-        f"{roots} root{'s' * (roots != 1)}, smallest {smallest}"
-        if roots
-        else f"no root ({html.escape(row['stopped_by']).replace('_', ' ')})"
-    )
+def card(row: Mapping[str, str]) -> str:
+    """Return the HTML of one image of the gallery, from its row of summary.csv."""
+    folder = quote(row["folder"])
+    name = html.escape(row["name"])
+    image = html.escape(row["image"])
+    probability = float(row["probability"])
+    smallest = int(row["smallest_root"] or NO_ROOT_SIZE)
     return (
-        f'<li class="card" data-name="{name}" data-image="{image}" data-probability="{float(row["probability"])}" '
-        f'data-roots="{roots}" data-smallest="{int(row["smallest_root"] or 10**6)}">'
-        f'<a href="./{folder}/sag.html"><img src="./{folder}/perturbation_original.png" alt="" loading="lazy" width="224" height="224">'
-        f'<strong>{name}</strong><span class="numbers">confidence {float(row["probability"]):.3f}</span><span class="numbers">{found}</span>'
+        f'<li class="card" data-name="{name}" data-image="{image}" '
+        f'data-probability="{probability}" data-roots="{int(row["roots"])}" '
+        f'data-smallest="{smallest}">'
+        f'<a href="./{folder}/sag.html">'
+        f'<img src="./{folder}/perturbation_original.png" alt="" loading="lazy" '
+        f'width="224" height="224">'
+        f"<strong>{name}</strong>"
+        f'<span class="numbers">confidence {probability:.3f}</span>'
+        f'<span class="numbers">{found(row)}</span>'
         f'<span class="file">{image}</span></a></li>'
     )
 
 
-def filled(template: str, values: dict[str, str]) -> str:
-    """A template with each {{NAME}} replaced by its value, all at once: a value that holds {{..}} stays as it is."""
-    return re.sub(
-        r"\{\{([A-Z]+)\}\}",
-        lambda match: values[match[1]],
-        (PAGE / template).read_text(encoding="utf-8"),
+def found(row: Mapping[str, str]) -> str:
+    """Return in words how many roots a row of summary.csv has, and how small; as HTML."""
+    roots = int(row["roots"])
+    if not roots:
+        return f"no root ({html.escape(row['stopped_by']).replace('_', ' ')})"
+    smallest = "1 patch" if row["smallest_root"] == "1" else f"{row['smallest_root']} patches"
+    return f"{roots} {'root' if roots == 1 else 'roots'}, smallest {smallest}"
+
+
+def failures_section(rows: list[dict[str, str]]) -> str:
+    """Return the HTML that lists the images that failed; nothing where there is none."""
+    if not rows:
+        return ""
+    items = "\n".join(
+        f"<li>{html.escape(row['image'])}: {html.escape(row['error'])}</li>" for row in rows
     )
+    return f"<section><h2>Failed</h2><ul>{items}</ul></section>"
 
 
-def json_in_html(value) -> str:
-    """JSON that is safe inside a script element: no "<" in it can end the element."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace(
-        "<", "\\u003c"
-    )
+# ---------------------------------------------------------------- templates
 
 
-def data_uri(picture) -> str:
-    """(H, W, 3) uint8 as a PNG inside a URI."""
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """Return a template of drawing/templates with each {{NAME}} replaced by its value.
+
+    All are replaced at once, so that a value that contains {{NAME}} stays as it is.
+    """
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    return re.sub(r"\{\{([A-Z]+)\}\}", lambda match: values[match[1]], text)
+
+
+def json_in_html(value: Any) -> str:
+    """Return JSON that is safe inside a script element: no "<" in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def data_uri(image: np.ndarray) -> str:
+    """Return an image, (H, W, 3) uint8, as a PNG inside a URI."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,89 @@
+"""What a figure of a graph says in words: the caption below it, and the summary beside the image.
+
+caption(sag, drawn=[0, 1, 4], hidden="dim")     # sentences
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drawing.graph_layout import root_nodes
+from drawing.record import Sag
+from drawing.styles import Hidden
+from drawing.words import why_no_root
+
+SHOWN_AS = {
+    "dim": "dimmed here",
+    "black": "black here",
+    "outline": "visible here, outside the white line",
+}
+HIDDEN_BY = {"black": "black", "drop": "left out"}
+ENDED_BY = {"max_nodes": "it would have too many sets", "time_limit": "the time limit came first"}
+
+
+@dataclass(frozen=True)
+class SummaryLine:
+    """A line beside the original, and its size relative to the style's text."""
+
+    text: str
+    scale: float = 1.0
+
+
+def caption(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
+    """Return what a figure shows and what it leaves out, in sentences.
+
+    Args:
+        sag: The record.
+        drawn: Indices of the nodes that are drawn.
+        hidden: How the figure shows the part of the image that was hidden from the network.
+    """
+    if not sag.roots:
+        return [f"No MSE: {why_no_root(sag)}."]
+    patches = "regions" if sag.regions else "patches"
+    sentences = ["Confidence in % of that on the full image; framed: minimal sufficient (root)."]
+    if any(sag.roots[i].minimal == "single" for i in sag.diverse_roots):
+        sentences.append(
+            f"Of a root of more than 10 {patches} it is only known that no single one can go."
+        )
+    sentences.append(_about_hidden(sag, hidden, patches))
+    if len(drawn) < len(sag.sag.nodes):
+        sentences.append(_about_left_out(sag, drawn))
+    if sag.sag.stopped_by:
+        sentences.append(f"The record's graph ends early: {ENDED_BY[sag.sag.stopped_by]}.")
+    return sentences
+
+
+def _about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
+    baseline = sag.baseline.name
+    if hidden in ("baseline", baseline):
+        return f"Hidden {patches} are shown as the network saw them ({baseline})."
+    replaced = HIDDEN_BY.get(baseline, f"replaced ({baseline})")
+    return f"Hidden {patches} were {replaced} for the network and are {SHOWN_AS[hidden]}."
+
+
+def _about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
+    total = len(sag.sag.nodes)
+    roots = len(root_nodes(sag) - set(drawn))
+    also = ""
+    if roots:
+        also = f", {roots} of them {'roots' if roots > 1 else 'root'}"
+    return (
+        f"{len(drawn)} of {total} sets are drawn, the most confident ones; "
+        f"{total - len(drawn)} are left out{also} (+n more: below that set)."
+    )
+
+
+def summary_lines(sag: Sag) -> list[SummaryLine]:
+    """Return the lines beside the original: the class, its probability, and what was found."""
+    lines = [
+        SummaryLine(sag.category.name, scale=1.35),
+        SummaryLine(f"probability {sag.probability:.3f}"),
+    ]
+    if sag.roots:
+        found = "1 MSE" if len(sag.roots) == 1 else f"{len(sag.roots)} MSEs"
+        proven = sum(root.minimal == "subset" for root in sag.roots)
+        lines.append(SummaryLine(f"{found}, {proven} proven minimal"))
+        diverse = f"{len(sag.diverse_set)} diverse, {len(sag.diverse_roots)} drawn"
+        lines.append(SummaryLine(diverse))
+    if not sag.search.complete:
+        lines.append(SummaryLine("stopped by the time limit"))
+    return lines

@@ -1,0 +1,133 @@
+"""The original, Grad-CAM, I-GOS and the roots in a row: comparison.png and comparison.gif."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drawing.canvas import Canvas
+from drawing.masked_images import MaskedImages
+from drawing.record import Root, Sag
+from drawing.roots import captioned, root_cards, save_animation, side_by_side
+from drawing.saliency_maps import gradcam_map, igos_map, overlaid
+from drawing.styles import Style
+from drawing.text import shrunk
+from drawing.words import conjunction, percent
+
+MAX_ROOTS = 12
+MAX_TITLE = 26  # characters; a longer conjunction is replaced by the number of its patches
+MIN_TEXT = 6  # points
+PANEL_SIDE = 144  # points, in figures as wide as their panels
+MIN_PANEL_SIDE = 72  # points, in figures of a given width
+GAP = 6  # points
+
+
+@dataclass(frozen=True)
+class Panel:
+    """An image, (H, W, 3) uint8, with a title of two lines above it."""
+
+    title: tuple[str, str]
+    image: np.ndarray
+
+
+def draw_comparison(
+    sag: Sag, masked: MaskedImages, folder: Path, *, style: Style, formats: Sequence[str]
+) -> None:
+    """Write comparison.<format> with the roots that the graph draws.
+
+    In the dark style comparison.gif is written as well: the same row, with all roots in turn.
+    """
+    panels = saliency_panels(sag, masked)
+    for i in sag.diverse_roots[:MAX_ROOTS]:
+        root = sag.roots[i]
+        panels.append(Panel(root_title(root, sag.region_names), masked(root.patches)))
+    for kind in formats:
+        canvas = in_rows(panels, style, vector=kind != "png")
+        canvas.save(folder / f"comparison{style.ending}.{kind}")
+    if not style.is_paper:
+        animate(sag, masked, folder / "comparison.gif")
+
+
+def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
+    """Return the panels of the original, of Grad-CAM where the network has it, and of I-GOS."""
+    image = masked.image
+    size = image.shape[:2]
+    panels = [Panel((sag.category.name, f"{sag.probability:.3f}"), image)]
+    if sag.gradcam:
+        panels.append(Panel(("Grad-CAM", ""), overlaid(image, gradcam_map(sag.gradcam, size))))
+    saliency_map = igos_map(sag.saliency, masked.basis, size)
+    panels.append(Panel(("I-GOS", ""), overlaid(image, saliency_map)))
+    return panels
+
+
+def root_title(root: Root, names: Sequence[str] | None) -> tuple[str, str]:
+    """Return a root's patches, or their number where they are many, and its confidence."""
+    patches = conjunction(root.patches, names)
+    if len(patches) >= MAX_TITLE:
+        patches = f"{len(root.patches)} patches"
+    return patches, percent(root.relative)
+
+
+def in_rows(panels: Sequence[Panel], style: Style, *, vector: bool) -> Canvas:
+    """Draw titled panels in a row, or, in a figure of a given width, in as many rows as needed."""
+    columns = len(panels)
+    side: float = PANEL_SIDE
+    text = 1.15 * style.small
+    if style.width is not None:
+        columns = max(1, min(len(panels), int(style.width // MIN_PANEL_SIDE)))
+        side = (style.width - GAP) / columns - GAP
+        text = style.small
+    height, width = panels[0].image.shape[:2]
+    tall = side * height / width
+    row_height = tall + 2.9 * text + GAP
+    rows = -(-len(panels) // columns)
+    canvas = Canvas(columns * (side + GAP) + GAP, rows * row_height + GAP, style, vector)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, columns)
+        left = GAP + column * (side + GAP)
+        top = (rows - row) * row_height
+        bottom = top - 2.9 * text - tall
+        _write_title(canvas, panel, number, left=left, top=top, side=side, text=text)
+        canvas.image(
+            panel.image, left, bottom=bottom, width=side, height=tall, gid=f"panel-{number}"
+        )
+    return canvas
+
+
+def _write_title(
+    canvas: Canvas,
+    panel: Panel,
+    number: int,
+    *,
+    left: float,
+    top: float,
+    side: float,
+    text: float,
+) -> None:
+    """Write a panel's title; a line that is too long shrinks, to 6 points at the least."""
+    for n, line in enumerate(panel.title):
+        canvas.text(
+            left + side / 2,
+            top - 1.3 * text * n,
+            text=line,
+            size=max(MIN_TEXT, shrunk(line, text, side)),
+            colour=canvas.style.ink,
+            ha="center",
+            va="top",
+            gid=f"title-{number}-{n}",
+        )
+
+
+def animate(sag: Sag, masked: MaskedImages, path: Path) -> None:
+    """Write the row of panels as an animated GIF whose last panel shows the roots in turn."""
+    still = [
+        captioned(panel.image, "  ".join(panel.title).strip())
+        for panel in saliency_panels(sag, masked)
+    ]
+    frames = []
+    for card in root_cards(sag, masked):
+        row = side_by_side([*still, card])
+        frames.append(row.quantize(method=Image.Quantize.FASTOCTREE))
+    save_animation(frames, path)
