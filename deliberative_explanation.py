@@ -45,7 +45,7 @@ from running.command_line import add_model_options, checked_defaults, share
 from running.results import fingerprint_of, make_writable, result_folders
 from running.images import not_the_images
 from utils import printable
-from drawing.graph_layout import DARK, paper
+from drawing.styles import DARK, paper
 from utils import PROJECT, UserError, file_sha256, load_image, log, write_atomically
 from scoring.networks import Network, choose_device, load_network
 from running.command_line import OneLineParser, exit_status, whole

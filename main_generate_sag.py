@@ -41,7 +41,7 @@ from running.command_line import (
     share,
 )
 from patch_deletion_tree import build_sag, listed, refuted_by
-from drawing.pictures import conjunction
+from drawing.words import conjunction
 from scoring.regions import Regions
 from running.results import (
     Job,

@@ -30,7 +30,6 @@ from tqdm import tqdm
 
 from companions.score_deviation import scene_sets
 from companions.score_deviation.figures import draw_map, draw_statistics, draw_words, map_files
-from drawing.graph_figure import FORMATS
 from running.command_line import formats, inches
 from get_perturbation_mask import BASELINES, make_baseline
 from companions.score_deviation.statistics import RELEVANT, statistics, write_statistics
@@ -45,7 +44,7 @@ from scoring.regions import Regions
 from running.results import later_namesakes, make_writable, merge_rows
 from running.images import not_the_images
 from utils import printable
-from drawing.graph_layout import DARK, Style, paper
+from drawing.styles import DARK, FORMATS, Style, paper
 from companions.score_deviation.scene_sets import (
     Item,
     places365_classes,

@@ -10,9 +10,10 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from companions.score_deviation.figures import colours
-from drawing.graph_figure import FAMILY, save_figure
+from drawing.canvas import save_figure
 from scoring.regions import Regions
-from drawing.graph_layout import DARK, text_width
+from drawing.styles import DARK
+from drawing.text import FAMILY, text_width
 
 KINDS = {"valid": DARK.bar, "confounded": DARK.removed, "missed": DARK.track}
 MOST_ROWS, MOST_COLUMNS, MOST_BARS = (

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import torch
 
-from drawing.graph_figure import Canvas
+from drawing.canvas import Canvas
 from companions.deliberative.insecurities import region_of
-from drawing.pictures import DIM
-from drawing.graph_layout import DARK, Style, text_width
+from drawing.masked_images import DIM
+from drawing.styles import DARK, Style
+from drawing.text import text_width
 
 ABREAST = 4  # panels in a row, the image among them; a column of a page has two
 SIDE = 172  # of a panel's picture in the dark style, points
@@ -63,7 +64,7 @@ def draw_insecurities(record: dict, image: np.ndarray, path: Path, style: Style 
                 torch.tensor(found[n - 1]["map"]), image.shape[:2], record["settings"]["share"]
             )
             shown = spotlit(image, region.numpy(), style)
-        canvas.picture(shown, left, top - tall, side, tall, f"panel-{n}")
+        canvas.image(shown, left, top - tall, side, tall, f"panel-{n}")
         if n:
             lines_of_insecurity(canvas, found[n - 1], n, left, top - tall, side)
         else:
