@@ -1,16 +1,23 @@
-"""Label maps of the bundled scenes, and a set of further scenes in which parts are missing or wrong.
+"""Label maps of the bundled scenes, and sets of scenes in which parts are missing or wrong.
 
-    python -m birds.part_scenes                        # birds/part_maps/*.png, birds/part_names.txt: the parts of Images/
-    python -m birds.part_scenes FOLDER --per-class 6   # images/, masks/, images.csv, names.txt: for score_deviation.py --manifest
+    python -m birds.part_scenes                        # label maps of Images/: birds/part_maps/
+    python -m birds.part_scenes FOLDER --per-class 6   # a set for score_deviation.py --manifest
 
-In a whole bird no single part is needed, since every class has several sufficient sets of parts. So a third of the set's scenes
-show a random minimal sufficient set (each part of it is needed), a third all parts, and in a third one part is another class's:
-the true class is then that of the other parts, and the odd part speaks against it.
+The first also writes birds/part_names.txt; the second writes images/, masks/, images.csv and
+names.txt.
+
+In a whole bird no single part is needed, since every class has several sufficient sets of parts. So
+a third of the set's scenes show a random minimal sufficient set (each part of it is needed), a
+third all parts, and in a third one part is another class's: the target class is then that of the
+other parts, and the odd part speaks against it.
 """
 
-import argparse
 import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
@@ -22,58 +29,75 @@ from birds.painter import (
     PARTS,
     VARIANTS,
     Scene,
+    bundled_scenes,
     consistent_classes,
     draw_scene,
     minimal_sufficient_parts,
 )
+from running.command_line import Count, Positional, Seed, exit_status, parse
 
+PROG = "python -m birds.part_scenes"
 HERE = Path(__file__).resolve().parent
 KINDS = ("few", "whole", "odd")
 
 
-def bundled() -> list[tuple[str, Scene]]:
-    """The scenes of Images/, with their names."""
-    return [
-        (name.replace(" ", "_").replace("'", ""), draw_scene(variants, [1, c]))
-        for c, (name, variants) in enumerate(CLASSES)
-    ]
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the command."""
+
+    folder: Annotated[Path | None, Positional("FOLDER")] = None  # where a new set is written;
+    #   without it the label maps of Images/ are drawn
+    per_class: Count = 6  # scenes of each class in a new set
+    seed: Seed = 5  # of a new set
 
 
 def scene_of(category: int, kind: str, seed) -> Scene:
-    """A scene of the class in which there are few parts, all of them, or one odd part. seed: as of draw_scene."""
-    rng, variants = np.random.default_rng(seed), list(CLASSES[category][1])
+    """Draw a scene of a class with a given kind of parts.
+
+    Args:
+        category: index of the class.
+        kind: "few" (a random minimal sufficient set), "whole" (all parts) or "odd" (one part of
+            another class).
+        seed: as of draw_scene.
+    """
+    rng = np.random.default_rng(seed)
+    variants = list(CLASSES[category][1])
     if kind == "few":
-        sets = [s for s in minimal_sufficient_parts(category) if len(s) > 1]
-        return draw_scene(variants, seed, sets[rng.integers(len(sets))])
+        sets = [parts for parts in minimal_sufficient_parts(category) if len(parts) > 1]
+        return draw_scene(variants, seed, parts=sets[rng.integers(len(sets))])
     if kind == "odd":
         part = int(rng.integers(len(PARTS)))
-        others = [
-            v
-            for v in range(len(VARIANTS[PARTS[part]]))
-            if v != variants[part] and consistent_classes({PARTS[part]: v})
-        ]
+        others = _other_variants(part, variants[part])
         variants[part] = others[rng.integers(len(others))]
     return draw_scene(variants, seed)
 
 
+def _other_variants(part: int, own: int) -> list[int]:
+    """Return the variants of a part that some class has, without this one."""
+    name = PARTS[part]
+    return [
+        variant
+        for variant in range(len(VARIANTS[name]))
+        if variant != own and consistent_classes({name: variant})
+    ]
+
+
 def write_names(path: Path) -> None:
-    """The names of labels 1, 2, .., one a line."""
+    """Write the names of labels 1, 2, .., one a line."""
     path.write_text("\n".join(LABEL_NAMES) + "\n", encoding="utf-8")
 
 
 def write_set(folder: Path, per_class: int, seed: int) -> None:
-    """images/, masks/, images.csv and names.txt."""
+    """Write a set of scenes: images/, masks/, images.csv and names.txt."""
     rows = []
     for n in trange(per_class * len(CLASSES), unit="scene"):
         category, number = divmod(n, per_class)
-        name, kind = CLASSES[category][0], KINDS[number % len(KINDS)]
-        scene, file = (
-            scene_of(category, kind, [seed, category, number]),
-            f"{name.replace(' ', '_')}/{number}_{kind}.png",
-        )
-        for kept, picture in (("images", scene.image), ("masks", scene.labels)):
-            (folder / kept / file).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / kept / file)
+        name = CLASSES[category][0]
+        kind = KINDS[number % len(KINDS)]
+        file = f"{name.replace(' ', '_')}/{number}_{kind}.png"
+        scene = scene_of(category, kind, [seed, category, number])
+        _write(scene.image, folder / "images" / file)
+        _write(scene.labels, folder / "masks" / file)
         rows.append({"image": f"images/{file}", "mask": f"masks/{file}", "class": name})
     with open(folder / "images.csv", "w", newline="", encoding="utf-8") as table:
         writer = csv.DictWriter(table, rows[0], lineterminator="\n")
@@ -82,23 +106,26 @@ def write_set(folder: Path, per_class: int, seed: int) -> None:
     write_names(folder / "names.txt")
 
 
-def main() -> None:
-    """Without a folder the label maps of Images/, else a set of new scenes."""
-    p = argparse.ArgumentParser(
-        prog="python -m birds.part_scenes", description=__doc__.split("\n")[0]
-    )
-    p.add_argument("folder", type=Path, nargs="?")
-    p.add_argument("--per-class", type=int, default=6, metavar="N")
-    p.add_argument("--seed", type=int, default=5)
-    args = p.parse_args()
-    if args.folder:
-        write_set(args.folder, args.per_class, args.seed)
-        return
-    (HERE / "part_maps").mkdir(exist_ok=True)
-    for name, scene in bundled():
-        Image.fromarray(scene.labels).save(HERE / "part_maps" / f"{name}.png", optimize=True)
+def _write(pixels: np.ndarray, path: Path, optimize: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, optimize=optimize)
+
+
+def run(settings: Settings) -> int:
+    """Draw the label maps of Images/, or a new set into a folder."""
+    if settings.folder:
+        write_set(settings.folder, settings.per_class, settings.seed)
+        return 0
+    for stem, scene in bundled_scenes():
+        _write(scene.labels, HERE / "part_maps" / f"{stem}.png", optimize=True)
     write_names(HERE / "part_names.txt")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    return exit_status(PROG, lambda: run(parse(Settings, argv, prog=PROG, doc=__doc__)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The bundled world: drawn birds whose true explanations are known, and their network."""
