@@ -1,9 +1,9 @@
 """The Structured Attention Graph: how confidence falls as patches go.
 
-A directed acyclic graph of patch sets. Its roots are a few diverse MSEs; a child is its parent less one
-patch, down to the empty set, the baseline alone. A node is expanded while its relative confidence, f(N) /
-f(all patches), is above 40 %. One node per patch set, however many parents it has; every single deletion
-is a child.
+A directed acyclic graph of patch sets. Its roots are a few diverse MSEs; a child is its parent less
+one patch, down to the empty set, the baseline alone. A node is expanded while its relative
+confidence, f(N) / f(all patches), is above 40 %. There is one node per patch set, however many
+parents it has; every single deletion is a child.
 
     graph = build_sag(scorer, [(11, 30), (17, 30, 37)], full_probability=0.9999)
     graph.nodes[(11, 30)]                   # {"probability": 0.9676, "relative": 0.9677}
@@ -12,73 +12,82 @@ is a child.
 Shitole et al., NeurIPS 2021, section 4.3.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import networkx as nx
 
-PatchSet = tuple[int, ...]
-MAX_NODES = (
-    2000  # a root of 20 patches could have 2^20 descendants; beyond this no further level is begun
-)
+from scoring.patches import PatchSet
+from search import Scorer
+
+# A root of 20 patches could have 2^20 descendants; beyond this no further level is begun.
+MAX_NODES = 2000
 
 
 def build_sag(
-    scorer: Callable[[Sequence[PatchSet]], Sequence[float]],
+    scorer: Scorer,
     roots: Sequence[PatchSet],
     full_probability: float,
+    *,
     node_prob_thresh: float = 0.4,
     max_nodes: int = MAX_NODES,
 ) -> nx.DiGraph:
-    """The SAG of these roots, a level at a time, each level's new sets scored in one call.
+    """Build the SAG of these roots, a level at a time; a level's new sets are scored in one call.
 
-    Nodes carry probability and relative; edges carry removed, the patch that went. graph.graph["stopped_by"]
-    is None, or "max_nodes" or "time_limit" (a scorer's TimeoutError) where that ended the expansion early.
+    Args:
+        scorer: patch sets to probabilities.
+        roots: patch sets.
+        full_probability: of the full image.
+        node_prob_thresh: a node above this share of the full image's confidence is expanded.
+        max_nodes: no level is begun that would exceed this number of nodes.
+
+    Returns:
+        Graph whose nodes carry "probability" and "relative" and whose edges carry "removed", the
+        patch that went. graph.graph["stopped_by"] is None, or "max_nodes" or "time_limit" (the
+        scorer raised TimeoutError) where that ended the expansion early.
     """
     graph = nx.DiGraph(stopped_by=None)
-
-    def add(patch_sets: Sequence[PatchSet]) -> None:
-        for patches, score in zip(patch_sets, scorer(patch_sets) if patch_sets else ()):
-            graph.add_node(
-                patches, probability=float(score), relative=float(score) / full_probability
-            )
-
     try:
-        add(list(dict.fromkeys(tuple(sorted(r)) for r in roots)))
-        level = list(graph)
+        level = list(dict.fromkeys(tuple(sorted(root)) for root in roots))
+        _add_nodes(graph, level, scorer=scorer, full_probability=full_probability)
         while level:
             parents = [n for n in level if n and graph.nodes[n]["relative"] > node_prob_thresh]
-            children = {(n, p): tuple(q for q in n if q != p) for n in parents for p in n}
-            level = [c for c in dict.fromkeys(children.values()) if c not in graph]
+            deletions = [(n, patch, _less(n, patch)) for n in parents for patch in n]
+            children = dict.fromkeys(child for _, _, child in deletions)
+            level = [child for child in children if child not in graph]
             if len(graph) + len(level) > max_nodes:
                 graph.graph["stopped_by"] = "max_nodes"
                 break
-            add(level)
-            graph.add_edges_from((n, child, {"removed": p}) for (n, p), child in children.items())
+            _add_nodes(graph, level, scorer=scorer, full_probability=full_probability)
+            for parent, patch, child in deletions:
+                graph.add_edge(parent, child, removed=patch)
     except TimeoutError:
         graph.graph["stopped_by"] = "time_limit"
     return graph
 
 
+def _add_nodes(
+    graph: nx.DiGraph, patch_sets: Sequence[PatchSet], *, scorer: Scorer, full_probability: float
+) -> None:
+    scores = scorer(patch_sets) if patch_sets else []
+    for patches, score in zip(patch_sets, scores):
+        probability = float(score)
+        graph.add_node(patches, probability=probability, relative=probability / full_probability)
+
+
+def _less(patches: PatchSet, removed: int) -> PatchSet:
+    return tuple(patch for patch in patches if patch != removed)
+
+
 def refuted_by(graph: nx.DiGraph, root: PatchSet, threshold: float) -> PatchSet | None:
-    """The smallest node inside the root whose probability is above the threshold; None where the root stands as minimal.
+    """Return the smallest node inside a root that is sufficient; None where the root is minimal.
 
     Only roots of more than 10 patches, whose subsets were not all asked about before, can have one.
+
+    Args:
+        graph: a SAG.
+        root: one of its roots.
+        threshold: the probability above which a set is sufficient.
     """
-    inside = (n for n, p in graph.nodes(data="probability") if p > threshold and set(n) < set(root))
+    sufficient = [n for n, p in graph.nodes(data="probability") if p > threshold]
+    inside = [n for n in sufficient if set(n) < set(root)]
     return min(inside, key=lambda n: (len(n), -graph.nodes[n]["probability"], n), default=None)
-
-
-def listed(graph: nx.DiGraph) -> dict:
-    """The graph as the record has it: nodes, and edges as [parent, child, patch removed] by node number."""
-    number = {patches: i for i, patches in enumerate(graph)}
-    return {
-        "nodes": [
-            {"patches": list(patches), **values} for patches, values in graph.nodes(data=True)
-        ],
-        "edges": [
-            [number[parent], number[child], gone]
-            for parent, child, gone in graph.edges(data="removed")
-        ],
-        "complete": graph.graph["stopped_by"] is None,
-        "stopped_by": graph.graph["stopped_by"],
-    }

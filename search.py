@@ -1,13 +1,14 @@
 """Minimal sufficient explanations (MSEs): beam, combinatorial and exhaustive search.
 
-A patch set N is *sufficient* when it alone keeps the class: f(N) > prob_thresh * f(all patches).
-It is *minimal* when no proper subset of it is sufficient. A network is not monotone (showing more can
+A patch set N is *sufficient* when it alone keeps the class: f(N) > prob_thresh * f(all patches). It
+is *minimal* when no proper subset of it is sufficient. A network is not monotone (showing more can
 lower its confidence), so "no single patch can go" does not prove that; minimise() asks about every
 subset, for sets of up to 10 patches.
 
-    roots = beam_search(scorer, saliency, beam_width=3)
-    roots[0].patches, roots[0].probability, roots[0].minimal       # (11, 30), 0.9676, "subset"
-    roots.stopped_by                                               # "max_num_roots"
+    found = beam_search(scorer, saliency, beam_width=3)
+    found.mses[0].patches, found.mses[0].probability, found.mses[0].minimal
+                                                    # (11, 30), 0.9676, "subset"
+    found.stopped_by                                # "max_num_roots"
 
 A scorer is any callable from a list of patch sets to their probabilities. One that raises
 TimeoutError ends the search: what is proven by then is returned, with complete False.
@@ -15,55 +16,74 @@ TimeoutError ends the search: what is proven by then is returned, with complete 
 Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, islice
 
-import numpy as np
+import numpy.typing as npt
 
-PatchSet = tuple[int, ...]
-Scorer = Callable[[Sequence[PatchSet]], Sequence[float]]
+from scoring.curves import saliency_order
+from scoring.patches import PatchSet
+
+Scorer = Callable[[Sequence[PatchSet]], Iterable[float]]
 PROVEN_UP_TO = 10  # patches; a set of n has 2^n subsets to ask about
 CHUNK = 1024  # sets of a large enumeration asked for at a time, so that a time limit loses few
 
 
 @dataclass(frozen=True)
-class Root:
-    """One MSE. minimal is "subset" (proven against every subset) or "single" (no single patch can go)."""
+class MSE:
+    """One minimal sufficient explanation.
+
+    minimal is "subset" (proven against every subset) or "single" (no single patch can go).
+    """
 
     patches: PatchSet
     probability: float
     minimal: str
 
 
-class Roots(list):
-    """A list of Root, smallest sets first, that knows how its search ended.
+Found = dict[PatchSet, MSE]
 
-    A "single" root that contains another root is not minimal after all, and is left out.
 
-    complete: the search ran to its own end. stopped_by: "max_num_roots", "max_root_size", "exhausted"
-    (nothing left to try), "time_limit", "baseline_sufficient" (the class is kept with every patch hidden: nothing
-    to explain) or "zero_probability" (the class has none to keep); diverse search has two more of its own.
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found, the smallest sets first, and why it ended.
+
+    stopped_by is "max_num_roots", "max_root_size", "exhausted" (nothing left to try), "time_limit",
+    "baseline_sufficient" (the class is kept with every patch hidden: nothing to explain) or
+    "zero_probability" (the network gives the class none to keep). The diverse search has two more
+    of its own.
     """
 
-    def __init__(self, roots: Iterable[Root] = (), stopped_by: str = "exhausted"):
-        roots = sorted(roots, key=lambda r: (len(r.patches), -r.probability, r.patches))
-        refuted = {
-            r
-            for r in roots
-            if r.minimal == "single" and any(set(o.patches) < set(r.patches) for o in roots)
-        }
-        super().__init__(r for r in roots if r not in refuted)
-        self.stopped_by = stopped_by
+    mses: tuple[MSE, ...]
+    stopped_by: str
 
     @property
     def complete(self) -> bool:
+        """Whether the search ran to its own end."""
         return self.stopped_by != "time_limit"
 
+    @classmethod
+    def of(cls, mses: Iterable[MSE], stopped_by: str) -> "SearchResult":
+        """Return the result with the MSEs in order, less those that others refute."""
+        return cls(tuple(in_order(without_refuted(mses))), stopped_by)
 
-def salient_order(saliency) -> list[int]:
-    """Patch numbers, most salient (lowest mask value) first; ties by number."""
-    return np.argsort(np.asarray(saliency, dtype=float).reshape(-1), kind="stable").tolist()
+
+def in_order(mses: Iterable[MSE]) -> list[MSE]:
+    """Return MSEs with the smallest first, then the most confident, then in patch order."""
+    return sorted(mses, key=lambda mse: (len(mse.patches), -mse.probability, mse.patches))
+
+
+def without_refuted(mses: Iterable[MSE]) -> list[MSE]:
+    """Return MSEs less each "single" one that contains another and so is not minimal after all."""
+    mses = list(mses)
+    sets = [set(mse.patches) for mse in mses]
+    return [
+        mse
+        for mse, patches in zip(mses, sets)
+        if mse.minimal != "single" or not any(other < patches for other in sets)
+    ]
 
 
 # ---------------------------------------------------------------- the three searches
@@ -71,95 +91,154 @@ def salient_order(saliency) -> list[int]:
 
 def beam_search(
     scorer: Scorer,
-    saliency,
+    saliency: npt.ArrayLike,
+    *,
     prob_thresh: float = 0.9,
     beam_width: int = 3,
     num_successors: int = 15,
     max_num_roots: int = 10,
     max_root_size: int = 49,
-) -> Roots:
-    """BeamS-w: grow sets patch by patch, keep the beam_width most confident insufficient ones.
+) -> SearchResult:
+    """Search by growing sets patch by patch (BeamS-w); a level's successors are scored in one call.
 
-    saliency: a number a patch, low = salient. Each state proposes the num_successors most salient
-    patches that it lacks; a level's successors are scored in one call. Sufficient ones leave the beam
-    and are minimised; whatever contains a known MSE is dropped, since it cannot be minimal.
+    Args:
+        scorer: patch sets to probabilities.
+        saliency: one number per patch; lower values are more salient.
+        prob_thresh: sufficient is above this share of the full image's probability.
+        beam_width: number of the most confident insufficient sets kept at each size.
+        num_successors: number of the most salient missing patches that each set may add.
+        max_num_roots: stop at this many MSEs.
+        max_root_size: stop at sets of this many patches.
     """
-    order = salient_order(saliency)
-    stopped_by, threshold = opening(scorer, len(order), prob_thresh)
-    if stopped_by:
-        return Roots(stopped_by=stopped_by)
-    found: dict[PatchSet, Root] = {}
-    beam: list[PatchSet] = [()]
-    try:
+    order = saliency_order(saliency)
+
+    def search(threshold: float, found: Found) -> str:
+        beam: list[PatchSet] = [()]
         for _ in range(min(max_root_size, len(order))):
-            level = sorted(
-                {
-                    tuple(sorted((*state, patch)))
-                    for state in beam
-                    for patch in _missing(state, order)[:num_successors]
-                }
-            )
-            level = [s for s in level if not _contains_one_of(s, found)]
-            scores = dict(zip(level, _floats(scorer(level))))
-            level.sort(key=lambda s: (-scores[s], s))
-            sufficient = [s for s in level if scores[s] > threshold]
-            for root in minimise(scorer, sufficient, threshold, max_num_roots - len(found), found):
-                found[root.patches] = root
-            found = {
-                root.patches: root for root in Roots(found.values())
-            }  # less the ones now refuted: they take no room
+            level = successors(beam, order, num_successors)
+            scores = _score_level(scorer, level, found)
+            sufficient = [s for s, p in scores.items() if p > threshold]
+            _add_mses(scorer, sufficient, found, threshold=threshold, most=max_num_roots)
             if len(found) >= max_num_roots:
-                return Roots(found.values(), "max_num_roots")
-            beam = [s for s in level if scores[s] <= threshold and not _contains_one_of(s, found)][
-                :beam_width
-            ]
+                return "max_num_roots"
+            insufficient = [s for s, p in scores.items() if p <= threshold]
+            beam = [s for s in insufficient if not _contains_one_of(s, found)][:beam_width]
             if not beam:
-                return Roots(found.values(), "exhausted")
-    except TimeoutError:
-        return Roots(found.values(), "time_limit")
-    return Roots(found.values(), "max_root_size" if max_root_size < len(order) else "exhausted")
+                return "exhausted"
+        return "exhausted" if max_root_size >= len(order) else "max_root_size"
+
+    return _run(search, scorer, num_patches=len(order), prob_thresh=prob_thresh)
+
+
+def successors(
+    beam: Sequence[PatchSet], order: Sequence[int], num_successors: int
+) -> list[PatchSet]:
+    """Return each set of the beam with one of its most salient missing patches added, once each."""
+    grown = set()
+    for state in beam:
+        missing = [patch for patch in order if patch not in state]
+        grown |= {tuple(sorted((*state, patch))) for patch in missing[:num_successors]}
+    return sorted(grown)
+
+
+def _score_level(scorer: Scorer, level: Sequence[PatchSet], found: Found) -> dict[PatchSet, float]:
+    """Return the scores of a level's sets, the most confident first.
+
+    Whatever contains a known MSE is left out, since it cannot be minimal.
+    """
+    candidates = [s for s in level if not _contains_one_of(s, found)]
+    scores = dict(zip(candidates, _floats(scorer(candidates))))
+    return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _add_mses(
+    scorer: Scorer, sufficient: Sequence[PatchSet], found: Found, *, threshold: float, most: int
+) -> None:
+    """Minimise sufficient sets and add their MSEs to those found, up to `most` in all."""
+    for mse in minimise(scorer, sufficient, threshold, limit=most - len(found), known=found):
+        found[mse.patches] = mse
+    # A refuted MSE must not take up room among `most`.
+    kept = without_refuted(found.values())
+    found.clear()
+    found.update({mse.patches: mse for mse in kept})
 
 
 def combinatorial_search(
-    scorer: Scorer, saliency, prob_thresh: float = 0.9, comb_top: int = 20, comb_size: int = 4
-) -> Roots:
-    """CombS: score every comb_size-subset of the comb_top most salient patches; minimise the sufficient ones."""
-    order = salient_order(saliency)
-    stopped_by, threshold = opening(scorer, len(order), prob_thresh)
-    if stopped_by:
-        return Roots(stopped_by=stopped_by)
-    found: dict[PatchSet, Root] = {}
-    try:
+    scorer: Scorer,
+    saliency: npt.ArrayLike,
+    *,
+    prob_thresh: float = 0.9,
+    comb_top: int = 20,
+    comb_size: int = 4,
+) -> SearchResult:
+    """Search all comb_size-subsets of the comb_top most salient patches (CombS).
+
+    Args:
+        scorer: patch sets to probabilities.
+        saliency: one number per patch; lower values are more salient.
+        prob_thresh: sufficient is above this share of the full image's probability.
+        comb_top: number of patches to choose from.
+        comb_size: number of patches in each set; sufficient sets are minimised.
+    """
+    order = saliency_order(saliency)
+
+    def search(threshold: float, found: Found) -> str:
         for sets in _chunks(combinations(sorted(order[:comb_top]), comb_size)):
             sufficient = [s for s, p in zip(sets, _floats(scorer(sets))) if p > threshold]
-            for root in minimise(scorer, sufficient, threshold, known=found):
-                found[root.patches] = root
-    except TimeoutError:
-        return Roots(found.values(), "time_limit")
-    return Roots(found.values(), "exhausted")
+            for mse in minimise(scorer, sufficient, threshold, known=found):
+                found[mse.patches] = mse
+        return "exhausted"
+
+    return _run(search, scorer, num_patches=len(order), prob_thresh=prob_thresh)
 
 
 def exhaustive_search(
-    scorer: Scorer, num_patches: int, prob_thresh: float = 0.9, max_size: int = 3
-) -> Roots:
-    """Every MSE of at most max_size patches, by asking about every set that contains no smaller one."""
-    stopped_by, threshold = opening(scorer, num_patches, prob_thresh)
-    if stopped_by:
-        return Roots(stopped_by=stopped_by)
-    found: dict[PatchSet, Root] = {}
-    try:
+    scorer: Scorer, num_patches: int, *, prob_thresh: float = 0.9, max_size: int = 3
+) -> SearchResult:
+    """Find every MSE of at most max_size patches.
+
+    Every set that contains no smaller MSE is asked about.
+
+    Args:
+        scorer: patch sets to probabilities.
+        num_patches: number of patches.
+        prob_thresh: sufficient is above this share of the full image's probability.
+        max_size: largest number of patches in a set.
+    """
+
+    def search(threshold: float, found: Found) -> str:
         for size in range(1, min(max_size, num_patches) + 1):
-            for sets in _chunks(
-                s for s in combinations(range(num_patches), size) if not _contains_one_of(s, found)
-            ):
-                found |= {
-                    s: Root(s, p, "subset")
-                    for s, p in zip(sets, _floats(scorer(sets)))
-                    if p > threshold
-                }
+            sets_of_size = combinations(range(num_patches), size)
+            candidates = (s for s in sets_of_size if not _contains_one_of(s, found))
+            for sets in _chunks(candidates):
+                for patches, probability in zip(sets, _floats(scorer(sets))):
+                    if probability > threshold:
+                        found[patches] = MSE(patches, probability, "subset")
+        return "exhausted"
+
+    return _run(search, scorer, num_patches=num_patches, prob_thresh=prob_thresh)
+
+
+def _run(
+    search: Callable[[float, Found], str], scorer: Scorer, *, num_patches: int, prob_thresh: float
+) -> SearchResult:
+    """Run a search, and keep what it found when the scorer's time is up.
+
+    Args:
+        search: takes the threshold and the MSEs found, adds to these, and returns stopped_by.
+        scorer: patch sets to probabilities.
+        num_patches: number of patches.
+        prob_thresh: sufficient is above this share of the full image's probability.
+    """
+    opened = opening(scorer, num_patches, prob_thresh)
+    if opened.stopped_by:
+        return SearchResult((), opened.stopped_by)
+    found: Found = {}
+    try:
+        stopped_by = search(opened.threshold, found)
     except TimeoutError:
-        return Roots(found.values(), "time_limit")
-    return Roots(found.values(), "exhausted")
+        stopped_by = "time_limit"
+    return SearchResult.of(found.values(), stopped_by)
 
 
 # ---------------------------------------------------------------- minimality
@@ -169,104 +248,123 @@ def minimise(
     scorer: Scorer,
     sufficient: Sequence[PatchSet],
     threshold: float,
+    *,
     limit: int | None = None,
-    known: Iterable[PatchSet] = (),
-) -> Iterator[Root]:
-    """Yield MSEs inside sufficient sets: at least one in each, none of those known, at most limit of them.
+    known: Collection[PatchSet] = (),
+) -> Iterator[MSE]:
+    """Yield MSEs inside sufficient sets: at least one in each, none of those known.
 
-    All sets advance in lock-step, so that every round is one call. First each loses, one at a time, the
-    patch it misses least, until no single one can go. Then the sets of up to 10 patches that remain are
-    proven, small ones first, as few at a time as the limit still has room for. If the scorer raises TimeoutError, so does this,
-    after having yielded what was proven.
+    All sets advance in lock-step, so that every round is one call. First each loses, one at a time,
+    the patch it misses least, until no single one can go. Then the sets of up to 10 patches that
+    remain are proven, small ones first, as few at a time as the limit still has room for.
+
+    Args:
+        scorer: patch sets to probabilities.
+        sufficient: sets above the threshold.
+        threshold: the probability above which a set is sufficient.
+        limit: largest number of MSEs to yield; None: all.
+        known: MSEs not to yield again.
+
+    Raises:
+        TimeoutError: the scorer raised it; what was proven has been yielded before.
     """
-    seen, left = set(known), float("inf") if limit is None else limit
-    candidates = sorted(
-        (s for s in dict.fromkeys(drop_singles(scorer, sufficient, threshold)) if s not in seen),
-        key=len,
-    )
+    seen = set(known)
+    left = sys.maxsize if limit is None else limit
+    shrunk = dict.fromkeys(drop_singles(scorer, sufficient, threshold))
+    candidates = sorted((s for s in shrunk if s not in seen), key=len)
     while candidates and left > 0:
-        now = candidates[: int(min(left, len(candidates)))]
-        candidates = candidates[len(now) :]
-        for root in prove(scorer, now, threshold):
-            if root.patches not in seen and left > 0:
-                seen.add(root.patches)
+        batch = candidates[:left]
+        candidates = candidates[left:]
+        for mse in prove(scorer, batch, threshold):
+            if mse.patches not in seen and left > 0:
+                seen.add(mse.patches)
                 left -= 1
-                yield root
+                yield mse
 
 
 def drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[PatchSet]:
-    """Each sufficient set shrunk, least missed patch first, until no single patch can go."""
-    sets, open_rows = list(sets), list(range(len(sets)))
-    while open_rows:
-        children = {i: list(combinations(sets[i], len(sets[i]) - 1)) for i in open_rows}
-        asked = sorted({c for i in open_rows for c in children[i]})
-        scores = dict(zip(asked, _floats(scorer(asked))))
+    """Return each sufficient set shrunk, least missed patch first, until no single one can go."""
+    shrunk = list(sets)
+    open_places = list(range(len(shrunk)))
+    while open_places:
+        children = {i: list(combinations(shrunk[i], len(shrunk[i]) - 1)) for i in open_places}
+        wanted = sorted(set(chain.from_iterable(children.values())))
+        scores = dict(zip(wanted, _floats(scorer(wanted))))
         still_open = []
-        for i in open_rows:
-            best = min(children[i], key=lambda c: (-scores[c], c))
+        for place, sets_inside in children.items():
+            best = min(sets_inside, key=lambda s: (-scores[s], s))
             if scores[best] > threshold:
-                sets[i] = best
-                still_open.append(i)
-        open_rows = still_open
-    return sets
+                shrunk[place] = best
+                still_open.append(place)
+        open_places = still_open
+    return shrunk
 
 
-def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterator[Root]:
-    """Yield the smallest sufficient subsets of each sufficient set: the set itself, unless something inside it will do.
+def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterator[MSE]:
+    """Yield the smallest sufficient subsets of each sufficient set: itself, unless less will do.
 
-    Subsets are asked about by size, smallest first, all sets in lock-step. The first size at which one is
-    sufficient ends it for that set: everything smaller has failed, so these are minimal. Sets of more than
-    10 patches are yielded as they are, marked "single".
+    Subsets are asked about by size, smallest first, all sets in lock-step. The first size at which
+    one is sufficient ends it for that set: everything smaller has failed, so these are minimal.
+    Sets of more than 10 patches are yielded as they are, marked "single".
     """
-    large, unproven = (
-        [s for s in sets if len(s) > PROVEN_UP_TO],
-        [s for s in sets if len(s) <= PROVEN_UP_TO],
-    )
-    yield from (
-        Root(s, p, "single") for s, p in zip(large, _floats(scorer(large)) if large else ())
-    )
-    for size in range(max(map(len, unproven), default=-1) + 1):
-        asked = sorted({subset for s in unproven for subset in combinations(s, size)})
-        passed = {
-            s: p for s, p in zip(asked, _floats(scorer(asked)) if asked else ()) if p > threshold
-        }
-        yield from (Root(s, p, "subset") for s, p in passed.items())
-        unproven = [s for s in unproven if passed.keys().isdisjoint(combinations(s, size))]
+    large = [s for s in sets if len(s) > PROVEN_UP_TO]
+    if large:
+        for patches, probability in zip(large, _floats(scorer(large))):
+            yield MSE(patches, probability, "single")
+    unproven = [s for s in sets if len(s) <= PROVEN_UP_TO]
+    size = 0
+    while unproven:
+        subsets = (combinations(s, size) for s in unproven)
+        wanted = sorted(set(chain.from_iterable(subsets)))
+        passed = set()
+        for patches, probability in zip(wanted, _floats(scorer(wanted))):
+            if probability > threshold:
+                passed.add(patches)
+                yield MSE(patches, probability, "subset")
+        unproven = [s for s in unproven if passed.isdisjoint(combinations(s, size))]
+        unproven = [s for s in unproven if len(s) > size]
+        size += 1
 
 
 # ---------------------------------------------------------------- small things
 
 
-def opening(scorer: Scorer, num_patches: int, prob_thresh: float) -> tuple[str | None, float]:
-    """Whether there is nothing to search for, and why; and the probability that is enough."""
+@dataclass(frozen=True)
+class Opening:
+    """What is known before a search begins."""
+
+    threshold: float  # the probability above which a set is sufficient
+    stopped_by: str | None  # why there is nothing to search for, or None
+
+
+def opening(scorer: Scorer, num_patches: int, prob_thresh: float) -> Opening:
+    """Score the full image and the baseline, and see whether there is anything to search for."""
+    everything = tuple(range(num_patches))
     try:
-        full, baseline = _floats(scorer([tuple(range(num_patches)), ()]))
+        full, baseline = _floats(scorer([everything, ()]))
     except TimeoutError:
-        return "time_limit", float("inf")
+        return Opening(float("inf"), "time_limit")
     if full <= 0:
-        return "zero_probability", float("inf")
-    return ("baseline_sufficient" if baseline > prob_thresh * full else None), prob_thresh * full
+        return Opening(float("inf"), "zero_probability")
+    threshold = prob_thresh * full
+    return Opening(threshold, "baseline_sufficient" if baseline > threshold else None)
 
 
-def _floats(scores) -> list[float]:
-    return [float(s) for s in scores]
-
-
-def _missing(state: PatchSet, order: list[int]) -> list[int]:
-    return [p for p in order if p not in state]
+def _floats(scores: Iterable[float]) -> list[float]:
+    return [float(score) for score in scores]
 
 
 def _chunks(sets: Iterable[PatchSet]) -> Iterator[list[PatchSet]]:
-    sets = iter(sets)
-    while chunk := list(islice(sets, CHUNK)):
+    remaining = iter(sets)
+    while chunk := list(islice(remaining, CHUNK)):
         yield chunk
 
 
 def _contains_one_of(patches: PatchSet, found: Collection[PatchSet]) -> bool:
+    """Return whether a set contains one of those found, by the cheaper of two ways."""
     if 2 ** len(patches) < len(found):
-        return any(
-            s in found
-            for s in chain.from_iterable(combinations(patches, k) for k in range(len(patches) + 1))
-        )
+        sizes = range(len(patches) + 1)
+        subsets = chain.from_iterable(combinations(patches, size) for size in sizes)
+        return any(subset in found for subset in subsets)
     inside = set(patches)
-    return any(inside.issuperset(f) for f in found)
+    return any(inside.issuperset(other) for other in found)
