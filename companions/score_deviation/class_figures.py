@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from companions.score_deviation.figures import colours, percent_of_area, remove_frame
-from companions.score_deviation.statistics import ClassStatistics, LabelStatistics
+from companions.score_deviation.statistics import ClassStatistics, LabelStatistics, Statistics
 from drawing.canvas import Canvas, save_figure
 from drawing.styles import Style
 from drawing.text import FAMILY, text_width
@@ -29,10 +30,25 @@ FAINTEST = 0.15  # words are coloured at least as strongly as this deviation
 GOLDEN = 0.618  # spreads the dots of a box plot without a pattern
 
 
+def draw_classes(found: Statistics, folder: Path, style: Style) -> None:
+    """Draw <class>_labels.png and <class>_words.png for each class that has something to show.
+
+    Args:
+        found: the statistics of a set of images.
+        folder: where the figures go; it is made.
+        style: dark, or white for print.
+    """
+    folder.mkdir(exist_ok=True)
+    for name, table in tqdm(found.classes.items(), desc="classes", unit="class"):
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+        draw_statistics(name, table, folder / f"{stem}_labels.png", style=style)
+        draw_words(name, table, folder / f"{stem}_words.png", style=style)
+
+
 # ---------------------------------------------------------------- box plots
 
 
-def draw_statistics(name: str, table: ClassStatistics, path: Path, style: Style) -> bool:
+def draw_statistics(name: str, table: ClassStatistics, path: Path, *, style: Style) -> bool:
     """Draw box plots of the relevant and opposing labels, and how often labels distract.
 
     Returns:
@@ -170,7 +186,7 @@ class Word(NamedTuple):
 
 
 def draw_words(
-    name: str, table: ClassStatistics, path: Path, style: Style, *, width: float = WORDS_WIDTH
+    name: str, table: ClassStatistics, path: Path, *, style: Style, width: float = WORDS_WIDTH
 ) -> bool:
     """Draw the labels with a mean above 0 as words, the area of their letters by the mean.
 

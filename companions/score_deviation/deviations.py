@@ -136,17 +136,18 @@ def explain_regions(
         predicted=_class_probability(network, full, predicted),
         true=None if true_class is None else _true_class(network, full, true_class),
         baseline=baseline,
-        regions=LabelMap(
-            names=regions.names,
-            labels=regions.numbers,
-            areas=regions.areas(),
-            map=regions.png(),
-        ),
+        regions=_label_map(regions),
         labels=_label_deviations(
             network, regions, full=full, without=without, category=category, true_class=true_class
         ),
         evaluations=1 + len(without),
         seconds=time.monotonic() - start,
+    )
+
+
+def _label_map(regions: Regions) -> LabelMap:
+    return LabelMap(
+        names=regions.names, labels=regions.numbers, areas=regions.areas(), map=regions.png()
     )
 
 

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from companions.score_deviation.record import Deviations, LabelDeviation
 from drawing.canvas import save_figure
-from drawing.styles import POINTS_PER_INCH, Style
+from drawing.styles import DARK, FORMATS, POINTS_PER_INCH, Style, paper
 from drawing.text import FAMILY, shrunk, text_width
 from scoring.regions import Regions
 
@@ -70,6 +70,13 @@ def deviation_map(record: Deviations, image: np.ndarray) -> np.ndarray:
 def map_files(folder: Path, style: Style, formats: Sequence[str]) -> list[Path]:
     """Return the files that draw_map() writes."""
     return [folder / f"deviation{style.ending}.{kind}" for kind in formats]
+
+
+def remove_maps(folder: Path) -> None:
+    """Remove the figures of an earlier record, in every style and format."""
+    for style in (DARK, paper()):
+        for path in map_files(folder, style, FORMATS):
+            path.unlink(missing_ok=True)
 
 
 def draw_map(

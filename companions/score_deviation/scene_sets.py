@@ -1,206 +1,299 @@
-"""Sets of pictures with label maps: one picture, a folder, a manifest, ADE20K, Places365.
+"""Sets of images with label maps: a folder, a manifest, ADE20K, Places365.
 
-    names, items = ade20k(Path("ADEChallengeData2016"))     # items[0].image, .mask, .truth
-    items = manifest(Path("images.csv"))                    # columns image, mask, class; the last two may be left out
+    scenes = ade20k(Path("ADEChallengeData2016"))   # scenes.items[0].image, .mask, .target
+    items = manifest(Path("images.csv"))            # columns image, mask, class
+    folders = folders_of(items, Path("Results/score_deviation"))
 
-An item knows the picture, the label map where the set has one, and the class it should have where that is known: a number, or a name that
-truth_of() looks up among the network's.
+An item knows its image, its label map where the set has one, and its target, the class that it
+should have, where that is known: an index, or a name that target_of() looks up among the network's.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils import printable
-from utils import UserError
 from running.images import find_images
+from running.results import later_namesakes
+from scoring.labels import class_index
+from utils import UserError, log, printable
 
 ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt")
-PLACES_LAST = 2  # the channel of noisy_annotations_RGB with the most probable label
+# The channel of Places365's noisy_annotations_RGB with the most probable label.
+PLACES_CHANNEL = 2
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a set. name: its path below the set's folder, with forward slashes."""
+    """One image of a set."""
 
     image: Path
-    name: str
-    mask: Path | None = None
-    truth: str | int | None = None
+    name: str  # path below the set's folder, with forward slashes
+    mask: Path | None = None  # label map
+    target: str | int | None = None  # name or index of its class
     channel: int | None = None  # of the label map, where it is coloured
 
 
+@dataclass(frozen=True)
+class SceneSet:
+    """The images of a set, and what the set says about their regions and classes."""
+
+    items: list[Item]
+    region_names: Path | None = None  # file with the names of the labels
+    num_classes: int | None = None  # targets are indices among so many classes
+    foreign_scenes: bool = False  # targets are scenes that a network need not know
+
+    def require_regions(self, regions: str | None) -> None:
+        """Raise UserError where an image has no label map and no other source is given."""
+        without = next((item.name for item in self.items if item.mask is None), None)
+        if without is not None and regions is None:
+            raise UserError(
+                f"{without} has no label map: say --regions with a PNG, a folder of them, slic or "
+                "a segmentation network"
+            )
+
+    def for_network(self, labels: Sequence[str]) -> "SceneSet":
+        """Return the set for a network; scenes that are none of its classes become unknown.
+
+        Args:
+            labels: the network's class names.
+
+        Raises:
+            UserError: targets are indices, and the network has another number of classes.
+        """
+        if self.num_classes not in (None, len(labels)):
+            raise UserError(
+                f"--places365: {self.num_classes} categories, but the model has {len(labels)} "
+                "classes"
+            )
+        if not self.foreign_scenes:
+            return self
+        known = with_known_targets(self.items, labels)
+        pairs = zip(self.items, known)
+        unknown = sum(old.target is not None and new.target is None for old, new in pairs)
+        if unknown:
+            log(
+                f"{unknown} of {len(known)} images show a scene that is no class of the network: "
+                "their true class counts as unknown"
+            )
+        return replace(self, items=known)
+
+
+# ---------------------------------------------------------------- a folder or a manifest
+
+
 def folder(path: Path, leave_out: Path | None = None) -> list[Item]:
-    """An image, or all below a folder. Raises UserError."""
+    """Return an image, or all images below a folder.
+
+    Args:
+        path: an image or a folder.
+        leave_out: a folder that is not searched.
+
+    Raises:
+        UserError: there is no such path, or no image in it.
+    """
     root, images = find_images(path, leave_out)
     return [Item(image, printable(image.relative_to(root))) for image in images]
 
 
 def manifest(path: Path) -> list[Item]:
-    """A CSV file with a row per image: image, mask, class; paths relative to the file. Raises UserError."""
-    rows = _lines_of_csv(path)
-    if not rows or "image" not in rows[0]:
-        raise UserError(
-            f"--manifest {path}: " + ("no column named image" if rows else "no row in it")
-        )
-    items = []
-    for number, row in enumerate(rows, 2):
-        row = {k: (v or "").strip() for k, v in row.items() if isinstance(v, str | None)}
-        if not row["image"]:
-            raise UserError(f"--manifest {path}: line {number} names no image")
-        mask, truth = row.get("mask"), row.get("class")
-        items.append(
-            Item(
-                path.parent / row["image"],
-                _below(row["image"]),
-                path.parent / mask if mask else None,
-                truth or None,
-            )
-        )
-    return items
+    """Return the images of a CSV file with the columns image, mask and class.
+
+    Paths are relative to the file; mask and class may be left out.
+
+    Raises:
+        UserError: not such a file, or a row names no image.
+    """
+    rows = _csv_rows(path)
+    if not rows:
+        raise UserError(f"--manifest {path}: no row in it")
+    if "image" not in rows[0]:
+        raise UserError(f"--manifest {path}: no column named image")
+    return [_manifest_item(path, row, line) for line, row in enumerate(rows, 2)]
 
 
-def ade20k(path: Path, option: str = "--ade20k") -> tuple[Path, list[Item]]:
-    """ADE20K's scene parsing folder: images/[set/]*.jpg, annotations/[set/]*.png, objectInfo150, sceneCategories.txt where there is one.
+def _manifest_item(path: Path, row: dict, line: int) -> Item:
+    image = (row["image"] or "").strip()
+    mask = (row.get("mask") or "").strip()
+    target = (row.get("class") or "").strip()
+    if not image:
+        raise UserError(f"--manifest {path}: line {line} names no image")
+    return Item(
+        image=path.parent / image,
+        name=_below(image),
+        mask=path.parent / mask if mask else None,
+        target=target or None,
+    )
 
-    -> the file of label names, and the images. Raises UserError where the folder is another one.
+
+def _csv_rows(path: Path) -> list[dict]:
+    try:
+        return list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "not a CSV file"
+        raise UserError(f"--manifest {path}: {reason}") from None
+
+
+def _below(name: str) -> str:
+    """Return a path as the name of results: without what leads above the folder or to the root."""
+    parts = [part for part in Path(name).parts if part not in ("..", ".")]
+    return "/".join(part for part in parts if not Path(part).is_absolute())
+
+
+# ---------------------------------------------------------------- ADE20K
+
+
+def ade20k(path: Path, option: str = "--ade20k") -> SceneSet:
+    """Return the images of ADE20K's scene parsing folder.
+
+    The folder has images/[set/]*.jpg, annotations/[set/]*.png, objectInfo150.csv (or .txt) and,
+    where scenes are known, sceneCategories.txt.
+
+    Args:
+        path: the folder.
+        option: the option that an error names.
+
+    Raises:
+        UserError: another folder.
     """
     names = next((path / name for name in ADE_NAMES if (path / name).is_file()), None)
     if names is None or not (path / "images").is_dir() or not (path / "annotations").is_dir():
         raise UserError(
-            f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and objectInfo150.csv (or .txt)"
+            f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and "
+            "objectInfo150.csv (or .txt)"
         )
-    scenes = dict(
-        line.split()[:2] for line in _lines(path / "sceneCategories.txt") if len(line.split()) > 1
-    )
-    return names, [
-        Item(
-            item.image,
-            item.name,
-            (path / "annotations" / item.name).with_suffix(".png"),
-            scenes.get(item.image.stem),
-        )
-        for item in folder(path / "images")
-    ]
+    words = [line.split() for line in _lines(path / "sceneCategories.txt")]
+    scenes = {line[0]: line[1] for line in words if len(line) > 1}
+    items = []
+    for item in folder(path / "images"):
+        mask = (path / "annotations" / item.name).with_suffix(".png")
+        items.append(replace(item, mask=mask, target=scenes.get(item.image.stem)))
+    return SceneSet(items, region_names=names, foreign_scenes=True)
 
 
-def places365(path: Path) -> list[Item]:
-    """The validation set of Places365: val/<class>/*.jpg (with val.txt or without), or val_256/*.jpg with places365_val.txt.
+# ---------------------------------------------------------------- Places365
 
-    Classes are numbered by categories_places365.txt. Label maps are taken from noisy_annotations_RGB/val/, if it is there: coloured
-    pictures with the three most probable labels, the first in the last channel. Raises UserError.
+
+def places365(path: Path) -> SceneSet:
+    """Return the validation set of Places365.
+
+    The folder has val/<class>/*.jpg, or val_256/*.jpg with places365_val.txt; and
+    categories_places365.txt, which numbers the classes. Label maps are taken from
+    noisy_annotations_RGB/val/ where that exists: its colour images hold the three most probable
+    labels, the first of them in the last channel.
+
+    Raises:
+        UserError: another folder, or a file in it is damaged.
     """
-    classes = {name: n for n, name in enumerate(places365_classes(path))}
-    items, masks = [], path / "noisy_annotations_RGB" / "val"
+    names = places365_classes(path)
+    classes = {name: number for number, name in enumerate(names)}
     if (path / "val").is_dir():
-        for item in folder(path / "val"):
-            name = item.name.rpartition("/")[0].replace("/", "-")
-            if name not in classes:
-                raise UserError(
-                    f"--places365 {path}: val/{item.name} lies in no folder named as a class"
-                )
-            mask = (masks / item.name).with_suffix(".png")
-            items.append(
-                Item(
-                    item.image,
-                    item.name,
-                    *(
-                        (mask, classes[name], PLACES_LAST)
-                        if mask.is_file()
-                        else (None, classes[name])
-                    ),
-                )
-            )
-        return items
+        items = [_places365_item(path, item, classes) for item in folder(path / "val")]
+        return SceneSet(items, num_classes=len(names))
+    items = []
     for line in _lines(path / "places365_val.txt"):
         name, _, number = line.partition(" ")
-        if not number.strip().isdecimal() or int(number) >= len(classes):
+        if not number.strip().isdecimal() or int(number) >= len(names):
             raise UserError(
-                f"--places365 {path}: places365_val.txt: {line!r} is not an image and the number of a class"
+                f"--places365 {path}: places365_val.txt: {line!r} is not an image and the number "
+                "of a class"
             )
-        items.append(Item(path / "val_256" / name, name, None, int(number)))
+        items.append(Item(path / "val_256" / name, name, target=int(number)))
     if not items:
         raise UserError(
             f"--places365 {path}: neither val/<class>/ in it, nor val_256/ and places365_val.txt"
         )
-    return items
+    return SceneSet(items, num_classes=len(names))
+
+
+def _places365_item(path: Path, item: Item, classes: dict[str, int]) -> Item:
+    """Return an image of val/<class>/ with its target, and its label map where there is one."""
+    parent = item.name.rpartition("/")[0].replace("/", "-")
+    if parent not in classes:
+        raise UserError(f"--places365 {path}: val/{item.name} lies in no folder named as a class")
+    target = classes[parent]
+    mask = (path / "noisy_annotations_RGB" / "val" / item.name).with_suffix(".png")
+    if not mask.is_file():
+        return replace(item, target=target)
+    return replace(item, target=target, mask=mask, channel=PLACES_CHANNEL)
 
 
 def places365_classes(path: Path) -> list[str]:
-    """The names of the classes, in the order of their numbers. Raises UserError."""
-    names = [_class_name(line.split()[0]) for line in _lines(path / "categories_places365.txt")]
-    if not names:
-        raise UserError(f"--places365 {path}: no categories_places365.txt in it")
-    return names
+    """Return the names of the classes, in the order of their numbers.
 
+    "/a/apartment_building/outdoor 8" names the class apartment_building-outdoor.
 
-def truth_of(truth: str | int | None, labels: Sequence[str]) -> int | None:
-    """The number of the class that an item should have; None where unknown.
-
-    A text is a name, the first of a name's synonyms, or, where no class is called so, a number; underscores in names are spaces. A
-    number (int) is that class's. Raises ValueError where the network has no such class.
+    Raises:
+        UserError: there is no categories_places365.txt.
     """
-    if truth is None:
-        return None
-    if isinstance(truth, str):
-        wanted = [
-            n
-            for n, label in enumerate(labels)
-            if _spaced(truth) in (_spaced(label), _spaced(label.split(",")[0]))
-        ]
-        if wanted:
-            return wanted[0]
-    if not str(truth).strip().isdecimal() or int(truth) >= len(labels):
-        raise ValueError(f"class {truth}: the network has no such class")
-    return int(truth)
-
-
-def with_known_classes(items: Sequence[Item], labels: Sequence[str]) -> list[Item]:
-    """The items with the numbers of their classes, None where the network has no such class: a set's classes need not be the network's."""
-    known = []
-    for item in items:
-        try:
-            known.append(replace(item, truth=truth_of(item.truth, labels)))
-        except ValueError:
-            known.append(replace(item, truth=None))
-    return known
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ").strip().lower()
-
-
-def _class_name(line: str) -> str:
-    """/a/airplane_cabin -> airplane_cabin; /a/apartment_building/outdoor -> apartment_building-outdoor."""
-    return "-".join(line.strip("/").split("/")[1:])
-
-
-def _below(name: str) -> str:
-    """A path as a name of results: without what leads above or to the root."""
-    return "/".join(
-        part
-        for part in Path(name).parts
-        if part not in ("..", ".") and not Path(part).is_absolute()
-    )
+    lines = _lines(path / "categories_places365.txt")
+    if not lines:
+        raise UserError(f"--places365 {path}: no categories_places365.txt in it")
+    return ["-".join(line.split()[0].strip("/").split("/")[1:]) for line in lines]
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty; none where there is no file."""
+    """Return the lines of a text file that are not empty; none where there is no file."""
+    if not path.is_file():
+        return []
     try:
-        return (
-            [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-            if path.is_file()
-            else []
-        )
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
+    return [line for line in lines if line.strip()]
 
 
-def _lines_of_csv(path: Path) -> list[dict]:
+# ---------------------------------------------------------------- targets and result folders
+
+
+def target_of(target: str | int | None, labels: Sequence[str]) -> int | None:
+    """Return the index of the class that an image should have; None where it is unknown.
+
+    Args:
+        target: an index (int), or a name or index as text; see scoring.labels.class_index.
+        labels: the network's class names.
+
+    Raises:
+        ValueError: the network has no such class.
+    """
+    if target is None:
+        return None
+    if isinstance(target, int):
+        if target < len(labels):
+            return target
+        raise ValueError(f"class {target}: the network has {len(labels)} classes")
     try:
-        return list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"--manifest {path}: {getattr(error, 'strerror', None) or 'not a CSV file'}"
-        ) from None
+        return class_index(target, labels)
+    except ValueError as error:
+        raise ValueError(f"class {target}: {error}") from None
+
+
+def with_known_targets(items: Sequence[Item], labels: Sequence[str]) -> list[Item]:
+    """Return the items with indices as targets, None where the network has no such class."""
+    known = []
+    for item in items:
+        try:
+            target = target_of(item.target, labels)
+        except ValueError:
+            target = None
+        known.append(replace(item, target=target))
+    return known
+
+
+def folders_of(items: Sequence[Item], results: Path) -> list[Path]:
+    """Return a result folder per image, named as the main command names them.
+
+    Raises:
+        UserError: an image is named twice.
+    """
+    later = later_namesakes([item.image for item in items])
+    folders = []
+    for item in items:
+        name = item.name if item.image in later else Path(item.name).with_suffix("")
+        folders.append(results / name)
+    often = Counter(folders)
+    for item, path in zip(items, folders):
+        if often[path] > 1:
+            raise UserError(f"{item.name}: named twice")
+    return folders

@@ -1,0 +1,188 @@
+"""The images of a run: each one's record made, drawn and written, or found from an earlier run.
+
+    explainer = Explainer(network=network, segmentation=Segmentation("slic"), settings={})
+    record, fresh = explainer.explain(Item(Path("kitchen.jpg"), "kitchen.jpg"), Path("Results"))
+
+A record stands where the image, the network and the settings that change a result are the same;
+figures in another style are then drawn from it, and the network is not asked again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+from tqdm import tqdm
+
+from companions.score_deviation.deviations import explain_regions
+from companions.score_deviation.figures import draw_map, map_files, remove_maps
+from companions.score_deviation.record import (
+    FILE,
+    Asked,
+    DeviationRecord,
+    MapSource,
+    Question,
+    new_record,
+    read_deviation,
+    write_deviation,
+)
+from companions.score_deviation.scene_sets import Item, target_of
+from companions.score_deviation.summary import failed_row, log_line, summary_row
+from drawing.record import Model
+from drawing.styles import DARK, Style
+from running.failures import why
+from running.record_files import versions
+from scoring.networks import Network
+from scoring.segmentation import Segmentation
+from utils import file_sha256, load_image, log
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explainer:
+    """What every image of a run is explained with.
+
+    Attributes:
+        network: the network to explain.
+        segmentation: what cuts images into regions.
+        category: index of the class to explain; None: each image's most probable one.
+        baseline: what replaces the pixels of a region.
+        seed: seed of the run; a record stands only with the same.
+        batch_size: images per forward pass, or "auto".
+        style: of the figures.
+        formats: of the figures.
+        overwrite: whether images are explained again whose record exists.
+        settings: all settings of the run, for the record.
+    """
+
+    network: Network
+    segmentation: Segmentation
+    category: int | None = None
+    baseline: str = "mean"
+    seed: int = 0
+    batch_size: int | str = "auto"
+    style: Style = DARK
+    formats: Sequence[str] = ("png",)
+    overwrite: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def explain(self, item: Item, folder: Path) -> tuple[DeviationRecord, bool]:
+        """Return the record of an image, and whether it is new.
+
+        Args:
+            item: the image.
+            folder: of its results; made where it does not exist.
+
+        Raises:
+            ValueError: the image, label map or class cannot be used.
+            OSError: a file is missing.
+        """
+        question = self.question(item)
+        record = read_deviation(folder / FILE)
+        stands = record is not None and not self.overwrite and record.question == question
+        if stands and self._is_drawn(record, folder):
+            return record, False
+        image = load_image(item.image, self.network.size)
+        if not stands:
+            record = self._new_record(item, image, question)
+            folder.mkdir(parents=True, exist_ok=True)
+            # The record is written last: its presence means that the folder is complete.
+            (folder / FILE).unlink(missing_ok=True)
+            remove_maps(folder)
+        draw_map(record, image, folder, style=self.style, formats=self.formats)
+        if self.style.is_paper:
+            record.settings["width"] = self.settings.get("width")
+        write_deviation(folder / FILE, record)
+        return record, not stands
+
+    def question(self, item: Item) -> Question:
+        """Return what a record of this image has to agree with."""
+        source = self.segmentation.identity(item.name, item.mask)
+        true_class = target_of(item.target, self.network.labels)
+        return Question(
+            image=item.name,
+            image_sha256=file_sha256(item.image),
+            size=self.network.size,
+            model=msgspec.convert(self.network.description(), Model),
+            segmentation=MapSource(**source, channel=item.channel),
+            asked=Asked(self.category, self.baseline, seed=self.seed, true=true_class),
+        )
+
+    def _new_record(self, item: Item, image: np.ndarray, question: Question) -> DeviationRecord:
+        regions = self.segmentation(
+            item.image, item.name, image, mask=item.mask, channel=item.channel
+        )
+        found = explain_regions(
+            self.network,
+            image,
+            regions,
+            category=self.category,
+            true_class=question.asked.true,
+            baseline=self.baseline,
+            batch_size=self.batch_size,
+        )
+        settings = dict(self.settings)
+        return new_record(question, found, settings=settings, versions=versions())
+
+    def _is_drawn(self, record: DeviationRecord, folder: Path) -> bool:
+        """Return whether the figures asked for exist; those for print, as wide as asked."""
+        if not all(path.is_file() for path in map_files(folder, self.style, self.formats)):
+            return False
+        if not self.style.is_paper:
+            return True
+        return record.settings.get("width") == self.settings.get("width")
+
+
+# ---------------------------------------------------------------- all images
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of the images of a run; records are kept without their label maps."""
+
+    records: list[DeviationRecord] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of summary.csv
+    interrupted: bool = False
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """Name and reason of each image that failed."""
+        return [(row["image"], row["error"]) for row in self.rows if row["error"]]
+
+
+def explain_all(
+    explainer: Explainer, items: Sequence[Item], folders: Sequence[Path], *, results: Path
+) -> Outcome:
+    """Explain each image into its folder, until the user interrupts.
+
+    Errors are recorded in the image's row of the summary; the run continues.
+
+    Args:
+        explainer: what to explain them with.
+        items: the images.
+        folders: of their results.
+        results: the folder that all of these lie in.
+    """
+    outcome = Outcome()
+    with tqdm(total=len(items), desc="images", unit="image") as bar:
+        try:
+            for item, folder in zip(items, folders):
+                try:
+                    record, fresh = explainer.explain(item, folder)
+                    outcome.records.append(_without_map(record))
+                    row = summary_row(record, folder.relative_to(results).as_posix())
+                    log(f"{item.name}: {log_line(record) if fresh else 'there already'}")
+                except Exception as error:  # also whatever a user's network raises
+                    row = failed_row(item.name, why(error))
+                outcome.rows.append(row)
+                bar.update()
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+    return outcome
+
+
+def _without_map(record: DeviationRecord) -> DeviationRecord:
+    """Return the record without its label map: many of them would fill the memory."""
+    return replace(record, regions=replace(record.regions, map=""))
