@@ -1,29 +1,31 @@
-"""Labelled images: a folder per class, a CSV beside the images, ImageNet's validation layout, or scenes of the bundled world.
+"""Labelled images: a folder per class, a CSV beside the images, or scenes of the bundled world.
 
     subjects = from_folder(Path("photos"), Path("photos/labels.csv"), network.labels)
     subjects[0].name, subjects[0].label, subjects[0].load((224, 224))
     subjects = drawn_scenes(500, seed=0)            # with the box of every part
 
-A label is a class number, a class name (case does not matter, "_" is a space, of "a, b" each will do), or a WordNet id (n01440764): in the order of
-these ids ImageNet numbers its classes, so they are understood where all classes are there. Whatever cannot be understood raises
-UserError, one line that names it.
+A label is a class by index or name (scoring/labels.py), or a WordNet id (n01440764). ImageNet
+numbers its classes in the order of these ids, so they are understood where all classes occur. Input
+that cannot be understood raises UserError, one line that names it.
 """
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from birds import painter as birds
-from utils import printable
-from utils import UserError, file_sha256, load_image
+from birds import painter, shapes
+from experiments.findings import Box
 from running.images import find_images
+from scoring.labels import class_index
+from utils import UserError, file_sha256, load_image, printable
 
 FILE_COLUMNS = ("file", "image", "filename", "path", "imageid")
+KAGGLE_COLUMN = "predictionstring"  # of LOC_val_solution.csv: a WordNet id, then boxes
 LABEL_COLUMNS = (
     "imagenet_index",
     "index",
@@ -32,167 +34,252 @@ LABEL_COLUMNS = (
     "class",
     "name",
     "wnid",
-    "predictionstring",
+    KAGGLE_COLUMN,
 )
-SCENES = 2  # first number of the seeds of scenes to measure with (1: the bundled ones)
+SCENE_SEED = 2  # first number of the seeds of scenes to measure with (1: the bundled ones)
+WORDNET_ID = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One image to measure: its name, how to load it at a size (H, W), what it shows, and what tells that it is the same."""
+    """One image to measure.
+
+    Attributes:
+        name: Its path below the folder, or the scene's name.
+        load: Called with a size (H, W), returns the image, (H, W, 3) uint8.
+        label: Index of the class that it shows, where it is known.
+        identity: Returns a text that differs between different images.
+        boxes: Returns the boxes of the parts, where they are known.
+    """
 
     name: str
     load: Callable[[tuple[int, int]], np.ndarray]
     label: int | None
     identity: Callable[[], str]
-    boxes: Callable[[], dict] | None = None  # gives the boxes of the parts, where these are known
+    boxes: Callable[[], dict[str, Box]] | None = None
+
+
+# ---------------------------------------------------------------- a folder of images
 
 
 def from_folder(
-    folder: Path, labels_csv: Path | None, names: Sequence[str], leave_out: Path | None = None
+    folder: Path,
+    labels_csv: Path | None,
+    labels: Sequence[str],
+    *,
+    leave_out: Path | None = None,
 ) -> list[Subject]:
-    """The images below a folder, sorted, with their labels: from the CSV, else from the folders that they lie in.
+    """Return the images below a folder, sorted, with their labels.
 
-    names: the network's classes. leave_out: a folder not to look into (the results). Images that lie in the folder itself have no label without a CSV; with one, only the images in it are taken.
+    Labels come from the CSV, whose images alone are taken; without a CSV from the folders that the
+    images lie in. Images in the folder itself then have no label.
+
+    Args:
+        folder: Where the images are.
+        labels_csv: A CSV with a column of files below the folder and a column of labels.
+        labels: The network's class names.
+        leave_out: A folder not to search (the results).
+
+    Raises:
+        UserError: There is no such folder, file or class.
     """
     if labels_csv:
-        rows = read_csv(labels_csv, folder)
-        labels = class_numbers(
-            [text for _, _, text in rows],
-            names,
-            [f"{labels_csv}, line {line}" for line, _, _ in rows],
-        )
-        paths = {path: label for (_, path, _), label in zip(rows, labels)}
         root = folder
+        by_path: Mapping[Path, int | None] = labels_from_csv(labels_csv, folder, labels)
     else:
-        root, found = find_images(folder, leave_out)
-        inside = [path for path in found if path.parent != root]
-        labels = class_numbers(
-            [path.relative_to(root).parts[0] for path in inside],
-            names,
-            [str(path.parent) for path in inside],
-        )
-        paths = dict.fromkeys(found) | dict(zip(inside, labels))
+        found = find_images(folder, leave_out)
+        root = found.root
+        by_path = labels_from_folders(root, found.paths, labels)
     return [
         Subject(
-            printable(path.relative_to(root)),
-            partial(load_image, path),
-            label,
-            partial(file_sha256, path),
+            name=printable(path.relative_to(root)),
+            load=partial(load_image, path),
+            label=label,
+            identity=partial(file_sha256, path),
         )
-        for path, label in sorted(paths.items())
+        for path, label in sorted(by_path.items())
     ]
 
 
-def read_csv(path: Path, folder: Path) -> list[tuple[int, Path, str]]:
-    """(line, image, label as text) of each row. Raises UserError with the line that cannot be used."""
+def labels_from_folders(
+    root: Path, paths: Sequence[Path], labels: Sequence[str]
+) -> dict[Path, int | None]:
+    """Return the class of each image by the name of its first folder below the root."""
+    inside = [path for path in paths if path.parent != root]
+    folders = [path.relative_to(root).parts[0] for path in inside]
+    indices = class_indices(folders, labels, places=[str(path.parent) for path in inside])
+    by_path: dict[Path, int | None] = dict.fromkeys(paths)
+    by_path.update(zip(inside, indices))
+    return by_path
+
+
+def class_indices(
+    texts: Sequence[str], labels: Sequence[str], *, places: Sequence[str]
+) -> list[int]:
+    """Return class indices of labels written in any way that the module's docstring lists.
+
+    Args:
+        texts: The labels as they were written.
+        labels: The network's class names.
+        places: Where each text stands, for the error.
+
+    Raises:
+        UserError: A text is no class.
+    """
+    ids = sorted({text for text in texts if WORDNET_ID.fullmatch(text)})
+    known: dict[str, int] = {}
+    if len(ids) == len(labels):
+        known = {wordnet_id: index for index, wordnet_id in enumerate(ids)}
+    for text, place in zip(texts, places):
+        if text not in known:
+            try:
+                known[text] = class_index(text, labels)
+            except ValueError as error:
+                reason = f"{text}: {error}" if text.isdecimal() else str(error)
+                if text in ids:
+                    reason += f" ({len(ids)} WordNet ids, the model has {len(labels)} classes)"
+                raise UserError(f"{place}: {reason}") from None
+    return [known[text] for text in texts]
+
+
+# ---------------------------------------------------------------- a CSV of labels
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One row of a CSV of labels."""
+
+    line: int
+    path: Path
+    label: str
+
+
+def labels_from_csv(path: Path, folder: Path, labels: Sequence[str]) -> dict[Path, int]:
+    """Return the class of each image that a CSV lists; see from_folder."""
+    rows = read_label_rows(path, folder)
+    places = [f"{path}, line {row.line}" for row in rows]
+    indices = class_indices([row.label for row in rows], labels, places=places)
+    return {row.path: index for row, index in zip(rows, indices)}
+
+
+def read_label_rows(path: Path, folder: Path) -> list[LabelRow]:
+    """Return the rows of a CSV of labels.
+
+    Raises:
+        UserError: A row cannot be used; the message names its line.
+    """
+    table = read_csv(path)
+    file_column = _first_column(table.columns, FILE_COLUMNS)
+    label_column = _first_column(table.columns, LABEL_COLUMNS, other_than=file_column)
+    if file_column is None or label_column is None:
+        raise UserError(
+            f"--labels-csv {path}: needs a column of files ({', '.join(FILE_COLUMNS)}) and one of "
+            f"labels ({', '.join(LABEL_COLUMNS)})"
+        )
+    rows = []
+    seen = set()
+    for line, row in table.rows:
+        name = (row[file_column] or "").strip()
+        place = f"--labels-csv {path}, line {line}"
+        image = image_below(folder, name, place)
+        if image in seen:
+            raise UserError(f"{place}: {name} is there twice")
+        seen.add(image)
+        label = (row[label_column] or "").strip()
+        if table.columns.get(KAGGLE_COLUMN) == label_column:
+            label = label.partition(" ")[0]
+        rows.append(LabelRow(line, image, label))
+    if not rows:
+        raise UserError(f"--labels-csv {path}: no row in it")
+    return rows
+
+
+def image_below(folder: Path, name: str, place: str) -> Path:
+    """Return the path of an image named in a CSV, with or without the ending .JPEG.
+
+    Raises:
+        UserError: There is no such image, or it does not lie below the folder.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(f"{place}: {name} does not lie below {folder}")
+    for path in (folder / name, folder / f"{name}.JPEG"):
+        if name and path.is_file():
+            return path
+    raise UserError(f"{place}: no such image below {folder}: {name or '(empty)'}")
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file: its columns by their lower-case names, and its rows with their lines."""
+
+    columns: dict[str, str]
+    rows: list[tuple[int, dict[str, str | None]]]
+
+
+def read_csv(path: Path) -> CsvTable:
+    """Read a CSV file.
+
+    Raises:
+        UserError: It cannot be read, or is not CSV in UTF-8.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            columns = {c.strip().lower(): c for c in reader.fieldnames or () if c}
-            rows = [(reader.line_num, row) for row in reader]
+            columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+            return CsvTable(columns, [(reader.line_num, row) for row in reader])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"--labels-csv {path}: {getattr(error, 'strerror', None) or 'not a CSV file in UTF-8'}"
-        ) from None
-    file_column = next((columns[c] for c in FILE_COLUMNS if c in columns), None)
-    label_column = next(
-        (columns[c] for c in LABEL_COLUMNS if c in columns and columns[c] != file_column), None
-    )
-    if not file_column or not label_column:
-        raise UserError(
-            f"--labels-csv {path}: needs a column of files ({', '.join(FILE_COLUMNS)}) and one of labels ({', '.join(LABEL_COLUMNS)})"
-        )
-    found, seen = [], set()
-    for line, row in rows:
-        name, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise UserError(f"--labels-csv {path}, line {line}: {name} does not lie below {folder}")
-        image = next(
-            (p for p in (folder / name, folder / f"{name}.JPEG") if name and p.is_file()), None
-        )
-        if image is None:
-            raise UserError(
-                f"--labels-csv {path}, line {line}: no such image below {folder}: {name or '(empty)'}"
-            )
-        if image in seen:
-            raise UserError(f"--labels-csv {path}, line {line}: {name} is there twice")
-        seen.add(image)
-        found.append(
-            (
-                line,
-                image,
-                label.split()[0]
-                if label_column.strip().lower() == "predictionstring" and label
-                else label,
-            )
-        )
-    if not found:
-        raise UserError(f"--labels-csv {path}: no row in it")
-    return found
+        reason = getattr(error, "strerror", None) or "not a CSV file in UTF-8"
+        raise UserError(f"--labels-csv {path}: {reason}") from None
 
 
-def class_numbers(texts: Sequence[str], names: Sequence[str], places: Sequence[str]) -> list[int]:
-    """Class numbers of labels written in any way that the module's docstring lists. places: where each stands, for the error."""
-    known = {
-        plain(part): i
-        for i, name in reversed(list(enumerate(names)))
-        for part in (name, *name.split(","))
-    }
-    ids = sorted({t for t in texts if re.fullmatch(r"n\d{8}", t)})
-    if len(ids) == len(names):
-        known |= {plain(wordnet): i for i, wordnet in enumerate(ids)}
-    numbers = []
-    for text, place in zip(texts, places):
-        number = (
-            int(text) if text.isdecimal() and int(text) < len(names) else known.get(plain(text))
-        )
-        if number is None:
-            hint = (
-                f" ({len(ids)} WordNet ids, the model has {len(names)} classes)"
-                if text in ids
-                else ""
-            )
-            raise UserError(
-                f"{place}: {text or '(empty)'} is none of the model's {len(names)} classes{hint}"
-            )
-        numbers.append(number)
-    return numbers
-
-
-def plain(name: str) -> str:
-    """A class name as it is compared."""
-    return " ".join(name.lower().replace("_", " ").split())
+def _first_column(
+    columns: Mapping[str, str], wanted: Sequence[str], other_than: str | None = None
+) -> str | None:
+    """Return the first of the wanted columns that exists."""
+    for name in wanted:
+        if name in columns and columns[name] != other_than:
+            return columns[name]
+    return None
 
 
 # ---------------------------------------------------------------- the bundled world
 
 
 def drawn_scenes(number: int, seed: int) -> list[Subject]:
-    """So many scenes of the bundled world, the classes in turn; the same ones for the same seed."""
-    code = file_sha256(Path(birds.__file__))
-    return [scene_subject(i, seed, code) for i in range(number)]
+    """Return so many scenes of the bundled world, the classes in turn.
+
+    The same seed gives the same scenes.
+    """
+    code_sha256 = " ".join(file_sha256(Path(module.__file__)) for module in (painter, shapes))
+    return [scene_subject(i, seed, code_sha256) for i in range(number)]
 
 
-def scene_subject(i: int, seed: int, code: str) -> Subject:
-    """The i-th scene. code: checksum of the painter, part of the scene's identity."""
-    category, key = i % len(birds.CLASSES), (SCENES, seed, i)
+def scene_subject(number: int, seed: int, code_sha256: str) -> Subject:
+    """Return one scene.
+
+    Args:
+        number: Of the scene; decides its class.
+        seed: Of the run.
+        code_sha256: Checksums of the painter's code, part of the scene's identity.
+    """
+    category = number % len(painter.CLASSES)
+    scene_seed = (SCENE_SEED, seed, number)
     return Subject(
-        f"scene_{i:05d}",
-        partial(scene_image, category, key),
-        category,
-        partial("{} {}".format, key, code),
-        partial(scene_boxes, category, key),
+        name=f"scene_{number:05d}",
+        load=partial(scene_image, category, scene_seed),
+        label=category,
+        identity=partial("{} {}".format, scene_seed, code_sha256),
+        boxes=partial(scene_boxes, category, scene_seed),
     )
 
 
-def scene_image(category: int, key: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-    """A scene at its own size, (224, 224, 3) uint8; another one raises ValueError."""
-    if size != (birds.SIZE, birds.SIZE):
-        raise ValueError(f"scenes are drawn at {birds.SIZE} x {birds.SIZE} only")
-    return birds.draw_scene(birds.CLASSES[category][1], key).image
+def scene_image(category: int, scene_seed: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """Return a scene at its own size, (224, 224, 3) uint8; another size raises ValueError."""
+    if size != (painter.SIZE, painter.SIZE):
+        raise ValueError(f"scenes are drawn at {painter.SIZE} x {painter.SIZE} only")
+    return painter.draw_scene(painter.CLASSES[category][1], scene_seed).image
 
 
-def scene_boxes(category: int, key: Sequence[int]) -> dict:
-    """The box of each part of a scene: x0, y0, x1, y1."""
-    return birds.draw_scene(birds.CLASSES[category][1], key).boxes
+def scene_boxes(category: int, scene_seed: Sequence[int]) -> dict[str, Box]:
+    """Return the box of each part of a scene."""
+    return painter.draw_scene(painter.CLASSES[category][1], scene_seed).boxes

@@ -1,220 +1,438 @@
-"""One image under one condition of the experiments: a dict of numbers, from which all tables are made.
+"""One image under one condition of the experiments: findings, from which all tables are made.
 
-    finding = measure(passes, image, category, "beam15", args)          # a pure function: the same input, the same numbers
-    finding["roots"], finding["evaluations"], finding["seconds"]
+    settings = MainJobSettings()
+    finding = measure(engine, image, category, condition="beam15", settings=settings)
+    finding.roots, finding.evaluations, finding.seconds
 
 The conditions:
 
-    beam3           the main job as it is: BeamS-3, graph, curves; and questions for the simulated study
+    beam3           the main job as it is: BeamS-3, graph, curves; questions for the simulated study
     beam15          BeamS-15
     combs           CombS
     diverse         diverse search
     sis             sufficient input subsets (backward selection, disjoint)
     exhaustive      every set of up to three patches: all MSEs of these sizes
-    choices         BeamS-3 again with another baseline, threshold, saliency or seed, one choice changed at a time
+    choices         BeamS-3 with another baseline, threshold, saliency or seed, one at a time
 
-Everything is float32, so that costs are of one kind; each search starts with an empty memo. Only `choices` shares one
-among the searches of the same baseline: it reports no seconds.
+The same input gives the same findings, but for seconds. Everything is float32, so that costs are
+comparable, and each search starts with an empty memo. Only the choices share one among the searches
+with the same baseline; they report no seconds.
 """
 
-import argparse
-import copy
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from math import comb
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from msgspec import Struct
 
-import main_generate_sag as sag
+from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
-from scoring.engine import Passes
-from get_perturbation_mask import grad_cam, igos_mask, make_baseline
-from scoring.curves import heat_order
-from scoring.scorer import MaskScorer
-from search import Roots
+from experiments.counting import CountingScorer
+from experiments.findings import (
+    ChoiceFinding,
+    Choices,
+    Cost,
+    FoundRoot,
+    MainJobFinding,
+    MainJobSeconds,
+    Question,
+    Scored,
+    SearchFinding,
+    SearchSeconds,
+)
+from experiments.rows import AS_IT_IS, MAIN_JOB
 from experiments.simulated_reader import draw_questions, patch_kinds
 from experiments.sufficient_input_subsets import sufficient_input_subsets
+from get_perturbation_mask import grad_cam, igos_mask, make_baseline
+from main_generate_sag import explain
+from scoring.curves import grid_map_order
+from scoring.engine import Engine
+from scoring.scorer import MaskScorer, score_image
+from search import MSE, SearchResult, beam_search, combinatorial_search, exhaustive_search
+from utils import UserError
 
 OVERLAPS = (0, 1, 2)
 DIVERSE_SECONDS = 5.0  # for the largest diverse subset at each overlap
-SEARCHES = {  # condition -> what differs from the main job's defaults
+MAX_SETS = 5_000_000  # of a combinatorial or exhaustive search
+
+
+@dataclass(frozen=True)
+class MainJobSettings:
+    """The settings of main_generate_sag.py that a measurement depends on, with its defaults."""
+
+    seed: int = 0
+    search: Literal["beam", "combinatorial", "exhaustive", "diverse"] = "beam"
+    beam_width: int = 3
+    num_successors: int = 15
+    max_num_roots: int = 10
+    max_root_size: int = 49
+    comb_top: int = 20
+    comb_size: int = 4
+    exhaustive_size: int = 3
+    prob_thresh: float = 0.9
+    node_prob_thresh: float = 0.4
+    overlap_thresh: int = 1
+    num_roots_sag: int = 3
+    baseline: str = "black"
+    grid: int = 7
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patches of the grid."""
+        return self.grid**2
+
+
+# What each condition changes of the main job's settings.
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "beam3": {},
     "beam15": {"search": "beam", "beam_width": 15},
     "combs": {"search": "combinatorial"},
     "diverse": {"search": "diverse"},
+    "sis": {},
+    "choices": {},
     "exhaustive": {"search": "exhaustive"},
 }
-CONDITIONS = ("beam3", "beam15", "combs", "diverse", "sis", "choices", "exhaustive")
-CHOICES = {  # what is changed -> its name, and options of the main job (or the source of saliency)
-    "seed 1": {"seed": 1},
-    "seed 2": {"seed": 2},
-    "I-GOS, 15 iterations": {"saliency": "igos15"},
-    "Grad-CAM": {"saliency": "gradcam"},
-    "random order": {"saliency": "random"},
-    "threshold 0.7": {"prob_thresh": 0.7},
-    "threshold 0.5": {"prob_thresh": 0.5},
-    "mean colour": {"baseline": "mean"},
-    "blur": {"baseline": "blur"},
-    "mixed": {"baseline": "mixed"},
+
+
+def condition_settings(condition: str, settings: MainJobSettings) -> MainJobSettings:
+    """Return the settings of a condition."""
+    return replace(settings, **CONDITIONS[condition])
+
+
+def check_size(settings: MainJobSettings) -> None:
+    """Refuse a search for which the patches are too few, or the sets too many.
+
+    Raises:
+        UserError: one line.
+    """
+    patches = settings.num_patches
+    sets = 0
+    if settings.search == "combinatorial":
+        top = min(settings.comb_top, patches)
+        if settings.comb_size > top:
+            raise UserError(
+                f"--grid {settings.grid}: CombS chooses sets of {settings.comb_size} from {top} "
+                "patches"
+            )
+        sets = comb(top, settings.comb_size)
+    if settings.search == "exhaustive":
+        largest = min(settings.exhaustive_size, patches)
+        sets = sum(comb(patches, size) for size in range(largest + 1))
+    if sets > MAX_SETS:
+        raise UserError(
+            f"--grid {settings.grid}: {settings.search} search, {sets:,} sets of {patches} "
+            f"patches; this program scores {MAX_SETS:,} at most"
+        )
+
+
+# ---------------------------------------------------------------- the choices
+
+
+class Choice(Struct, frozen=True, omit_defaults=True):
+    """What one choice changes: the source of the saliency, and settings that are not None."""
+
+    saliency: Literal["igos2", "igos15", "gradcam", "random"] = "igos2"
+    seed: int | None = None
+    prob_thresh: float | None = None
+    baseline: str | None = None
+
+    def apply(self, settings: MainJobSettings) -> MainJobSettings:
+        """Return the settings with this choice."""
+        changes = {"seed": self.seed, "prob_thresh": self.prob_thresh, "baseline": self.baseline}
+        return replace(settings, **{k: v for k, v in changes.items() if v is not None})
+
+
+CHOICES = {
+    "seed 1": Choice(seed=1),
+    "seed 2": Choice(seed=2),
+    "I-GOS, 15 iterations": Choice(saliency="igos15"),
+    "Grad-CAM": Choice(saliency="gradcam"),
+    "random order": Choice(saliency="random"),
+    "threshold 0.7": Choice(prob_thresh=0.7),
+    "threshold 0.5": Choice(prob_thresh=0.5),
+    "mean colour": Choice(baseline="mean"),
+    "blur": Choice(baseline="blur"),
+    "mixed": Choice(baseline="mixed"),
 }
+
+
+# ---------------------------------------------------------------- the conditions
 
 
 def measure(
-    passes: Passes, image: np.ndarray, category: int, condition: str, args: argparse.Namespace
-) -> dict:
-    """What one condition finds out about one image. image: (H, W, 3) uint8; args: the main job's options, searching in float32."""
-    args = copy.copy(args)
-    if condition == "beam3":
-        return main_job(passes, image, category, args)
+    engine: Engine,
+    image: np.ndarray,
+    category: int,
+    *,
+    condition: str,
+    settings: MainJobSettings,
+) -> MainJobFinding | SearchFinding | Choices:
+    """Return what one condition finds out about one image.
+
+    Args:
+        engine: The network, in float32.
+        image: (H, W, 3) uint8, at the network's input size.
+        category: Index of the class to explain.
+        condition: One of CONDITIONS.
+        settings: The main job's settings; the condition's own changes are made here.
+    """
+    problem = Problem(engine, image, category, condition_settings(condition, settings))
+    if condition == MAIN_JOB:
+        return measure_main_job(problem)
     if condition == "choices":
-        return choices(passes, image, category, args)
-    vars(args).update(SEARCHES.get(condition, {}))
+        return measure_choices(problem)
+    return measure_search(problem, sis_search if condition == "sis" else run_search)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One class of one image, to be explained with these settings."""
+
+    engine: Engine
+    image: np.ndarray  # (H, W, 3) uint8
+    category: int
+    settings: MainJobSettings
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.settings.grid, self.settings.grid
+
+    @cached_property
+    def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image and baseline as the network gets them, (3, H, W) each."""
+        prepare = self.engine.network.prepare
+        baseline = make_baseline(self.image, self.settings.baseline)
+        return prepare(self.image), prepare(baseline)
+
+    def new_scorer(self) -> MaskScorer:
+        """Return a scorer with an empty memo."""
+        return score_image(
+            self.engine.exact,
+            *self.inputs,
+            self.category,
+            grid=self.grid,
+            batch_size=self.engine.batch_size,
+        )
+
+    def random_seed(self) -> list[int]:
+        """Return the seed of what is drawn at random for this image."""
+        return [self.settings.seed, zlib.crc32(self.image.tobytes())]
+
+
+def measure_main_job(problem: Problem) -> MainJobFinding:
+    """Return the main job's findings, the diverse MSEs at each overlap, and questions."""
+    sag = explain(
+        problem.engine,
+        problem.image,
+        category=problem.category,
+        **asdict(problem.settings),
+    )
     start = time.monotonic()
-    scorer = scorer_of(passes, image, category, args)
-    saliency = saliency_of(passes, image, category, args)
+    questions: list[Question] = []
+    if sag.probability > 0:
+        questions = draw_questions(
+            problem.new_scorer(),
+            patch_kinds(problem.grid),
+            full_probability=sag.probability,
+            in_sag=[node.patches for node in sag.sag.nodes],
+            seed=problem.random_seed(),
+        )
+    drawn = time.monotonic()
+    return MainJobFinding(
+        **found_roots(sag.roots, sag.search.stopped_by),
+        category=sag.category,
+        probability=sag.probability,
+        baseline=sag.baseline,
+        grid=sag.grid,
+        saliency=sag.saliency,
+        gradcam=sag.gradcam,
+        diverse_roots=sag.diverse_roots,
+        diverse_set=sag.diverse_set,
+        sag=sag.sag,
+        curves=sag.curves,
+        evaluations=sag.evaluations,
+        questions=questions,
+        seconds=MainJobSeconds(
+            mask=sag.seconds.mask,
+            search=sag.seconds.search,
+            tree=sag.seconds.tree,
+            curves=sag.seconds.curves,
+            questions=drawn - start,
+        ),
+    )
+
+
+def measure_search(problem: Problem, search: Callable) -> SearchFinding:
+    """Return what a search finds, what it asks for, and how long it takes.
+
+    Args:
+        problem: The image and settings.
+        search: `run_search` or `sis_search`.
+    """
+    start = time.monotonic()
+    scorer = problem.new_scorer()
+    saliency = saliency_of(problem)
     masked = time.monotonic()
-    if condition == "sis":
-        roots = sufficient_input_subsets(scorer, args.grid**2, args.prob_thresh)
-    else:
-        roots = sag.run_search(scorer, saliency, args)
+    found = search(scorer, saliency, problem.settings)
     searched = time.monotonic()
-    return {
-        **listed(roots),
-        "evaluations": {"asked": scorer.asked, "scored": scorer.scored},
-        "seconds": {"mask": masked - start, "search": searched - masked},
-    }
-
-
-def main_job(passes: Passes, image: np.ndarray, category: int, args: argparse.Namespace) -> dict:
-    """The main job's findings (main_generate_sag.explain), the diverse MSEs at each overlap, and questions for the study."""
-    record = sag.explain(passes, image, category, args, float("inf"), tqdm(disable=True))
-    nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
-    start, full = time.monotonic(), record["probability"]
-    seed = [args.seed, zlib.crc32(image.tobytes())]
-    kinds = patch_kinds((args.grid, args.grid))
-    questions = (
-        draw_questions(scorer_of(passes, image, category, args), kinds, full, nodes, seed)
-        if full > 0
-        else []
+    return SearchFinding(
+        **found_roots(found.mses, found.stopped_by),
+        evaluations=Cost(scorer.asked, scorer.scored),
+        seconds=SearchSeconds(masked - start, searched - masked),
     )
-    roots = Roots([], record["search"]["stopped_by"])
-    roots.extend(
-        sag.Root(tuple(r["patches"]), r["probability"], r["minimal"]) for r in record["roots"]
-    )
-    kept = (
-        "category",
-        "probability",
-        "baseline",
-        "grid",
-        "saliency",
-        "gradcam",
-        "diverse_roots",
-        "diverse_set",
-        "sag",
-        "curves",
-        "evaluations",
-    )
-    return {
-        **{key: record[key] for key in kept},
-        **listed(roots),
-        "questions": questions,
-        "seconds": {**record["seconds"], "questions": time.monotonic() - start},
-    }
 
 
-def choices(passes: Passes, image: np.ndarray, category: int, args: argparse.Namespace) -> dict:
-    """{"as it is": .., name: ..}: the roots of BeamS-3 with one choice changed at a time, and how many sets each asked about."""
-    scorers, saliencies, found = {}, {}, {}
-    for name, changed in {"as it is": {}, **CHOICES}.items():
-        changed = dict(changed)
-        source, option = changed.pop("saliency", "igos2"), copy.copy(args)
-        vars(option).update(changed)
-        key = (source, option.seed, option.baseline)
-        if option.baseline not in scorers:
-            scorers[option.baseline] = scorer_of(passes, image, category, option)
-        if key not in saliencies:
-            saliencies[key] = saliency_of(passes, image, category, option, source)
-        if saliencies[key] is not None:  # Grad-CAM, which the network may not have
-            asked, scorer = set(), scorers[option.baseline]
-            roots = sag.run_search(noting(scorer, asked), saliencies[key], option)
-            found[name] = {**listed(roots), "evaluations": {"scored": len(asked)}}
+def measure_choices(problem: Problem) -> Choices:
+    """Return the roots of BeamS-3 as it is and with each choice changed.
+
+    Their evaluations are the different sets that each search asked for.
+    """
+    scorers: dict[str, MaskScorer] = {}  # by baseline
+    saliencies: dict[tuple, torch.Tensor | None] = {}
+    found: Choices = {}
+    for name, choice in {AS_IT_IS: Choice(), **CHOICES}.items():
+        changed = replace(problem, settings=choice.apply(problem.settings))
+        baseline = changed.settings.baseline
+        saliency_key = (choice.saliency, changed.settings.seed, baseline)
+        if baseline not in scorers:
+            scorers[baseline] = changed.new_scorer()
+        if saliency_key not in saliencies:
+            saliencies[saliency_key] = saliency_of(changed, choice.saliency)
+        saliency = saliencies[saliency_key]
+        if saliency is None:  # no Grad-CAM of this network
+            continue
+        scorer = CountingScorer(scorers[baseline])
+        result = run_search(scorer, saliency, changed.settings)
+        found[name] = ChoiceFinding(
+            **found_roots(result.mses, result.stopped_by),
+            evaluations=Scored(len(scorer.asked)),
+        )
     return found
 
 
-def noting(scorer: Callable, asked: set) -> Callable:
-    """The same scorer; `asked` gathers the sets that go through it."""
-
-    def score(patch_sets):
-        asked.update(patch_sets)
-        return scorer(patch_sets)
-
-    return score
+# ---------------------------------------------------------------- searches
 
 
-# ---------------------------------------------------------------- what the conditions share
+def run_search(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
+    """Run the search that the settings name."""
+    return SEARCHES[settings.search](scorer, saliency, settings)
 
 
-def inputs(
-    passes: Passes, image: np.ndarray, args: argparse.Namespace
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image and baseline as the network gets them."""
-    return passes.network.prepare(image), passes.network.prepare(
-        make_baseline(image, args.baseline)
+def _beam(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
+    return beam_search(
+        scorer,
+        saliency,
+        prob_thresh=settings.prob_thresh,
+        beam_width=settings.beam_width,
+        num_successors=settings.num_successors,
+        max_num_roots=settings.max_num_roots,
+        max_root_size=settings.max_root_size,
     )
 
 
-def scorer_of(
-    passes: Passes, image: np.ndarray, category: int, args: argparse.Namespace
-) -> MaskScorer:
-    """A scorer with an empty memo."""
-    return MaskScorer(
-        passes.exact,
-        *inputs(passes, image, args),
-        category,
-        (args.grid, args.grid),
-        passes.batch_size,
+def _combinatorial(
+    scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings
+) -> SearchResult:
+    return combinatorial_search(
+        scorer,
+        saliency,
+        prob_thresh=settings.prob_thresh,
+        comb_top=settings.comb_top,
+        comb_size=settings.comb_size,
     )
 
 
-def saliency_of(
-    passes: Passes,
-    image: np.ndarray,
-    category: int,
-    args: argparse.Namespace,
-    source: str = "igos2",
-) -> torch.Tensor | None:
-    """A number a patch, low = salient: I-GOS after 2 or 15 iterations, Grad-CAM's order, or a random order."""
-    x, b = inputs(passes, image, args)
-    grid = (args.grid, args.grid)
+def _exhaustive(
+    scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings
+) -> SearchResult:
+    return exhaustive_search(
+        scorer,
+        saliency.numel(),
+        prob_thresh=settings.prob_thresh,
+        max_size=settings.exhaustive_size,
+    )
+
+
+def _diverse(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
+    return diverse_search(
+        scorer,
+        saliency,
+        prob_thresh=settings.prob_thresh,
+        overlap=settings.overlap_thresh,
+        max_num_roots=settings.max_num_roots,
+        max_root_size=settings.max_root_size,
+    )
+
+
+SEARCHES = {
+    "beam": _beam,
+    "combinatorial": _combinatorial,
+    "exhaustive": _exhaustive,
+    "diverse": _diverse,
+}
+
+
+def sis_search(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
+    """Run the search for sufficient input subsets."""
+    return sufficient_input_subsets(scorer, saliency.numel(), prob_thresh=settings.prob_thresh)
+
+
+# ---------------------------------------------------------------- saliency, roots
+
+
+def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
+    """Return one number per patch; lower values are more salient.
+
+    Args:
+        problem: The image and settings.
+        source: "igos2" or "igos15", the I-GOS mask after so many iterations; "gradcam" or "random",
+            each patch's place in that order.
+
+    Returns:
+        Tensor of num_patches elements; None where the network has no Grad-CAM.
+    """
+    image, baseline = problem.inputs
+    module = problem.engine.network.module
     if source.startswith("igos"):
         return igos_mask(
-            passes.network.module, x, b, category, grid, iterations=int(source[4:]), seed=args.seed
+            module,
+            image,
+            baseline,
+            category=problem.category,
+            grid=problem.grid,
+            iterations=int(source.removeprefix("igos")),
+            seed=problem.settings.seed,
         )
-    order = np.random.default_rng([args.seed, zlib.crc32(image.tobytes())]).permutation(
-        args.grid**2
-    )
     if source == "gradcam":
-        heat = grad_cam(passes.network.module, x, category)
-        if heat is None:
+        saliency_map = grad_cam(module, image, problem.category)
+        if saliency_map is None:
             return None
-        order = heat_order(heat, grid, image.shape[:2])
-    return torch.from_numpy(np.argsort(order)).float()  # the place of each patch in the order
+        order = grid_map_order(saliency_map, problem.grid, problem.image.shape[:2])
+    else:
+        rng = np.random.default_rng(problem.random_seed())
+        order = rng.permutation(problem.settings.num_patches).tolist()
+    places = np.argsort(order)
+    return torch.from_numpy(places).float()
 
 
-def listed(roots: Roots) -> dict:
-    """Roots as a finding has them, how the search ended, and at each overlap the number of diverse ones and whether it is surely the largest."""
-    sets, sure = [r.patches for r in roots], [r.probability for r in roots]
-    diverse = {
-        str(o): diverse_subset(sets, sure, o, DIVERSE_SECONDS) if sets else ([], True)
-        for o in OVERLAPS
+def found_roots(mses: Sequence[MSE], stopped_by: str) -> dict[str, Any]:
+    """Return the fields of FoundRoots: the MSEs, and the largest diverse subset at each overlap."""
+    sets = [mse.patches for mse in mses]
+    confidences = [mse.probability for mse in mses]
+    subsets = {
+        overlap: diverse_subset(sets, confidences, overlap, time_limit=DIVERSE_SECONDS)
+        for overlap in OVERLAPS
     }
     return {
-        "roots": [
-            {"patches": list(r.patches), "probability": r.probability, "minimal": r.minimal}
-            for r in roots
-        ],
-        "stopped_by": roots.stopped_by,
-        "diverse": {o: len(subset) for o, (subset, _) in diverse.items()},
-        "diverse_proven": {o: proven for o, (_, proven) in diverse.items()},
+        "roots": [FoundRoot(mse.patches, mse.probability, mse.minimal) for mse in mses],
+        "stopped_by": stopped_by,
+        "diverse": {overlap: len(subset.chosen) for overlap, subset in subsets.items()},
+        "diverse_proven": {overlap: subset.proven for overlap, subset in subsets.items()},
     }

@@ -3,8 +3,9 @@
 Both images of a question are partly hidden. They show the same number of corner, border and inner
 patches, drawn at random, so that "the one that shows more" is no answer (a border patch shows half
 as much as an inner one). Their relative confidences differ by at least 0.2, and neither set is a
-node of the SAG. A reader sees one kind of explanation and gives each image a number by a fixed rule.
-The larger number is its answer; equal numbers count as half an answer, as if a coin were tossed.
+node of the SAG. A reader sees one kind of explanation and gives each image a number by a fixed
+rule. The larger number is its answer; equal numbers count as half an answer, as if a coin were
+tossed.
 
     gradcam, igos   the sum of the saliency map over what the shown patches let through
     root            the share of the most confident drawn root's patches that is shown

@@ -1,55 +1,76 @@
-"""Sufficient Input Subsets: disjoint sufficient sets of patches by backward selection, as a baseline to compare with.
+"""Sufficient Input Subsets (SIS): disjoint sufficient sets by backward selection, for comparison.
 
-Starting from all patches allowed, backward selection takes away, one at a time, the patch whose loss leaves the class
-the most confident, until none is left. The patches that went last matter most: the shortest run of them, from the last one back, that is
-sufficient is one subset. It is taken out, and the same is done with the rest, until the rest is no longer sufficient.
+Backward selection starts from all patches allowed and removes, one at a time, the patch whose loss
+leaves the class the most confident, until none is left. The patches that went last matter most: the
+shortest run of them, counted from the last, that is sufficient is one subset. It is taken out, and
+the same is done with the rest, until the rest is no longer sufficient.
 
-    subsets = sufficient_input_subsets(scorer, num_patches=49)
-    subsets[0].patches, subsets[0].probability
+    found = sufficient_input_subsets(scorer, num_patches=49)
+    found.mses[0].patches, found.mses[0].probability
 
-A subset is sufficient, and disjoint from the others. None of its patches can go alone: what was best to remove from it is the next set of the
-run, which is insufficient. A smaller set inside it may suffice all the same. One selection over d patches asks about d (d + 1) / 2 sets, each removal in one call.
+A subset is sufficient, and disjoint from the others. None of its patches can go alone: what was
+best to remove from it is the next set of the run, which is insufficient. A smaller set inside it
+may suffice all the same. One selection over d patches asks about d (d + 1) / 2 sets, each removal
+in one call.
 
-Carter, Mueller, Jain and Gifford, "What made you do this? Understanding black-box decisions with sufficient input
-subsets", AISTATS 2019.
+Carter, Mueller, Jain and Gifford, "What made you do this? Understanding black-box decisions with
+sufficient input subsets", AISTATS 2019.
 """
 
 from collections.abc import Sequence
 
-from search import PatchSet, Root, Roots, Scorer, opening
+from scoring.patches import PatchSet
+from search import MSE, Scorer, SearchResult, opening
+
+PROVEN_SIZE = 2  # up to which a subset is minimal: its own subsets are single patches and none
 
 
-def sufficient_input_subsets(scorer: Scorer, num_patches: int, prob_thresh: float = 0.9) -> Roots:
-    """The disjoint sufficient subsets, found one after the other; listed smallest first.
+def sufficient_input_subsets(
+    scorer: Scorer, num_patches: int, *, prob_thresh: float = 0.9
+) -> SearchResult:
+    """Return the disjoint sufficient subsets, found one after the other.
 
-    Their `minimal` is "single"; "subset" up to two patches, whose smaller subsets are the single patches and none. A scorer's TimeoutError ends it
-    with stopped_by "time_limit" and what is found by then; else stopped_by is "exhausted", or says why there is nothing.
+    Their `minimal` is "single", or "subset" up to two patches.
+
+    Args:
+        scorer: A callable from patch sets to probabilities. Its TimeoutError ends the search with
+            stopped_by "time_limit" and what is found by then.
+        num_patches: Number of patches.
+        prob_thresh: Sufficient is above this share of the full image's probability.
     """
-    stopped_by, threshold = opening(scorer, num_patches, prob_thresh)
-    if stopped_by:
-        return Roots(stopped_by=stopped_by)
-    found, rest = [], tuple(range(num_patches))
+    opened = opening(scorer, num_patches, prob_thresh)
+    if opened.stopped_by:
+        return SearchResult((), opened.stopped_by)
+    found: list[MSE] = []
+    rest = tuple(range(num_patches))
     try:
-        while rest and float(scorer([rest])[0]) > threshold:
+        while rest and float(scorer([rest])[0]) > opened.threshold:
             path = backward_selection(scorer, rest)
-            patches, probability = next((s, p) for s, p in path if p > threshold)
-            found.append(Root(patches, probability, "subset" if len(patches) <= 2 else "single"))
-            rest = tuple(p for p in rest if p not in patches)
+            mse = first_sufficient(path, opened.threshold)
+            found.append(mse)
+            rest = tuple(patch for patch in rest if patch not in mse.patches)
     except TimeoutError:
-        return Roots(found, "time_limit")
-    return Roots(found)
+        return SearchResult.of(found, "time_limit")
+    return SearchResult.of(found, "exhausted")
+
+
+def first_sufficient(path: Sequence[tuple[PatchSet, float]], threshold: float) -> MSE:
+    """Return the first set of a path, smallest first, whose probability is above the threshold."""
+    patches, probability = next((s, p) for s, p in path if p > threshold)
+    return MSE(patches, probability, "subset" if len(patches) <= PROVEN_SIZE else "single")
 
 
 def backward_selection(scorer: Scorer, patches: Sequence[int]) -> list[tuple[PatchSet, float]]:
-    """The sets left after each removal and their probabilities, the smallest (no patch) first, all patches last.
+    """Return the sets left after each removal, and their probabilities.
 
-    Ties go against the patch with the lowest number, so the order does not depend on chance.
+    The smallest set (no patch) comes first, all patches last. Ties go against the patch with the
+    lowest number, so that the order does not depend on chance.
     """
     left = tuple(sorted(patches))
     path = [(left, float(scorer([left])[0]))]
     while left:
-        children = [tuple(q for q in left if q != p) for p in left]
-        scores = [float(s) for s in scorer(children)]
+        children = [tuple(p for p in left if p != removed) for removed in left]
+        scores = [float(score) for score in scorer(children)]
         best = max(range(len(children)), key=lambda i: (scores[i], -i))
         left = children[best]
         path.append((left, scores[best]))
