@@ -9,18 +9,27 @@ parents it has; every single deletion is a child.
     graph.nodes[(11, 30)]                   # {"probability": 0.9676, "relative": 0.9677}
     graph.edges[(11, 30), (30,)]            # {"removed": 11}
 
+diverse_sag() takes the MSEs of a search, chooses the roots among them, and lets a large root that
+its own graph refutes give way to a smaller one.
+
 Shitole et al., NeurIPS 2021, section 4.3.
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import networkx as nx
 
+from diverse_subset_selection import DiverseSubset, diverse_subset
 from scoring.patches import PatchSet
-from search import Scorer
+from search import MSE, Scorer, SearchResult, minimise
 
 # A root of 20 patches could have 2^20 descendants; beyond this no further level is begun.
 MAX_NODES = 2000
+# Seconds for the diverse subset, within the time that is left.
+LEAST_SUBSET_SECONDS = 1.0
+MOST_SUBSET_SECONDS = 20.0
 
 
 def build_sag(
@@ -91,3 +100,77 @@ def refuted_by(graph: nx.DiGraph, root: PatchSet, threshold: float) -> PatchSet 
     sufficient = [n for n, p in graph.nodes(data="probability") if p > threshold]
     inside = [n for n in sufficient if set(n) < set(root)]
     return min(inside, key=lambda n: (len(n), -graph.nodes[n]["probability"], n), default=None)
+
+
+# ---------------------------------------------------------------- from MSEs to their graph
+
+
+@dataclass(frozen=True)
+class DiverseSag:
+    """The graph of a search's MSEs.
+
+    Attributes:
+        result: the MSEs, less those that the graph refuted, and why the search ended.
+        subset: a largest diverse subset of them, by their places in result.mses.
+        graph: the SAG of the first of that subset.
+    """
+
+    result: SearchResult
+    subset: DiverseSubset
+    graph: nx.DiGraph
+
+
+def diverse_sag(
+    result: SearchResult,
+    scorer: Scorer,
+    full_probability: float,
+    *,
+    prob_thresh: float = 0.9,
+    node_prob_thresh: float = 0.4,
+    overlap: int = 1,
+    num_roots: int = 3,
+    deadline: float = float("inf"),
+) -> DiverseSag:
+    """Choose diverse roots among the MSEs and build their graph, until it refutes none of them.
+
+    Args:
+        result: what a search found.
+        scorer: patch sets to probabilities, in float32.
+        full_probability: of the full image.
+        prob_thresh: sufficient is above this share of it.
+        node_prob_thresh: a node above this share of it is expanded.
+        overlap: number of patches that two roots may share.
+        num_roots: largest number of roots.
+        deadline: a time.monotonic() by which the diverse subset should be chosen.
+    """
+    threshold = prob_thresh * full_probability
+    while True:
+        seconds = min(MOST_SUBSET_SECONDS, max(LEAST_SUBSET_SECONDS, deadline - time.monotonic()))
+        sets = [mse.patches for mse in result.mses]
+        confidences = [mse.probability for mse in result.mses]
+        subset = diverse_subset(sets, confidences, overlap, time_limit=seconds)
+        graph = build_sag(
+            scorer,
+            [sets[i] for i in subset.chosen[:num_roots]],
+            full_probability,
+            node_prob_thresh=node_prob_thresh,
+        )
+        refuted = {mse: refuted_by(graph, mse.patches, threshold) for mse in result.mses}
+        smaller = {mse: inside for mse, inside in refuted.items() if inside is not None}
+        if not smaller:
+            return DiverseSag(result, subset, graph)
+        result = _replaced(result, smaller, scorer=scorer, threshold=threshold)
+
+
+def _replaced(
+    result: SearchResult, smaller: dict[MSE, PatchSet], *, scorer: Scorer, threshold: float
+) -> SearchResult:
+    """Return a result in which refuted MSEs give way to an MSE inside the set that refuted them."""
+    mses = {mse for mse in result.mses if mse not in smaller}
+    stopped_by = result.stopped_by
+    try:
+        for inside in smaller.values():
+            mses.update(minimise(scorer, [inside], threshold, limit=1))
+    except TimeoutError:
+        stopped_by = "time_limit"
+    return SearchResult.of(mses, stopped_by)

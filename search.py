@@ -17,8 +17,8 @@ Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice
 
 import numpy.typing as npt
@@ -324,6 +324,60 @@ def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterato
         unproven = [s for s in unproven if passed.isdisjoint(combinations(s, size))]
         unproven = [s for s in unproven if len(s) > size]
         size += 1
+
+
+# ---------------------------------------------------------------- in full precision
+
+
+def certify(result: SearchResult, scorer: Scorer, threshold: float, *, anew: bool) -> SearchResult:
+    """Return a search's MSEs scored again; one that is not above the threshold goes.
+
+    Args:
+        result: what the search found.
+        scorer: patch sets to probabilities, in float32.
+        threshold: the probability above which a set is sufficient.
+        anew: whether the search used a lower precision, so that minimality is proven again as well.
+
+    Returns:
+        The certified MSEs; stopped_by is "time_limit" where the scorer raised TimeoutError.
+    """
+    certified: list[MSE] = []
+    stopped_by = result.stopped_by
+    try:
+        for mse in _scored_again(result.mses, scorer, threshold, anew=anew):
+            certified.append(mse)  # noqa: PERF402  what comes before a TimeoutError is kept
+    except TimeoutError:
+        stopped_by = "time_limit"
+    return SearchResult.of(certified, stopped_by)
+
+
+def _scored_again(
+    mses: Sequence[MSE], scorer: Scorer, threshold: float, *, anew: bool
+) -> Iterator[MSE]:
+    scores = _floats(scorer([mse.patches for mse in mses]))
+    scored = [replace(mse, probability=p) for mse, p in zip(mses, scores)]
+    sufficient = [mse for mse in scored if mse.probability > threshold]
+    if anew:
+        yield from minimise(scorer, [mse.patches for mse in sufficient], threshold)
+    else:
+        yield from sufficient
+
+
+def disagreements(
+    searched: Mapping[PatchSet, float], exact: Mapping[PatchSet, float], threshold: float
+) -> int:
+    """Return how many sets a search put on the other side of the threshold than float32 does.
+
+    Args:
+        searched: the probabilities that the search used.
+        exact: probabilities in float32.
+        threshold: the probability above which a set is sufficient.
+    """
+    return sum(
+        (probability > threshold) != (searched[patches] > threshold)
+        for patches, probability in exact.items()
+        if patches in searched
+    )
 
 
 # ---------------------------------------------------------------- small things

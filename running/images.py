@@ -1,47 +1,66 @@
-"""Images of a run."""
+"""Which images a run is about."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils import IMAGE_ENDINGS, UserError
 
-RECORDS = {
-    "sag.json",
-    "deviation.json",
-    "insecurities.json",
-}  # a folder that holds one is a result, no matter whose
+# A folder that holds one of these is a result, whichever command wrote it.
+RECORDS = {"sag.json", "deviation.json", "insecurities.json"}
 
 
-def find_images(path: Path, leave_out: Path | None = None) -> tuple[Path, list[Path]]:
-    """The folder that result names are relative to, and the images at or below path, sorted.
+@dataclass(frozen=True)
+class FoundImages:
+    """Images, and the folder that their names are relative to."""
 
-    leave_out: a folder not to look into (the results, where they lie among the images); nor is any looked
-    into that holds a record. Raises UserError where there is no such path, or no image in it.
+    root: Path
+    paths: list[Path]
+
+
+def find_images(path: Path, leave_out: Path | None = None) -> FoundImages:
+    """Return the images at or below a path, sorted.
+
+    Hidden files and folders, and folders that hold a record, are skipped.
+
+    Args:
+        path: a file or a folder.
+        leave_out: a folder not to search: the results, where they lie among the images.
+
+    Raises:
+        UserError: there is no such path, or no image in it.
     """
     if path.is_file():
-        return path.parent, [path]
+        return FoundImages(path.parent, [path])
     if not path.is_dir():
         raise UserError(f"--images {path}: no such file or folder")
-    skip = leave_out.resolve() if leave_out else None
-    found = []
-    for folder, subfolders, files in os.walk(path):
+    skipped = leave_out.resolve() if leave_out else None
+    found: list[Path] = []
+    for name, subfolders, files in os.walk(path):
+        folder = Path(name)
         if RECORDS.intersection(files):
             subfolders.clear()
             continue
-        subfolders[:] = [
-            s for s in subfolders if not s.startswith(".") and (Path(folder) / s).resolve() != skip
-        ]
-        found += [
-            Path(folder) / f
-            for f in files
-            if f.lower().endswith(IMAGE_ENDINGS) and not f.startswith(".")
-        ]
+        visible = [s for s in subfolders if not s.startswith(".")]
+        subfolders[:] = [s for s in visible if (folder / s).resolve() != skipped]
+        found.extend(folder / file for file in files if is_image(file))
     if not found:
         raise UserError(f"--images {path}: no image in it ({' '.join(IMAGE_ENDINGS)})")
-    return path, sorted(found)
+    return FoundImages(path, sorted(found))
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file's name is that of an image, and not hidden."""
+    return name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")
 
 
 def not_the_images(results: Path, images: Path) -> None:
-    """Raise UserError where the results' folder is that of the images: pictures of results would be images of the next run."""
+    """Refuse the folder of the images as the folder of results.
+
+    Figures in the results would be images of the next run.
+
+    Raises:
+        UserError: both are the same folder.
+    """
     if images.is_dir() and results.resolve() == images.resolve():
         raise UserError(f"--results {results}: the folder of the images themselves")

@@ -1,77 +1,112 @@
-"""Records on disk."""
+"""Reading and writing sag.json, and the versions that a record names.
 
-import json
+    sag = load_record(Path("Results/peacock"))
+    result = load_result(Path("Results/peacock"))       # result.sag and result.image
+    write_record(Path("Results/peacock/sag.json"), sag)
+
+What a record holds is defined in drawing/record.py. PyTorch is not imported, so that questions to a
+record are answered at once.
+"""
+
 import platform
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-import torchvision
 
-from utils import PROJECT, UserError, file_sha256, load_image
+from drawing.record import Sag, decode_sag, encode_sag
+from utils import PROJECT, UserError, file_sha256, load_image, write_atomically
+
+RECORD = "sag.json"
+KEPT_IMAGE = "perturbation_original.png"  # the image as the network saw it
 
 
-def read_record(path: Path) -> dict | None:
-    """A sag.json, or None where it is absent, damaged or of another format."""
+@dataclass(frozen=True)
+class Result:
+    """A record and the image that it is about, (H, W, 3) uint8 RGB, as the network saw it."""
+
+    sag: Sag
+    image: np.ndarray
+
+
+def write_record(path: Path, sag: Sag) -> None:
+    """Write a record atomically.
+
+    Raises:
+        ValueError: the record is not valid, for example because of a NaN.
+    """
+    write_atomically(path, encode_sag(sag))
+
+
+def read_record(path: Path) -> Sag | None:
+    """Return the record in a file; None where the file is absent, damaged or of another format."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        parts = [
-            record["settings"],
-            record["model"],
-            record["search"],
-            record["sag"],
-            record["evaluations"],
-            record["seconds"],
-        ]
-        whole = (
-            record["format"] == 1
-            and all(isinstance(p, dict) for p in parts)
-            and isinstance(record["diverse_set"], list)
-        )
-        return record if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return decode_sag(path.read_bytes())
+    except (OSError, ValueError):
         return None
 
 
-def load_record(folder: Path) -> dict:
-    """A result folder's record. Raises UserError where there is none, or a damaged one."""
+def load_record(folder: Path) -> Sag:
+    """Return the record of a result folder.
+
+    Raises:
+        UserError: there is none, or it is damaged; the message says where.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    record = read_record(folder / "sag.json")
-    if record is None:
-        raise UserError(f"{folder}: no sag.json in it, or a damaged one")
-    return record
+    path = folder / RECORD
+    try:
+        return decode_sag(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no {RECORD} in it") from None
+    except ValueError as error:
+        raise UserError(f"{path}: a damaged record: {error}") from None
 
 
-def load_result(folder: Path, images: Path | None = None) -> tuple[dict, np.ndarray]:
-    """A result folder's record, and its image as the network got it, (H, W, 3) uint8.
+def load_result(folder: Path, images: Path | None = None) -> Result:
+    """Return the record of a result folder and its image.
 
-    images: where the run's images are; else the folder's perturbation_original.png is taken, else what the record
-    says. Raises UserError where there is no record, or no image of its checksum.
+    Args:
+        folder: an image's folder below the results.
+        images: the run's images; None: the image kept in the folder, else where the record says.
+
+    Raises:
+        UserError: there is no record, or no image of its checksum.
     """
-    record, kept = load_record(folder), folder / "perturbation_original.png"
-    base = images or Path(record["settings"].get("images") or ".")
-    places = [base, base / record["image"]]
-    found = [kept] * (images is None and kept.is_file()) or [
-        p for p in places if p.is_file() and file_sha256(p) == record["image_sha256"]
-    ]
-    if not found:
+    sag = load_record(folder)
+    path = _find_image(sag, folder, images)
+    if path is None:
         raise UserError(
-            f"{images or folder}: the image {record['image']} of the record is not there; say where it is with --images"
+            f"{images or folder}: the image {sag.image} of the record is not there; "
+            "say where it is with --images"
         )
     try:
-        return record, load_image(found[0], tuple(record["size"]))
+        return Result(sag, load_image(path, sag.size))
     except ValueError as error:
-        raise UserError(f"{found[0]}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
+
+
+def _find_image(sag: Sag, folder: Path, images: Path | None) -> Path | None:
+    """Return the file of a record's image, or None."""
+    kept = folder / KEPT_IMAGE
+    if images is None and kept.is_file():
+        return kept
+    base = images or Path(sag.settings.get("images") or ".")
+    for path in (base, base / sag.image):
+        if path.is_file() and file_sha256(path) == sag.image_sha256:
+            return path
+    return None
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python, PyTorch, torchvision, CUDA and this project (its git commit), None where there is none."""
+    """Return the versions of Python, PyTorch, torchvision, CUDA, and this project's git commit."""
+    import torch
+    import torchvision
+
+    command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
     try:
-        git = subprocess.run(
-            ["git", "-C", str(PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True
-        )
+        git = subprocess.run(command, capture_output=True, text=True)
         commit = git.stdout.strip() or None
     except OSError:  # no git on this machine
         commit = None

@@ -1,31 +1,37 @@
-"""The results folder: names, what is there already, the record, the summary.
+"""The results folder: names, what exists already, the record, the summary.
 
-A folder per image, named after its path; sag.json in it is written last, so that its presence means that the
-folder is complete. An image whose complete record has the same image, model and settings is not done again.
+Each image has a folder named after its path. sag.json in it is written last, so that its presence
+means that the folder is complete. An image whose complete record has the same image, model and
+settings is skipped.
 
-Reading every record to find that out would take hours where there are many: they have megabytes. So finished.jsonl
-notes of each finished image what its files looked like (size and time of change, as make and git do) and its rows of
-the summary. Where a file looks otherwise, or the note is missing or damaged, the record itself is read; deleting
-finished.jsonl has all of them read, and loses nothing.
+Reading every record to find that out would take hours where there are many: they have megabytes. So
+finished.jsonl notes of each finished image what its files looked like (size and time of change, as
+make and git do) and its rows of the summary. Where a file looks different, or the note is missing
+or damaged, the record itself is read. Deleting finished.jsonl has all of them read, and loses
+nothing.
 """
 
-import csv
 import hashlib
-import importlib.util
-import io
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from drawing.figures import draw_all
-from utils import printable, IMAGE_ENDINGS, UserError, write_atomically
-from running.record_files import read_record
+from drawing.record import Sag
+from running.images import is_image
+from running.record_files import RECORD, read_record, write_record
+from running.summary import SUMMARY
+from utils import UserError, printable, write_atomically
 
+# These settings change no result, or what they gave is in the record by itself.
 NOT_SETTINGS = (
     "images",
     "results",
@@ -33,65 +39,57 @@ NOT_SETTINGS = (
     "device",
     "batch_size",
     "open",
-    "ray",  # these change no result, and
+    "ray",
     "regions",
     "region_names",
     "segments",
     "segmentation_weights",
-)  # what these gave stands in the record by itself
-SUMMARY = (
-    "image",
-    "category",
-    "name",
-    "probability",
-    "roots",
-    "smallest_root",
-    "diverse",
-    "nodes",
-    "stopped_by",
-    "complete",
-    "asked",
-    "scored",
-    "seconds",
-    "folder",
-    "error",
 )
-NUMBERS = {
-    "category": int,
-    "probability": float,
-    "roots": int,
-    "smallest_root": int,
-    "diverse": int,
-    "nodes": int,
-    "complete": bool,
-    "asked": int,
-    "scored": int,
-    "seconds": float,
-}  # types in summary.parquet; all else is text
-
 FINISHED = "finished.jsonl"
+# What an earlier run of this program may have left in an image's folder.
+OWN_FILES = (
+    "SAG_*roots*.*",
+    "roots/*.png",
+    "roots.png",
+    "nodes/*.png",
+    "perturbation_*.png",
+    "gridimage.png",
+    "comparison*.*",
+    "curves*.*",
+    "dnf.txt",
+    "dnf_gif.gif",
+    "sag.html",
+    ".sag.json.*",
+    ".sag.html.*",
+)
 
 
 class Job(NamedTuple):
-    """An image to do."""
+    """An image to process."""
 
     path: Path
     name: str  # below --images, as text that can be written
     folder: Path  # of its results
 
 
-class Outcome(NamedTuple):
-    """What became of an image."""
+@dataclass(frozen=True)
+class FileStamp:
+    """What a file looks like without being read."""
 
-    name: str
-    rows: list[dict]  # of the summary; one with an error where it failed
-    line: str  # for the log
-    searching: float = 0.0  # seconds of a new search
-    note: dict | None = None  # for finished.jsonl
+    size: int
+    changed_ns: int
+
+    def as_list(self) -> list[int]:
+        """Return the stamp as it stands in finished.jsonl."""
+        return [self.size, self.changed_ns]
 
 
 def make_writable(folder: Path) -> None:
-    """Make the results folder, or raise UserError with why it cannot be written."""
+    """Make the results folder.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", "")
@@ -100,270 +98,260 @@ def make_writable(folder: Path) -> None:
         raise UserError(f"--results {folder}: {error.strerror}") from error
 
 
-# ---------------------------------------------------------------- one image
+# ---------------------------------------------------------------- names
 
 
-def result_folders(images: list[Path], root: Path, results: Path) -> dict[Path, Path]:
-    """Results/<path below --images, without its ending> for each image; with it where two differ in nothing else."""
-    later = later_namesakes(images)
-    return {
-        image: results
-        / printable((image if image in later else image.with_suffix("")).relative_to(root))
-        for image in images
-    }
+def make_jobs(images: Sequence[Path], *, root: Path, results: Path) -> list[Job]:
+    """Return a job for each image."""
+    folders = result_folders(images, root=root, results=results)
+    return [Job(path, printable(path.relative_to(root)), folders[path]) for path in images]
 
 
-def later_namesakes(images: list[Path]) -> set[Path]:
-    """The images that differ from an earlier one of their folder in nothing but the ending.
+def result_folders(images: Sequence[Path], *, root: Path, results: Path) -> dict[Path, Path]:
+    """Return results/<path of the image below root, without its ending> for each image.
 
-    Siblings that are not asked for now count too, so that an image's folder does not depend on the run.
+    Where two images differ in nothing but the ending, the later one keeps it.
     """
-    taken, asked = {}, set(images)  # by name in lower case: some disks do not tell them apart
+    later = later_namesakes(images)
+    folders = {}
+    for image in images:
+        name = image if image in later else image.with_suffix("")
+        folders[image] = results / printable(name.relative_to(root))
+    return folders
+
+
+def later_namesakes(images: Sequence[Path]) -> set[Path]:
+    """Return the images that differ from an earlier one of their folder only in the ending.
+
+    Siblings that the run does not ask for count too, so that an image's folder does not depend on
+    the run. Names are compared in lower case: some disks do not tell them apart.
+    """
+    asked = set(images)
+    first: dict[str, Path] = {}
     for folder in sorted({image.parent for image in images if image.parent.is_dir()}):
-        for image in (folder / name for name in sorted(os.listdir(folder))):
-            if image.suffix.lower() in IMAGE_ENDINGS or image in asked:
-                taken.setdefault(str(image.with_suffix("")).lower(), image)
-    return {
-        image for image in images if taken.get(str(image.with_suffix("")).lower(), image) != image
-    }
+        for name in sorted(os.listdir(folder)):
+            sibling = folder / name
+            if is_image(name) or sibling in asked:
+                first.setdefault(_bare_name(sibling), sibling)
+    return {image for image in images if first.get(_bare_name(image), image) != image}
+
+
+def _bare_name(image: Path) -> str:
+    return str(image.with_suffix("")).lower()
 
 
 def category_folder(folder: Path, place: int, category: int) -> Path:
-    """The image's folder for the most probable class (place 0), one inside it for each further class."""
+    """Return the image's folder for the most probable class, one inside it for each further class.
+
+    Args:
+        folder: of the image.
+        place: 0 for the most probable class.
+        category: class index.
+    """
     return folder if place == 0 else folder / f"category_{category}"
 
 
-def done_before(folder: Path, fingerprint: dict, categories: int) -> list[dict]:
-    """The records of an earlier run with the same image, model and settings, none cut short by time; else []."""
-    records = [
-        read_record(path)
-        for path in (folder / "sag.json", *sorted(folder.glob("category_*/sag.json")))
-    ]
+# ---------------------------------------------------------------- what exists already
+
+
+def is_whole(sag: Sag) -> bool:
+    """Return whether neither search nor graph was cut short by the time limit."""
+    return sag.search.complete and sag.sag.stopped_by != "time_limit"
+
+
+def done_before(folder: Path, fingerprint: dict[str, Any], categories: int) -> list[Sag]:
+    """Return the whole records of an earlier run with the same fingerprint, or an empty list.
+
+    Args:
+        folder: of the image.
+        fingerprint: as fingerprint_of returns it.
+        categories: number of classes that the run explains.
+    """
+    first = read_record(folder / RECORD)
+    further = [read_record(path) for path in sorted(folder.glob(f"category_*/{RECORD}"))]
     same = [
-        r
-        for r in records
-        if r
-        and fingerprint_of(r) == fingerprint
-        and r["search"]["complete"]
-        and r["sag"].get("stopped_by") != "time_limit"
+        sag
+        for sag in (first, *further)
+        if sag and is_whole(sag) and fingerprint_of(sag) == fingerprint
     ]
-    return same if records[0] in same and len(same) >= categories else []
+    return same if first in same and len(same) >= categories else []
 
 
-def fingerprint_of(record: dict) -> dict:
-    """What must agree for a record to stand: the image, the model, and every setting that changes a result."""
-    settings = {k: v for k, v in record["settings"].items() if k not in NOT_SETTINGS}
+def fingerprint_of(sag: Sag) -> dict[str, Any]:
+    """Return what must agree for a record to stand: image, model, settings that change results."""
+    return fingerprint(
+        image=sag.image,
+        sha256=sag.image_sha256,
+        model=msgspec.to_builtins(sag.model),
+        settings=sag.settings,
+        regions=sag.regions.source if sag.regions else None,
+    )
+
+
+def fingerprint(
+    *,
+    image: str,
+    sha256: str,
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    regions: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the fingerprint of a result that may or may not exist yet; see fingerprint_of."""
     return {
-        "image": record["image"],
-        "sha256": record["image_sha256"],
-        "model": record["model"],
-        "settings": settings,
-        "regions": record.get("regions", {}).get("from"),
+        "image": image,
+        "sha256": sha256,
+        "model": model,
+        "settings": result_settings(settings),
+        "regions": regions,
     }
 
 
-def seen(path: Path) -> list[int]:
-    """What a file looks like without being read: its size, and the nanosecond of its last change; [] where there is none."""
+def result_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that change results."""
+    return {name: value for name, value in settings.items() if name not in NOT_SETTINGS}
+
+
+def stamp(path: Path) -> FileStamp | None:
+    """Return what a file looks like; None where there is none."""
     try:
         status = os.stat(path)
     except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
+        return None
+    return FileStamp(status.st_size, status.st_mtime_ns)
 
 
-def run_key(model: dict, settings: dict) -> str:
-    """One word for all that a note in finished.jsonl must agree in with a run: model, settings, columns of the summary."""
-    same = {
-        "model": model,
-        "settings": {k: v for k, v in settings.items() if k not in NOT_SETTINGS},
-        "columns": SUMMARY,
-    }
+def run_key(model: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Return one word for all that a note in finished.jsonl and a run must agree in.
+
+    These are the model, the settings that change results, and the columns of the summary.
+    """
+    same = {"model": model, "settings": result_settings(settings), "columns": SUMMARY}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
-def note_of(job: Job, image_seen: list[int], records: list[dict], rows: list[dict]) -> dict | None:
-    """An image's note for finished.jsonl. image_seen: before the image was read. None where time cut the search short, or for regions: they depend on more files."""
-    if "regions" in records[0] or not all(
-        r["search"]["complete"] and r["sag"].get("stopped_by") != "time_limit" for r in records
-    ):
+def note_of(
+    job: Job, image_stamp: FileStamp | None, sags: Sequence[Sag], rows: list[dict]
+) -> dict[str, Any] | None:
+    """Return an image's note for finished.jsonl.
+
+    Args:
+        job: the image.
+        image_stamp: taken before the image was read.
+        sags: its records.
+        rows: its rows of the summary.
+
+    Returns:
+        None where time cut something short, or for regions: these depend on more files.
+    """
+    if sags[0].regions or not all(is_whole(sag) for sag in sags):
         return None
-    folders = [
-        category_folder(Path(), place, r["category"]["index"]) for place, r in enumerate(records)
-    ]
-    looks = {
-        (folder / "sag.json").as_posix(): seen(job.folder / folder / "sag.json")
-        for folder in folders
-    }
+    stamps = {}
+    for place, sag in enumerate(sags):
+        name = (category_folder(Path(), place, sag.category.index) / RECORD).as_posix()
+        stamps[name] = _stamp_list(job.folder / name)
     return {
         "image": job.name,
-        "key": run_key(records[0]["model"], records[0]["settings"]),
-        "seen": image_seen,
-        "records": looks,
+        "key": run_key(msgspec.to_builtins(sags[0].model), sags[0].settings),
+        "seen": image_stamp.as_list() if image_stamp else [],
+        "records": stamps,
         "rows": rows,
     }
 
 
-def note_finished(results: Path, note: dict) -> None:
-    """Append a note. The line break comes first: what a kill cut off then spoils no later note."""
-    with (
-        suppress(OSError),
-        open(results / FINISHED, "a", encoding="utf-8") as file,
-    ):  # without it the record is read next time
+def _stamp_list(path: Path) -> list[int]:
+    found = stamp(path)
+    return found.as_list() if found else []
+
+
+def note_finished(results: Path, note: dict[str, Any]) -> None:
+    """Append a note to finished.jsonl.
+
+    The line break comes first: what a kill cut off then spoils no later note. Where the file cannot
+    be written, the record is read next time.
+    """
+    with suppress(OSError), open(results / FINISHED, "a", encoding="utf-8") as file:
         file.write("\n" + json.dumps(note, ensure_ascii=False))
 
 
-def finished_before(results: Path, jobs: list[Job], key: str) -> dict[str, list[dict]]:
-    """Of each image that is done with this key and whose files look as they did then: the rows of the summary, by name."""
-    notes, found = {}, {}
-    try:
-        lines = (results / FINISHED).read_text(encoding="utf-8", errors="replace").split("\n")
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        try:
-            note = json.loads(line)
-            notes[note["image"]] = note
-        except (ValueError, KeyError, TypeError):  # cut off by a kill
-            pass
+def finished_before(results: Path, jobs: Sequence[Job], key: str) -> dict[str, list[dict]]:
+    """Return the summary rows of the images that finished with this key and look as they did then.
+
+    Args:
+        results: the results folder.
+        jobs: the images of the run.
+        key: as run_key returns it.
+
+    Returns:
+        Rows by the image's name.
+    """
+    notes = _read_notes(results / FINISHED)
+    found = {}
     for job in jobs:
         note = notes.get(job.name)
-        if note and note["key"] == key and note["seen"] and note["seen"] == seen(job.path):
-            if all(
-                look and look == seen(f"{job.folder}/{name}")
-                for name, look in note["records"].items()
-            ):
-                found[job.name] = note["rows"]
+        if note and note["key"] == key and _still_looks_so(job, note):
+            found[job.name] = note["rows"]
     return found
 
 
+def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the last note of each image."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return {}
+    notes = {}
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut off
+            note = json.loads(line)
+            notes[note["image"]] = note
+    return notes
+
+
+def _still_looks_so(job: Job, note: Mapping[str, Any]) -> bool:
+    if not note["seen"] or note["seen"] != _stamp_list(job.path):
+        return False
+    return all(
+        noted and noted == _stamp_list(job.folder / name) for name, noted in note["records"].items()
+    )
+
+
+# ---------------------------------------------------------------- writing
+
+
 def clear(folder: Path) -> None:
-    """Remove an earlier run's files, the record first, and nothing that this program did not write."""
-    (folder / "sag.json").unlink(missing_ok=True)
-    for pattern in (
-        "SAG_*roots*.*",
-        "roots/*.png",
-        "roots.png",
-        "nodes/*.png",
-        "perturbation_*.png",
-        "gridimage.png",
-        "comparison*.*",
-        "curves*.*",
-        "dnf.txt",
-        "dnf_gif.gif",
-        "sag.html",
-        ".sag.json.*",
-        ".sag.html.*",
-    ):
+    """Remove an earlier run's files, the record first, and nothing that is not this program's."""
+    (folder / RECORD).unlink(missing_ok=True)
+    for pattern in OWN_FILES:
         for file in folder.glob(pattern):
             file.unlink()
 
 
-def save(records: list[dict], image: np.ndarray, folder: Path) -> None:
-    """Draw and write an image's records. The most probable class comes last: its record completes the folder."""
-    for stale in folder.glob("category_*/sag.json"):
+def save_all(sags: Sequence[Sag], image: np.ndarray, folder: Path) -> None:
+    """Draw and write an image's records.
+
+    The most probable class comes last: its record completes the folder.
+
+    Args:
+        sags: the records, the most probable class first.
+        image: (H, W, 3) uint8 RGB, as the network saw it.
+        folder: of the image.
+    """
+    for stale in folder.glob(f"category_*/{RECORD}"):
         clear(stale.parent)
-    for place, record in reversed(list(enumerate(records))):
-        save_one(record, image, category_folder(folder, place, record["category"]["index"]))
+    for place, sag in reversed(list(enumerate(sags))):
+        save(sag, image, category_folder(folder, place, sag.category.index))
 
 
-def save_one(record: dict, image: np.ndarray, folder: Path) -> None:
-    """Draw everything, note the time, then write sag.json, last and atomically."""
-    if (folder / "sag.json").exists() or (
-        folder / "perturbation_original.png"
-    ).exists():  # whole, or begun
+def save(sag: Sag, image: np.ndarray, folder: Path) -> None:
+    """Draw everything, note the time that took, then write sag.json, last and atomically."""
+    is_there = (folder / RECORD).exists()
+    was_begun = (folder / "perturbation_original.png").exists()
+    if is_there or was_begun:
         clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    draw_all(record, image, folder)
-    times = record["seconds"]
-    times["draw"] = time.monotonic() - start
-    times["total"] = sum(times.values())
-    write_atomically(
-        folder / "sag.json",
-        json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-    )
-
-
-# ---------------------------------------------------------------- all images
-
-
-def summary_rows(records: list[dict], folder: Path, results: Path) -> list[dict]:
-    """A row of summary.csv per record."""
-    return [
-        {
-            "image": r["image"],
-            "category": r["category"]["index"],
-            "name": r["category"]["name"],
-            "probability": f"{r['probability']:.6f}",
-            "roots": len(r["roots"]),
-            "smallest_root": min((len(x["patches"]) for x in r["roots"]), default=""),
-            "diverse": len(r["diverse_set"]),
-            "nodes": len(r["sag"]["nodes"]),
-            "stopped_by": r["search"]["stopped_by"],
-            "complete": r["search"]["complete"],
-            "asked": r["evaluations"]["asked"],
-            "scored": r["evaluations"]["scored"],
-            "seconds": f"{r['seconds']['total']:.2f}",
-            "error": "",
-            "folder": category_folder(folder, i, r["category"]["index"])
-            .relative_to(results)
-            .as_posix(),
-        }
-        for i, r in enumerate(records)
-    ]
-
-
-def write_summary(results: Path, rows: list[dict]) -> None:
-    """summary.csv and summary.parquet: these rows, and what the first said before of other images."""
-    write_parquet(results / "summary.parquet", merge_rows(results / "summary.csv", rows, SUMMARY))
-
-
-def merge_rows(path: Path, rows: list[dict], columns: tuple[str, ...]) -> list[dict]:
-    """Write a CSV file of these rows and those that it had before of other images (column "image"). -> all of them, by image."""
-    new = {row["image"] for row in rows}
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = rows + [
-                {k: row.get(k, "") for k in columns}
-                for row in csv.DictReader(file)
-                if row.get("image") not in new
-            ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    rows = sorted(rows, key=lambda row: row["image"])  # stable: an image's classes keep their order
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
-    return rows
-
-
-def write_parquet(path: Path, rows: list[dict]) -> None:
-    """The summary in columns with types, "" as null, where pyarrow is installed; else an older one, which would not agree, goes."""
-    if importlib.util.find_spec("pyarrow") is None:
-        path.unlink(missing_ok=True)
-        return
-    import pyarrow  # here: half a second, and only requirements_distributed.txt brings it
-    from pyarrow.parquet import write_table
-
-    read = {int: int, float: float, bool: lambda value: str(value) == "True", str: str}
-    kinds = {column: NUMBERS.get(column, str) for column in SUMMARY}
-    types = {
-        int: pyarrow.int64(),
-        float: pyarrow.float64(),
-        bool: pyarrow.bool_(),
-        str: pyarrow.string(),
-    }
-    file = io.BytesIO()
-    write_table(
-        pyarrow.table(
-            {
-                column: pyarrow.array(
-                    [None if row[column] == "" else read[kind](row[column]) for row in rows],
-                    types[kind],
-                )
-                for column, kind in kinds.items()
-            }
-        ),
-        file,
-    )
-    write_atomically(path, file.getvalue())
+    draw_all(sag, image, folder)
+    seconds = sag.seconds
+    seconds.draw = time.monotonic() - start
+    seconds.total = seconds.mask + seconds.search + seconds.tree + seconds.curves + seconds.draw
+    write_record(folder / RECORD, sag)

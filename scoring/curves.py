@@ -133,3 +133,28 @@ def roots_order(roots: Sequence[tuple[PatchSet, float]], saliency: npt.ArrayLike
     for patches, probability in roots:
         weight[list(patches)] += probability
     return sorted(order, key=lambda patch: -weight[patch])  # sorted() keeps the order of equals
+
+
+def explanation_orders(
+    saliency: npt.ArrayLike,
+    saliency_map: np.ndarray | None,
+    roots: Sequence[tuple[PatchSet, float]],
+    *,
+    basis: np.ndarray,
+    size: tuple[int, int],
+) -> dict[str, list[int]]:
+    """Return the order of the patches by each explanation that exists: igos, gradcam, roots.
+
+    Args:
+        saliency: the I-GOS mask, one number per patch.
+        saliency_map: Grad-CAM's map (h, w), or None.
+        roots: (patches, probability) of each.
+        basis: (patches, H * W), the weight of every patch at every pixel.
+        size: height and width of the image in pixels.
+    """
+    orders = {"igos": saliency_order(saliency)}
+    if saliency_map is not None:
+        orders["gradcam"] = map_order(saliency_map, basis, size)
+    if roots:
+        orders["roots"] = roots_order(roots, saliency)
+    return orders
