@@ -1,18 +1,51 @@
-"""Check every claim of a record, with none of the program's own code for the claims.
+"""Check every claim of every record, with code that shares nothing with the program's own.
 
-    python -m running.check_record Results --images ../shared/photos --model resnet50 --weights resnet50.pth
+    python -m running.check_record                    # the bundled images and model
+    python -m running.check_record Results --images ../shared/photos --model resnet50
 
-The pictures are composed by F.interpolate (bilinear, aligned corners), one network call is one plain loop;
-sufficiency, minimality against every subset, pairwise overlaps, the graph's nodes, edges and percentages, and the
-formula are worked out again from the definitions. Only reading images and building the network are shared.
+Masked images are composed by F.interpolate (bilinear, aligned corners) and scored in a plain loop.
+Sufficiency, minimality against every subset, pairwise overlaps, the graph's nodes, edges and
+percentages, the formula and the images of the roots are worked out again from their definitions.
+Only reading an image and building the network are the program's.
+
+Records are read with the json module and not as drawing.record.Sag: a mistake in the typed reader
+could otherwise hide itself here, and this way a record is checked as another program would read it.
 """
 
-import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from running.command_line import Device, Positional, exit_status, parse
+
+PROG = "python -m running.check_record"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is checked, and with which network."""
+
+    # The records, and the images that they are about
+    results: Annotated[Path, Positional("RESULTS")] = Path("Results")  # a folder with records
+    #  in it or in its sub-folders
+    images: Path = Path("Images")  # the run's images: a file, or a folder
+    # The network, as in the run
+    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
+    labels: Path | None = None  # class names, one a line; else by model
+    device: Device = "auto"  # what to run on
+
+
+if __name__ == "__main__":  # before PyTorch is imported, so that --help answers at once
+    parse(Settings, prog=PROG, doc=__doc__)
+
 import base64
 import json
-import sys
-from itertools import combinations
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -20,11 +53,17 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from scoring.networks import choose_device, load_network  # noqa: E402
-from utils import file_sha256, load_image
+from scoring.networks import Network, choose_device, load_network
+from utils import file_sha256, load_image, one_line
 
-TOLERANCE = 1e-5
+PatchSet = tuple[int, ...]
+
+TOLERANCE = 1e-5  # between two float32 probabilities scored in different batches
+AREA_TOLERANCE = 1e-9  # between two areas under the same curve
+BATCH_SIZE = 8
+MAX_SAMPLED_SCORES = 200  # rows of the table of scored sets that are checked
+CURVE_POINTS = 4  # points of each curve that are checked
+LARGEST_PROVEN_ROOT = 10  # patches; only a larger root may be minimal against single removals alone
 FILES = (
     "dnf.txt",
     "dnf_gif.gif",
@@ -37,401 +76,649 @@ FILES = (
     "SAG_dag_{n}roots.png",
     "SAG_final_{n}roots.png",
 )
-
-
-def hidden(image, name):
-    """The baseline image, from REFERENCE's words."""
-    blur, median = cv2.GaussianBlur(image, (51, 51), 50), cv2.medianBlur(image, 11)
-    return {
-        "black": image * 0,
-        "drop": image * 0,
-        "blur": blur,
-        "median": median,
-        "mean": image * 0 + np.uint8([124, 116, 104]),
-        "mixed": ((blur.astype(int) + median + 1) // 2).astype(np.uint8),
-    }[name]
-
-
-def tent(patch, grid, size):
-    """One patch's weight at each pixel, (H, W)."""
-
-    def ramp(index, cells, pixels):
-        if cells == 1:
-            return np.ones(pixels)
-        step = (pixels - 1) / (cells - 1)
-        return np.maximum(0, 1 - np.abs(np.arange(pixels) - index * step) / step)
-
-    return np.outer(
-        ramp(patch // grid[1], grid[0], size[0]), ramp(patch % grid[1], grid[1], size[1])
-    )
-
-
-def region_index(record):
-    """The region at each pixel, (H, W), as the record says; None for a grid."""
-    if "regions" not in record:
-        return None
-    return cv2.imdecode(
-        np.frombuffer(base64.b64decode(record["regions"]["map"]), np.uint8), cv2.IMREAD_UNCHANGED
-    ).astype(int)
-
-
-def square(patch, grid, size):
-    """One patch's pixels where it is a rectangle, (H, W)."""
-    high, wide = size[0] // grid[0], size[1] // grid[1]
-    pixels = np.zeros(size)
-    pixels[patch // grid[1] * high :][:high, patch % grid[1] * wide :][:, :wide] = 1
-    return pixels
-
-
-@torch.no_grad()
-def confidences(network, x, b, category, grid, sets, index=None):
-    """Softmax probability of the category for each patch set, eight pictures at a time; b None: hidden tokens are dropped; index: regions."""
-    if b is None:
-        return dict(
-            zip(sets, masked_attention(network.module, x, grid, sets)[:, category].tolist())
-        )
-    out = []
-    for start in range(0, len(sets), 8):
-        masks = torch.zeros(len(sets[start : start + 8]), 1, grid[0] * grid[1])
-        for row, patches in zip(masks, sets[start : start + 8]):
-            row[0, list(patches)] = 1
-        up = (
-            masks[..., index]
-            if index is not None
-            else F.interpolate(
-                masks.view(-1, 1, *grid), x.shape[1:], mode="bilinear", align_corners=True
-            )
-        )
-        up = up.to(x.device)
-        logits = network.module(x * up + b * (1 - up))
-        p = (
-            torch.softmax(logits, 1)[:, category]
-            if logits.shape[1] > 1
-            else torch.sigmoid(logits if category else -logits)[:, 0]
-        )
-        out += p.tolist()
-    return dict(zip(sets, out))
-
-
-@torch.no_grad()
-def masked_attention(vit, x, grid, sets):
-    """A vision transformer's probabilities, (sets, classes), with its attention to every hidden token masked out."""
-    side = vit.image_size // vit.patch_size
-    number = (
-        np.arange(grid[0] * grid[1])
-        .reshape(grid)
-        .repeat(side // grid[0], 0)
-        .repeat(side // grid[1], 1)
-        .ravel()
-    )
-    tokens, out = vit._process_input(x[None]), []
-    for patches in sets:
-        hidden = torch.tensor([False, *(~np.isin(number, list(patches)))])[None].to(x.device)
-        state = torch.cat([vit.class_token, tokens], 1) + vit.encoder.pos_embedding
-        for block in vit.encoder.layers:
-            normed = block.ln_1(state)
-            state = (
-                state
-                + block.self_attention(
-                    normed, normed, normed, key_padding_mask=hidden, need_weights=False
-                )[0]
-            )
-            state = state + block.mlp(block.ln_2(state))
-        out.append(torch.softmax(vit.heads(vit.encoder.ln(state)[:, 0])[0], 0))
-    return torch.stack(out)
+STOP_REASONS = (
+    "max_num_roots",
+    "max_root_size",
+    "exhausted",
+    "time_limit",
+    "baseline_sufficient",
+    "zero_probability",
+    "max_evaluations",
+    "rest_insufficient",
+)
 
 
 class Claims:
-    """What was claimed, and which of it is wrong."""
+    """The claims checked so far, and what is wrong with those that do not hold."""
 
-    def __init__(self):
-        self.wrong, self.checked = [], 0
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.checked = 0
 
-    def __call__(self, true, what):
+    def check(self, holds: bool, problem: str) -> None:
+        """Count a claim; where it does not hold, note the problem."""
         self.checked += 1
-        if not true:
-            self.wrong.append(what)
+        if not holds:
+            self.wrong.append(problem)
 
 
-def refuse(constant):
-    """For NaN and Infinity, which are not JSON."""
+@dataclass
+class Case:
+    """A record, with the image and the network that it is about.
+
+    Attributes:
+        record: The content of sag.json.
+        folder: The result's folder.
+        image_file: The image as the user has it.
+        image: The image as the network gets it, (H, W, 3) uint8 RGB.
+        network: The network, loaded anew.
+    """
+
+    record: dict[str, Any]
+    folder: Path
+    image_file: Path
+    image: np.ndarray
+    network: Network
+
+    @cached_property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        rows, columns = self.record["grid"]
+        return rows, columns
+
+    @cached_property
+    def everything(self) -> PatchSet:
+        """The set of all patches."""
+        return tuple(range(self.grid[0] * self.grid[1]))
+
+    @cached_property
+    def full(self) -> float:
+        """The record's probability of the full image."""
+        return self.record["probability"]
+
+    @cached_property
+    def enough(self) -> float:
+        """The probability above which a set is sufficient."""
+        return self.record["threshold"] * self.full
+
+    @cached_property
+    def baseline(self) -> np.ndarray:
+        """The image with every patch hidden, (H, W, 3) uint8 RGB."""
+        return baseline_image(self.image, self.record["baseline"]["name"])
+
+    @cached_property
+    def drops_tokens(self) -> bool:
+        """Whether hidden patches are left out of the network's input, rather than replaced."""
+        return self.record["baseline"]["name"] == "drop"
+
+    @cached_property
+    def roots(self) -> list[PatchSet]:
+        """The patches of each root."""
+        return [tuple(root["patches"]) for root in self.record["roots"]]
+
+    @cached_property
+    def nodes(self) -> list[PatchSet]:
+        """The patches of each node of the graph."""
+        return [tuple(node["patches"]) for node in self.record["sag"]["nodes"]]
+
+    @cached_property
+    def scores(self) -> dict[PatchSet, float]:
+        """A sample of the table of scored sets."""
+        return sampled_scores(self.record)
+
+    @cached_property
+    def curve_points(self) -> list[tuple[PatchSet, float]]:
+        """A sample of the curves' points: a patch set and its relative confidence."""
+        return sampled_curves(self.record)
+
+    @cached_property
+    def region_of_pixel(self) -> np.ndarray | None:
+        """The region at each pixel, (H, W); None for a grid."""
+        if "regions" not in self.record:
+            return None
+        content = np.frombuffer(base64.b64decode(self.record["regions"]["map"]), np.uint8)
+        return cv2.imdecode(content, cv2.IMREAD_UNCHANGED).astype(int)
+
+    @cached_property
+    def confidence(self) -> dict[PatchSet, float]:
+        """The network's probability of every set that the record makes a claim about."""
+        sets = {self.everything, (), *self.roots, *self.nodes, *self.scores}
+        for root in self.record["roots"]:
+            sets.update(sets_below(root))
+        for patches, _ in self.curve_points:
+            sets.add(patches)
+        return score_sets(self, list(sets))
+
+
+def problems(path: Path, image_file: Path, network: Network) -> tuple[list[str], int]:
+    """Check the record of one image.
+
+    Args:
+        path: The sag.json.
+        image_file: The image that it is about.
+        network: The network that it was made with.
+
+    Returns:
+        What is wrong with the record, a line each, and the number of claims checked.
+
+    Raises:
+        ValueError: The image cannot be read, or the record is not JSON.
+        KeyError: The record lacks a field.
+    """
+    record = read_json(path)
+    image = load_image(image_file, tuple(record["size"]))
+    case = Case(record, path.parent, image_file, image, network)
+    claims = Claims()
+    for check in CHECKS:
+        check(claims, case)
+    return claims.wrong, claims.checked
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a sag.json; NaN and Infinity, which are not JSON, are refused."""
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+
+
+def refuse_constant(constant: str) -> NoReturn:
+    """Raise ValueError for NaN, Infinity and -Infinity."""
     raise ValueError(f"{constant} in a record")
 
 
-def close(a, b):
-    """Equal up to float32's rounding in another batch."""
+def is_close(a: float, b: float) -> bool:
+    """Return whether two probabilities are equal up to the rounding of another batch."""
     return abs(a - b) <= TOLERANCE
 
 
-def problems(path: Path, image_file: Path, network) -> tuple[list[str], int]:
-    """What is wrong with the record at path, and how many claims were checked."""
-    record = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-    size, grid, category = tuple(record["size"]), tuple(record["grid"]), record["category"]["index"]
-    image, claim = load_image(image_file, size), Claims()
-    baseline = hidden(image, record["baseline"]["name"])
-    everything, roots = (
-        tuple(range(grid[0] * grid[1])),
-        [tuple(r["patches"]) for r in record["roots"]],
-    )
-    nodes = [tuple(n["patches"]) for n in record["sag"]["nodes"]]
-    parts = {s for r in record["roots"] for s in proper_subsets(r)}
-    scores, curves = sampled_scores(record), sampled_curves(record)
-    dropped = record["baseline"]["name"] == "drop"
-    f = confidences(
-        network,
-        network.prepare(image),
-        None if dropped else network.prepare(baseline),
-        category,
-        grid,
-        list({everything, (), *roots, *nodes, *parts, *scores, *(s for s, _ in curves)}),
-        region_index(record),
-    )
-    claim(
-        record["format"] == 1 and record["image_sha256"] == file_sha256(image_file), "another image"
-    )
-    claim(
-        record["model"]["classes"] == len(network.labels)
-        and record["category"]["name"] == network.labels[category],
-        "labels",
-    )
-    claim(close(f[everything], record["probability"]), f"full probability is {f[everything]}")
-    claim(close(f[()], record["baseline"]["probability"]), f"baseline probability is {f[()]}")
-    claim(
-        len(record["saliency"]) == len(everything) and all(0 <= m <= 1 for m in record["saliency"]),
-        "saliency",
-    )
-    check_roots(claim, record, roots, f, everything)
-    check_search(claim, record, roots, f)
-    check_graph(claim, record, nodes, [roots[i] for i in record["diverse_roots"]], f)
-    for patches in nodes:
-        claim(
-            f[patches] <= record["threshold"] * record["probability"] + TOLERANCE
-            or not any(set(patches) < set(r) for r in roots),
-            f"the graph's {patches} is sufficient and inside a root",
-        )
-    check_scores(claim, record, scores, curves, f)
-    check_files(claim, record, path.parent, image, baseline, roots)
-    return claim.wrong, claim.checked
+# ---------------------------------------------------------------- what the network is shown
 
 
-def proper_subsets(root):
-    """The sets that must be insufficient: all proper subsets, or only those with one patch less."""
+def baseline_image(image: np.ndarray, name: str) -> np.ndarray:
+    """Return an image with every patch hidden, as REFERENCE.md defines each baseline."""
+    if name in ("black", "drop"):
+        return image * 0
+    if name == "mean":
+        return image * 0 + np.uint8([124, 116, 104])
+    blurred = cv2.GaussianBlur(image, (51, 51), 50)
+    if name == "blur":
+        return blurred
+    median = cv2.medianBlur(image, 11)
+    if name == "median":
+        return median
+    assert name == "mixed", name
+    return ((blurred.astype(int) + median + 1) // 2).astype(np.uint8)
+
+
+def tent(patch: int, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Return one patch's weight at each pixel, (H, W): 1 at its centre, 0 at its neighbours'."""
+    row, column = divmod(patch, grid[1])
+    return np.outer(ramp(row, grid[0], size[0]), ramp(column, grid[1], size[1]))
+
+
+def ramp(index: int, cells: int, pixels: int) -> np.ndarray:
+    """Return the weight of one of some cells along an axis, (pixels,)."""
+    if cells == 1:
+        return np.ones(pixels)
+    step = (pixels - 1) / (cells - 1)
+    return np.maximum(0, 1 - np.abs(np.arange(pixels) - index * step) / step)
+
+
+def square(patch: int, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Return 1 at the pixels of a patch that is a rectangle, (H, W), else 0."""
+    row, column = divmod(patch, grid[1])
+    height = size[0] // grid[0]
+    width = size[1] // grid[1]
+    pixels = np.zeros(size)
+    pixels[row * height : (row + 1) * height, column * width : (column + 1) * width] = 1
+    return pixels
+
+
+def composed(case: Case, patches: PatchSet) -> np.ndarray:
+    """Return the image with only some patches visible, (H, W, 3), as the record's files show it."""
+    height, width = case.image.shape[:2]
+    visible = np.zeros((height, width))
+    for patch in patches:
+        if case.region_of_pixel is not None:
+            visible += case.region_of_pixel == patch
+        elif case.drops_tokens:
+            visible += square(patch, case.grid, (height, width))
+        else:
+            visible += tent(patch, case.grid, (height, width))
+    return case.baseline * (1 - visible[..., None]) + case.image * visible[..., None]
+
+
+@torch.no_grad()
+def score_sets(case: Case, sets: Sequence[PatchSet]) -> dict[PatchSet, float]:
+    """Return the network's probability of the record's class for each patch set."""
+    category = case.record["category"]["index"]
+    image = case.network.prepare(case.image)
+    if case.drops_tokens:
+        attended = masked_attention(case.network.module, image, case.grid, sets)
+        return dict(zip(sets, attended[:, category].tolist(), strict=True))
+    baseline = case.network.prepare(case.baseline)
+    found: dict[PatchSet, float] = {}
+    for start in range(0, len(sets), BATCH_SIZE):
+        batch = sets[start : start + BATCH_SIZE]
+        visible = visible_share(case, batch).to(image.device)
+        logits = case.network.module(image * visible + baseline * (1 - visible))
+        probabilities = class_probability(logits, category)
+        found.update(zip(batch, probabilities.tolist(), strict=True))
+    return found
+
+
+def visible_share(case: Case, sets: Sequence[PatchSet]) -> torch.Tensor:
+    """Return how much of the image shows at each pixel, (sets, 1, H, W), from 0 to 1."""
+    masks = torch.zeros(len(sets), 1, len(case.everything))
+    for row, patches in zip(masks, sets, strict=True):
+        row[0, list(patches)] = 1
+    if case.region_of_pixel is not None:
+        return masks[..., case.region_of_pixel]
+    size = case.image.shape[:2]
+    grids = masks.view(-1, 1, *case.grid)
+    return F.interpolate(grids, size, mode="bilinear", align_corners=True)
+
+
+def class_probability(logits: torch.Tensor, category: int) -> torch.Tensor:
+    """Return the probability of one class, (B,), from logits (B, classes) or (B, 1)."""
+    if logits.shape[1] > 1:
+        return torch.softmax(logits, dim=1)[:, category]
+    return torch.sigmoid(logits if category else -logits)[:, 0]
+
+
+@torch.no_grad()
+def masked_attention(
+    vit: Any, image: torch.Tensor, grid: tuple[int, int], sets: Sequence[PatchSet]
+) -> torch.Tensor:
+    """Return a vision transformer's probabilities with attention to hidden tokens masked out.
+
+    Args:
+        vit: torchvision's VisionTransformer.
+        image: (3, H, W), normalised.
+        grid: Rows and columns of patches, each a rectangle of tokens.
+        sets: The visible patches of each row of the result.
+
+    Returns:
+        (sets, classes)
+    """
+    side = vit.image_size // vit.patch_size
+    patch_of_token = np.arange(grid[0] * grid[1]).reshape(grid)
+    patch_of_token = patch_of_token.repeat(side // grid[0], axis=0)
+    patch_of_token = patch_of_token.repeat(side // grid[1], axis=1).ravel()
+    tokens = vit._process_input(image[None])
+    embedded = torch.cat([vit.class_token, tokens], dim=1) + vit.encoder.pos_embedding
+    rows = []
+    for patches in sets:
+        is_hidden = torch.tensor([False, *(~np.isin(patch_of_token, list(patches)))])
+        is_hidden = is_hidden[None].to(image.device)
+        state = embedded
+        for block in vit.encoder.layers:
+            normed = block.ln_1(state)
+            attended, _ = block.self_attention(
+                normed, normed, normed, key_padding_mask=is_hidden, need_weights=False
+            )
+            state = state + attended
+            state = state + block.mlp(block.ln_2(state))
+        logits = vit.heads(vit.encoder.ln(state)[:, 0])[0]
+        rows.append(torch.softmax(logits, dim=0))
+    return torch.stack(rows)
+
+
+# ---------------------------------------------------------------- the image, the network, the class
+
+
+def check_image(claims: Claims, case: Case) -> None:
+    """The record has format 1 and is about this image."""
+    claims.check(case.record["format"] == 1, "the format is not 1")
+    same_image = case.record["image_sha256"] == file_sha256(case.image_file)
+    claims.check(same_image, f"{case.image_file} is another image")
+
+
+def check_labels(claims: Claims, case: Case) -> None:
+    """The number of classes and the name of the class are the network's."""
+    labels = case.network.labels
+    category = case.record["category"]
+    claims.check(case.record["model"]["classes"] == len(labels), "the network has other classes")
+    claims.check(category["name"] == labels[category["index"]], "the class has another name")
+
+
+def check_probabilities(claims: Claims, case: Case) -> None:
+    """The probabilities of the full image and of the baseline are the network's."""
+    full = case.confidence[case.everything]
+    hidden = case.confidence[()]
+    claims.check(is_close(full, case.full), f"the probability of the full image is {full}")
+    recorded = case.record["baseline"]["probability"]
+    claims.check(is_close(hidden, recorded), f"the probability of the baseline is {hidden}")
+
+
+def check_saliency(claims: Claims, case: Case) -> None:
+    """The saliency map has a number from 0 to 1 for every patch."""
+    saliency = case.record["saliency"]
+    in_range = all(0 <= value <= 1 for value in saliency)
+    holds = len(saliency) == len(case.everything) and in_range
+    claims.check(holds, "the saliency map does not have a number from 0 to 1 for every patch")
+
+
+# ---------------------------------------------------------------- roots
+
+
+def sets_below(root: dict[str, Any]) -> Iterator[PatchSet]:
+    """Yield the sets that must not be sufficient if a root is as minimal as it claims.
+
+    These are all proper subsets, or only those with one patch less.
+    """
     patches = root["patches"]
     sizes = range(len(patches)) if root["minimal"] == "subset" else [len(patches) - 1]
-    return [s for k in sizes for s in combinations(patches, k)]
+    for size in sizes:
+        yield from combinations(patches, size)
 
 
-def check_roots(claim, record, roots, f, everything):
-    """Each root: a patch set, with this probability, sufficient, minimal; the diverse ones overlap little."""
-    full, enough = record["probability"], record["threshold"] * record["probability"]
-    claim(len(set(roots)) == len(roots), "a root twice")
-    for r, patches in zip(record["roots"], roots):
-        claim(
-            list(patches) == sorted(set(patches)) and set(patches) <= set(everything),
-            f"{patches} is no patch set",
-        )
-        claim(
-            close(f[patches], r["probability"]) and close(r["relative"] * full, r["probability"]),
-            f"{patches} has {f[patches]}",
-        )
-        claim(
-            f[patches] > enough - TOLERANCE and r["probability"] > enough,
-            f"{patches} is not sufficient",
-        )
-        claim(
-            r["minimal"] == "subset" or r["minimal"] == "single" and len(patches) > 10,
-            f"{patches}: minimal {r['minimal']}",
-        )
-        claim(
-            not any(set(other) < set(patches) for other in roots),
-            f"{patches} contains another root",
-        )
-        for s in proper_subsets(r):
-            claim(f[s] <= enough + TOLERANCE, f"{patches} is not minimal: {s} has {f[s]}")
-    diverse, overlap = (
-        [roots[i] for i in record["diverse_set"]],
-        record["settings"]["overlap_thresh"],
-    )
-    claim(
-        all(len(set(a) & set(c)) <= overlap for a, c in combinations(diverse, 2)),
-        "diverse roots overlap",
-    )
-    claim(
-        record["diverse_roots"] == record["diverse_set"][: record["settings"]["num_roots_sag"]],
-        "roots drawn",
-    )
-    claim(bool(diverse) == bool(roots), "no diverse root")
-    names = record["regions"]["names"] if "regions" in record else [f"P{p}" for p in everything]
-    claim(record["dnf"] == " | ".join(" & ".join(names[p] for p in r) for r in roots), "formula")
+def check_roots(claims: Claims, case: Case) -> None:
+    """Every root is a sufficient patch set that is listed once and contains no other root."""
+    claims.check(len(set(case.roots)) == len(case.roots), "a root is listed twice")
+    for root, patches in zip(case.record["roots"], case.roots, strict=True):
+        is_ordered = list(patches) == sorted(set(patches))
+        is_set = is_ordered and set(patches) <= set(case.everything)
+        claims.check(is_set, f"root {patches} is not a patch set in ascending order")
+        check_numbers(claims, case, root, f"root {patches}")
+        found = case.confidence[patches]
+        is_sufficient = found > case.enough - TOLERANCE and root["probability"] > case.enough
+        claims.check(is_sufficient, f"root {patches} is not sufficient: it has {found}")
+        contains_another = any(set(other) < set(patches) for other in case.roots)
+        claims.check(not contains_another, f"root {patches} contains another root")
 
 
-def check_search(claim, record, roots, f):
-    """Why the search says it stopped, against the facts."""
-    reasons = (
-        "max_num_roots",
-        "max_root_size",
-        "exhausted",
-        "time_limit",
-        "baseline_sufficient",
-        "zero_probability",
-        "max_evaluations",
-        "rest_insufficient",
-    )
-    stopped_by, enough = record["search"]["stopped_by"], record["threshold"] * record["probability"]
-    claim(stopped_by in reasons, stopped_by)
-    claim(record["search"]["complete"] == (stopped_by != "time_limit"), "complete")
-    claim(
-        f[()] <= enough + TOLERANCE or stopped_by in ("baseline_sufficient", "time_limit"),
-        "the baseline is sufficient",
-    )
-    claim(
-        stopped_by != "baseline_sufficient" or not roots and f[()] > enough - TOLERANCE,
-        "the baseline is not sufficient",
-    )
-    claim(
-        stopped_by != "max_num_roots" or len(roots) <= record["settings"]["max_num_roots"],
-        "more roots than asked for",
-    )
+def check_numbers(claims: Claims, case: Case, entry: dict[str, Any], name: str) -> None:
+    """The probability of a root or node is the network's, and its relative one fits to it."""
+    found = case.confidence[tuple(entry["patches"])]
+    is_probability = is_close(found, entry["probability"])
+    claims.check(is_probability, f"{name} has the probability {found}")
+    is_relative = is_close(entry["relative"] * case.full, entry["probability"])
+    claims.check(is_relative, f"{name}: the relative confidence does not fit to the probability")
 
 
-def check_graph(claim, record, nodes, drawn, f):
-    """Nodes and edges: what the roots expand to, by every single deletion, above the threshold."""
-    full, sag = record["probability"], record["sag"]
-    claim(len(set(nodes)) == len(nodes), "a node twice")
-    for n, patches in zip(sag["nodes"], nodes):
-        claim(
-            close(f[patches], n["probability"]) and close(n["relative"] * full, n["probability"]),
-            f"node {patches} has {f[patches]}",
-        )
-    expected = {
-        (node, tuple(q for q in node if q != p), p)
-        for node, n in zip(nodes, sag["nodes"])
-        if n["relative"] > record["settings"]["node_prob_thresh"]
-        for p in node
+def check_minimality(claims: Claims, case: Case) -> None:
+    """Every root is minimal: against all subsets, or, if it is large, against single removals."""
+    for root, patches in zip(case.record["roots"], case.roots, strict=True):
+        minimal = root["minimal"]
+        is_known = minimal == "subset"
+        if minimal == "single":
+            is_known = len(patches) > LARGEST_PROVEN_ROOT
+        claims.check(is_known, f"root {patches} must not be called minimal by {minimal!r}")
+        for part in sets_below(root):
+            found = case.confidence[part]
+            holds = found <= case.enough + TOLERANCE
+            claims.check(holds, f"root {patches} is not minimal: {part} has {found}")
+
+
+def check_diverse_roots(claims: Claims, case: Case) -> None:
+    """The roots of the diverse set overlap little, and the first of them are drawn."""
+    record = case.record
+    settings = record["settings"]
+    diverse = [case.roots[index] for index in record["diverse_set"]]
+    overlaps = [len(set(a) & set(b)) for a, b in combinations(diverse, 2)]
+    largest = max(overlaps, default=0)
+    holds = largest <= settings["overlap_thresh"]
+    claims.check(holds, f"two roots of the diverse set share {largest} patches")
+    drawn = record["diverse_set"][: settings["num_roots_sag"]]
+    claims.check(record["diverse_roots"] == drawn, "the first of the diverse set are not drawn")
+    claims.check(bool(diverse) == bool(case.roots), "there are roots, but no diverse set")
+
+
+def check_formula(claims: Claims, case: Case) -> None:
+    """The formula is the disjunction of the roots."""
+    names = [f"P{patch}" for patch in case.everything]
+    if "regions" in case.record:
+        names = case.record["regions"]["names"]
+    terms = [" & ".join(names[patch] for patch in root) for root in case.roots]
+    claims.check(case.record["dnf"] == " | ".join(terms), "the formula is not that of the roots")
+
+
+# ---------------------------------------------------------------- the search
+
+
+def check_search(claims: Claims, case: Case) -> None:
+    """The reason why the search stopped is possible, and only a time limit makes it incomplete."""
+    search = case.record["search"]
+    reason = search["stopped_by"]
+    claims.check(reason in STOP_REASONS, f"the search stopped for an unknown reason: {reason}")
+    is_complete = reason != "time_limit"
+    claims.check(search["complete"] == is_complete, f"complete does not fit to {reason}")
+
+
+def check_stop_reason(claims: Claims, case: Case) -> None:
+    """The reason why the search stopped agrees with the baseline and the number of roots."""
+    reason = case.record["search"]["stopped_by"]
+    hidden = case.confidence[()]
+    if reason not in ("baseline_sufficient", "time_limit"):
+        holds = hidden <= case.enough + TOLERANCE
+        claims.check(holds, "the baseline is sufficient, and the search did not stop for it")
+    if reason == "baseline_sufficient":
+        claims.check(hidden > case.enough - TOLERANCE, "the baseline is not sufficient")
+        claims.check(not case.roots, "there are roots although the baseline is sufficient")
+    if reason == "max_num_roots":
+        holds = len(case.roots) <= case.record["settings"]["max_num_roots"]
+        claims.check(holds, "there are more roots than were asked for")
+
+
+# ---------------------------------------------------------------- the graph
+
+
+def check_nodes(claims: Claims, case: Case) -> None:
+    """Every node is listed once, has its probability, and is not a sufficient part of a root."""
+    claims.check(len(set(case.nodes)) == len(case.nodes), "a node is listed twice")
+    for node, patches in zip(case.record["sag"]["nodes"], case.nodes, strict=True):
+        check_numbers(claims, case, node, f"node {patches}")
+        is_sufficient = case.confidence[patches] > case.enough + TOLERANCE
+        is_inside = any(set(patches) < set(root) for root in case.roots)
+        holds = not (is_sufficient and is_inside)
+        claims.check(holds, f"node {patches} is sufficient and inside a root")
+
+
+def check_edges(claims: Claims, case: Case) -> None:
+    """Edges are the single deletions of the nodes above the threshold; nodes follow from them."""
+    sag = case.record["sag"]
+    expected = single_deletions(case)
+    edges = {
+        (case.nodes[parent], case.nodes[child], patch) for parent, child, patch in sag["edges"]
     }
-    edges = {(nodes[a], nodes[c], p) for a, c, p in sag["edges"]}
-    claim(len(edges) == len(sag["edges"]), "an edge twice")
-    claim(
-        edges == expected if sag["complete"] else edges <= expected,
-        "edges are not the single deletions of the nodes above the threshold",
-    )
-    claim(
-        set(nodes) == set(drawn) | {c for _, c, _ in edges},
-        "nodes are not what the roots expand to",
-    )
+    claims.check(len(edges) == len(sag["edges"]), "an edge is listed twice")
+    holds = edges == expected if sag["complete"] else edges <= expected
+    claims.check(holds, "edges are not the single deletions of the nodes above the threshold")
+    drawn = {case.roots[index] for index in case.record["diverse_roots"]}
+    children = {child for _, child, _ in edges}
+    claims.check(set(case.nodes) == drawn | children, "nodes are not what the roots expand to")
 
 
-def sampled_scores(record, most=200):
-    """Up to `most` rows of the table of everything scored, evenly spaced: patch set -> probability."""
-    packed = record.get("scores", {"sets": "", "probabilities": []})  # older records have none
-    rows = list(zip(packed["sets"].split(), packed["probabilities"]))
-    rows = rows[:: -(-len(rows) // most) or 1]
+def single_deletions(case: Case) -> set[tuple[PatchSet, PatchSet, int]]:
+    """Return (parent, child, patch removed) for every node above the graph's threshold."""
+    threshold = case.record["settings"]["node_prob_thresh"]
+    deletions = set()
+    for node, patches in zip(case.record["sag"]["nodes"], case.nodes, strict=True):
+        if node["relative"] <= threshold:
+            continue
+        for removed in patches:
+            child = tuple(patch for patch in patches if patch != removed)
+            deletions.add((patches, child, removed))
+    return deletions
+
+
+# ---------------------------------------------------------------- scored sets and curves
+
+
+def sampled_scores(record: dict[str, Any]) -> dict[PatchSet, float]:
+    """Return rows of the table of scored sets, evenly spaced: patch set to probability."""
+    packed = record.get("scores") or {"sets": "", "probabilities": []}  # an older record has none
+    rows = list(zip(packed["sets"].split(), packed["probabilities"], strict=False))
+    step = max(1, -(-len(rows) // MAX_SAMPLED_SCORES))
+    num_patches = record["grid"][0] * record["grid"][1]
+    sample = {}
+    for text, probability in rows[::step]:
+        bits = int(text, 16)
+        sample[tuple(patch for patch in range(num_patches) if bits >> patch & 1)] = probability
+    return sample
+
+
+def curve_orders(record: dict[str, Any]) -> dict[str, list[int]]:
+    """Return the orders of patches that follow from the record alone, most important first.
+
+    Args:
+        record: A record. I-GOS sorts by saliency; the roots by the probabilities of the roots that
+            have the patch, then by saliency.
+    """
+    saliency = record["saliency"]
+    held = [0.0] * len(saliency)
+    for root in record["roots"]:
+        for patch in root["patches"]:
+            held[patch] += root["probability"]
+    patches = range(len(saliency))
     return {
-        tuple(
-            p for p in range(record["grid"][0] * record["grid"][1]) if int(bits, 16) >> p & 1
-        ): value
-        for bits, value in rows
+        "igos": sorted(patches, key=lambda patch: saliency[patch]),
+        "roots": sorted(patches, key=lambda patch: (-held[patch], saliency[patch], patch)),
     }
 
 
-def sampled_curves(record):
-    """Four points of each curve whose order follows from the record alone: (patch set, relative confidence)."""
+def sampled_curves(record: dict[str, Any]) -> list[tuple[PatchSet, float]]:
+    """Return points of the curves, evenly spaced: patch set and relative confidence."""
     curves = record.get("curves")
     if not curves:
         return []
-    mask, held = (
-        record["saliency"],
-        [
-            sum(r["probability"] for r in record["roots"] if p in r["patches"])
-            for p in range(len(record["saliency"]))
-        ],
-    )
-    orders = {
-        "igos": sorted(range(len(mask)), key=lambda p: mask[p]),
-        "roots": sorted(range(len(mask)), key=lambda p: (-held[p], mask[p], p)),
-    }
-    at = sorted({len(curves["patches"]) * i // 4 for i in range(4)})
-    return [
-        (
-            tuple(sorted(set(order[:n]) if side == "insertion" else set(order[n:]))),
-            curves[name][side][i],
-        )
-        for name, order in orders.items()
-        if name in curves
-        for side in ("insertion", "deletion")
-        for i, n in ((i, curves["patches"][i]) for i in at)
-    ]
+    counts = curves["patches"]
+    positions = sorted({len(counts) * point // CURVE_POINTS for point in range(CURVE_POINTS)})
+    sample = []
+    for name, order in curve_orders(record).items():
+        curve = curves.get(name)
+        if not curve:
+            continue
+        for position in positions:
+            first = tuple(sorted(order[: counts[position]]))
+            rest = tuple(sorted(order[counts[position] :]))
+            sample.append((first, curve["insertion"][position]))
+            sample.append((rest, curve["deletion"][position]))
+    return sample
 
 
-def check_scores(claim, record, scores, curves, f):
-    """A sample of the table and of the curves; the areas from the curves."""
-    packed, full = record.get("scores"), record["probability"]
-    claim(
-        packed is None or len(set(packed["sets"].split())) == len(packed["probabilities"]),
-        "scores: sets and probabilities do not pair up",
-    )
-    for s, value in scores.items():
-        claim(close(f[s], value), f"scores: {s} has {f[s]}")
-    for s, relative in curves:
-        claim(close(f[s], relative * full), f"curves: {s} has {f[s]}")
-    found = record.get("curves") or {"patches": []}
-    for name in set(found) - {"patches"}:
+def check_scores(claims: Claims, case: Case) -> None:
+    """The table of scored sets has the network's probabilities (a sample is checked)."""
+    packed = case.record.get("scores")
+    if packed:
+        num_sets = len(set(packed["sets"].split()))
+        holds = num_sets == len(packed["probabilities"])
+        claims.check(holds, "scores: sets and probabilities do not pair up")
+    for patches, probability in case.scores.items():
+        found = case.confidence[patches]
+        claims.check(is_close(found, probability), f"scores: {patches} has {found}")
+
+
+def check_curves(claims: Claims, case: Case) -> None:
+    """The curves have the network's confidences (a sample is checked)."""
+    for patches, relative in case.curve_points:
+        found = case.confidence[patches]
+        claims.check(is_close(found, relative * case.full), f"curves: {patches} has {found}")
+
+
+def check_areas(claims: Claims, case: Case) -> None:
+    """The area under each curve is that of its points."""
+    curves = dict(case.record.get("curves") or {})
+    counts = curves.pop("patches", [])
+    for name, curve in curves.items():
         for side in ("insertion", "deletion"):
-            points = list(zip(found["patches"], found[name][side]))
-            mean = (
-                sum((b - a) * (y + z) / 2 for (a, y), (b, z) in zip(points, points[1:]))
-                / points[-1][0]
-            )
-            claim(abs(mean - found[name][f"{side}_area"]) < 1e-9, f"{name}: {side} area is {mean}")
+            area = mean_height(counts, curve[side])
+            holds = abs(area - curve[f"{side}_area"]) < AREA_TOLERANCE
+            claims.check(holds, f"curves: the {side} area of {name} is {area}")
 
 
-def check_files(claim, record, folder, image, baseline, roots):
-    """Every file is there; the roots' pictures are what the model was shown; dnf.txt says what the record says."""
+def mean_height(positions: Sequence[float], heights: Sequence[float]) -> float:
+    """Return the area under a polygon divided by its last position (trapezoid rule)."""
+    points = zip(positions, heights, strict=True)
+    area = 0.0
+    for (left, left_height), (right, right_height) in pairwise(points):
+        area += (right - left) * (left_height + right_height) / 2
+    return area / positions[-1]
+
+
+# ---------------------------------------------------------------- files
+
+
+def check_files(claims: Claims, case: Case) -> None:
+    """Every file of a result is there, and dnf.txt has the formula and the class."""
     for name in FILES:
-        file = folder / name.format(n=len(record["diverse_roots"]))
-        claim(file.exists() and file.stat().st_size > 0, f"{file.name} is missing")
-    grid, size, index = tuple(record["grid"]), image.shape[:2], region_index(record)
-    for rank, patches in enumerate(roots, 1):
-        files = list((folder / "roots").glob(f"{rank}_*.png"))
-        weight = square if record["baseline"]["name"] == "drop" else tent
-        up = sum(
-            (weight(p, grid, size) if index is None else index == p for p in patches),
-            np.zeros(size),
-        )[..., None]
-        shown = baseline * (1 - up) + image * up
-        claim(
-            len(files) == 1 and np.abs(cv2.imread(str(files[0]))[..., ::-1] - shown).max() < 1,
-            f"picture of root {rank}",
-        )
-    claim(len(list((folder / "roots").glob("*.png"))) == len(roots), "pictures of the roots")
-    dnf = (folder / "dnf.txt").read_text(encoding="utf-8")
-    claim(record["dnf"] in dnf and record["category"]["name"] in dnf, "dnf.txt")
+        file = case.folder / name.format(n=len(case.record["diverse_roots"]))
+        claims.check(file.exists() and file.stat().st_size > 0, f"{file.name} is missing or empty")
+    text = (case.folder / "dnf.txt").read_text(encoding="utf-8")
+    claims.check(case.record["dnf"] in text, "dnf.txt has another formula")
+    claims.check(case.record["category"]["name"] in text, "dnf.txt does not name the class")
 
 
-def main() -> int:
-    """Exit status 0 where every claim of every record holds."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--images", type=Path, default=Path("Images"))
-    parser.add_argument("--model", default="birds")
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--labels", type=Path)
-    parser.add_argument("--device", default="auto")
-    args = parser.parse_args()
-    network = load_network(args.model, args.weights, args.labels, choose_device(args.device))
-    records, total, bad = sorted(args.results.rglob("sag.json")), 0, 0
-    for path in tqdm(records):
-        image = (
-            args.images
-            if args.images.is_file()
-            else args.images / json.loads(path.read_text(encoding="utf-8"))["image"]
-        )
-        wrong, checked = problems(path, image, network)
-        total, bad = total + checked, bad + len(wrong)
-        for line in wrong:
-            print(f"{path}: {line}")
-    print(f"{len(records)} records, {total} claims checked, {bad} wrong")
-    return 1 if bad or not records else 0
+def check_root_images(claims: Claims, case: Case) -> None:
+    """There is one image of each root, and it is what the network was shown."""
+    folder = case.folder / "roots"
+    for rank, patches in enumerate(case.roots, start=1):
+        files = list(folder.glob(f"{rank}_*.png"))
+        holds = len(files) == 1 and shows(files[0], composed(case, patches))
+        claims.check(holds, f"the image of root {rank} is not what the network was shown")
+    count = len(list(folder.glob("*.png")))
+    claims.check(count == len(case.roots), f"{count} images of {len(case.roots)} roots")
+
+
+def shows(file: Path, expected: np.ndarray) -> bool:
+    """Return whether an image file equals (H, W, 3) RGB up to rounding."""
+    shown = cv2.imread(str(file))[..., ::-1]
+    return bool(np.abs(shown - expected).max() < 1)
+
+
+CHECKS = (
+    check_image,
+    check_labels,
+    check_probabilities,
+    check_saliency,
+    check_roots,
+    check_minimality,
+    check_diverse_roots,
+    check_formula,
+    check_search,
+    check_stop_reason,
+    check_nodes,
+    check_edges,
+    check_scores,
+    check_curves,
+    check_areas,
+    check_files,
+    check_root_images,
+)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def check_results(settings: Settings) -> int:
+    """Check all records below a folder, print what is wrong, and return the exit status."""
+    device = choose_device(settings.device)
+    network = load_network(settings.model, settings.weights, labels=settings.labels, device=device)
+    paths = sorted(settings.results.rglob("sag.json"))
+    total = 0
+    num_wrong = 0
+    for path in tqdm(paths):
+        wrong, checked = check_path(path, settings.images, network)
+        total += checked
+        num_wrong += len(wrong)
+        for problem in wrong:
+            print(f"{path}: {problem}")
+    print(f"{len(paths)} records, {total} claims checked, {num_wrong} wrong")
+    return 1 if num_wrong or not paths else 0
+
+
+def check_path(path: Path, images: Path, network: Network) -> tuple[list[str], int]:
+    """Check one record; one that cannot be checked is a problem of its own."""
+    try:
+        image_file = images if images.is_file() else images / read_json(path)["image"]
+        return problems(path, image_file, network)
+    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        return [f"it cannot be checked ({reason})"], 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check records; return 0 where every claim holds, else 1, or 2 for unusable options."""
+    return exit_status(PROG, lambda: check_results(parse(Settings, argv, prog=PROG, doc=__doc__)))
 
 
 if __name__ == "__main__":
