@@ -1,182 +1,179 @@
-"""Would it still say so without these patches? Answers from a record's scores.
+"""Is a set of patches sufficient? Answers from a record's scores, or from the network.
 
-    python draw_sag.py ask Results/copper_jay --without 11,30       # everything visible but these
-    python draw_sag.py ask Results/copper_jay --only 10,30          # nothing visible but these
-    python draw_sag.py ask Results/copper_jay --only 10,30 --score  # load the record's network and run it
+    python draw_sag.py ask Results/copper_jay --without 11,30       # all patches but these
+    python draw_sag.py ask Results/copper_jay --only 10,30          # these patches alone
+    python draw_sag.py ask Results/copper_jay --only 10,30 --score  # run the record's network
 
-A set that was scored has its exact answer. For another one the nearest sets that were scored are listed, larger and
-smaller, and nothing is guessed.
+A set that was scored has an exact answer. For any other set the most similar scored sets are
+listed, larger and smaller ones, and nothing is estimated.
+
+PyTorch is imported only where the network is run, so that answers from the record are immediate.
 """
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from get_perturbation_mask import make_baseline
-from scoring.scorer import MaskScorer
-from scoring.patches import PatchSet, canonical
-from drawing.pictures import conjunction, names_of, percent
-from scoring.regions import Regions
-from scoring.token_dropping import TokenDropping
-from running.command_line import OneLineParser
+from drawing.record import PatchSet, Sag, scores_of
+from drawing.words import conjunction, percent
+from running.record_files import load_record
+from scoring.labels import plain_name
 from utils import UserError
-from scoring.networks import choose_device, load_network
-from running.record_files import load_record, load_result
-from drawing.record import scores_of
 
-MOST_NEAR = 3  # sets listed above and below one that was not scored
-
-
-def parser() -> argparse.ArgumentParser:
-    """Options of `draw_sag.py ask`."""
-    p = OneLineParser(
-        prog="draw_sag.py ask",
-        description="Would it still say so? Exact answers from a record's scores.",
-    )
-    p.add_argument(
-        "result", type=Path, metavar="RESULT", help="a result folder: Results/copper_jay"
-    )
-    which = p.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "--without",
-        metavar="PATCHES",
-        help="patches to hide, with commas between them; the others are visible",
-    )
-    which.add_argument("--only", metavar="PATCHES", help="patches to show; the others are hidden")
-    p.add_argument(
-        "--score",
-        action="store_true",
-        help="load the network and run it, where the set was not scored",
-    )
-    p.add_argument(
-        "--images",
-        type=Path,
-        metavar="PATH",
-        help="with --score: the run's images, if they have moved",
-    )
-    p.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default="auto",
-        help="with --score: what to run on",
-    )
-    return p
+MAX_NEAREST = 3  # larger and smaller sets listed for one that was not scored
+MAX_PATCHES_NAMED = 12  # patches named in a line of that list; of more, only the first
+PATCHES_NAMED_OF_MORE = 10  # are named
 
 
-def ask(argv: Sequence[str]) -> str:
-    """The answer to the question that the options ask, as text. Raises UserError."""
-    args = parser().parse_args(argv)
-    record = load_record(args.result)
-    everything = tuple(range(record["grid"][0] * record["grid"][1]))
-    names = names_of(record)
-    named = patches_of(args.without if args.only is None else args.only, len(everything), names)
-    visible = named if args.only is not None else tuple(p for p in everything if p not in named)
-    table, question = (
-        scores_of(record),
-        f"{record['category']['name']}, {'only' if args.only is not None else 'without'} {conjunction(named, names)}",
-    )
+def answer(
+    folder: Path,
+    *,
+    only: str | None = None,
+    without: str | None = None,
+    score: bool = False,
+    images: Path | None = None,
+    device: str = "auto",
+) -> str:
+    """Return the confidence of a patch set, in words.
+
+    Exactly one of only and without says which set. Both are patch numbers with commas between them
+    ("11,30"), or names of regions ("head, wing") where the record has regions.
+
+    Args:
+        folder: Folder of the result, which contains sag.json.
+        only: Patches that are visible; the others are hidden.
+        without: Patches that are hidden; the others are visible.
+        score: Whether to run the record's network on a set that was not scored.
+        images: With score, the run's images, if they have moved.
+        device: With score, the device to run on: "auto", "cpu", "cuda" or "mps".
+
+    Returns:
+        One line where the set was scored, else a line for each of the most similar scored sets.
+
+    Raises:
+        UserError: There is no record, no such patch, or the network is not the record's.
+    """
+    if (only is None) == (without is None):
+        raise UserError("say which patches with either --only or --without")
+    sag = load_record(folder)
+    named = parse_patches(only if without is None else without, sag)
+    visible = named if without is None else complement(named, sag.num_patches)
+    word = "only" if without is None else "without"
+    question = f"{sag.category.name}, {word} {conjunction(named, sag.region_names)}"
+    table = scores_of(sag)
     if visible in table:
-        return f"{question}: {confidence(record, table[visible])} (scored)"
-    if args.score:
-        return f"{question}: {confidence(record, run_network(args, visible))} (scored now, by the network)"
-    return "\n".join(
-        [
-            f"{question}: not scored. The nearest sets that were:",
-            *near_lines(record, table, visible),
-            "--score runs the network on the set itself.",
-        ]
-    )
+        return f"{question}: {describe_confidence(sag, table[visible])} (scored)"
+    if score:
+        from running.score_set import score_set  # imports PyTorch
+
+        probability = score_set(folder, visible, images=images, device=device)
+        return f"{question}: {describe_confidence(sag, probability)} (scored now, by the network)"
+    lines = [
+        f"{question}: not scored. The nearest sets that were:",
+        *describe_nearest(sag, table, visible),
+        "--score runs the network on the set itself.",
+    ]
+    return "\n".join(lines)
 
 
-def patches_of(text: str, patches: int, names: Sequence[str] | None = None) -> PatchSet:
-    """ "11,30" -> (11, 30); of regions also "head, wing". Raises UserError for what is no patch of the grid."""
+# ---------------------------------------------------------------- from text to patches
+
+
+def parse_patches(text: str, sag: Sag) -> PatchSet:
+    """Return the patches that a text such as "11,30" or "head, wing" names.
+
+    Raises:
+        UserError: A word is neither a patch nor, where the record has regions, a region.
+    """
+    names = sag.region_names
     words = [word.strip() for word in text.split(",") if word.strip()]
     if names:
-        numbers = {name.lower(): str(number) for number, name in enumerate(names)}
-        if unknown := [
-            word for word in words if word.lower() not in numbers and not word.isdecimal()
-        ]:
-            raise UserError(f"{unknown[0]} is not a region; there are {', '.join(names)}")
-        words = [numbers.get(word.lower(), word) for word in words]
-    words = [word.lstrip("Pp") for word in words]
-    for word in words:
-        if not (word.isdecimal() and int(word) < patches):
-            raise UserError(
-                f"{word or text!r} is not a patch; there are 0 to {patches - 1}, with commas between them"
-            )
-    return canonical(int(word) for word in words)
+        return ordered(parse_region(word, names) for word in words)
+    return ordered(parse_patch(word, sag.num_patches) for word in words)
 
 
-def confidence(record: dict, probability: float) -> str:
-    """A probability in words: relative to the full image, absolute, and whether it is sufficient."""
-    full = record["probability"]
-    enough = probability > record["threshold"] * full
-    share = f"{percent(probability / full)} of the full image's confidence, " if full > 0 else ""
-    return f"{share}probability {probability:.4f}, {'sufficient' if enough else 'not sufficient'}"
+def parse_patch(word: str, num_patches: int) -> int:
+    """Return the patch that a word such as "11" or "P11" names."""
+    number = word.lstrip("Pp")
+    if number.isdecimal() and int(number) < num_patches:
+        return int(number)
+    raise UserError(
+        f"{word} is not a patch; there are 0 to {num_patches - 1}, with commas between them"
+    )
+
+
+def parse_region(word: str, names: Sequence[str]) -> int:
+    """Return the region that a word names, by its name or its number."""
+    indices = {plain_name(name): index for index, name in enumerate(names)}
+    if plain_name(word) in indices:
+        return indices[plain_name(word)]
+    if word.isdecimal():
+        return parse_patch(word, len(names))
+    raise UserError(f"{word} is not a region; there are {', '.join(names)}")
+
+
+def ordered(patches: Iterable[int]) -> PatchSet:
+    """Return patches in ascending order, each once."""
+    return tuple(sorted(set(patches)))
+
+
+def complement(patches: PatchSet, num_patches: int) -> PatchSet:
+    """Return all other patches, in ascending order."""
+    return tuple(patch for patch in range(num_patches) if patch not in patches)
+
+
+# ---------------------------------------------------------------- from probabilities to words
+
+
+def describe_confidence(sag: Sag, probability: float) -> str:
+    """Return a probability in words: relative, absolute, and whether it is sufficient."""
+    is_sufficient = probability > sag.threshold * sag.probability
+    verdict = "sufficient" if is_sufficient else "not sufficient"
+    absolute = f"probability {probability:.4f}, {verdict}"
+    if sag.probability == 0:
+        return absolute
+    relative = percent(probability / sag.probability)
+    return f"{relative} of the full image's confidence, {absolute}"
 
 
 def nearest(
-    table: Mapping[PatchSet, float], visible: PatchSet, most: int = MOST_NEAR
+    table: Mapping[PatchSet, float], visible: PatchSet, most: int = MAX_NEAREST
 ) -> tuple[list[PatchSet], list[PatchSet]]:
-    """The scored sets that contain this one and that it contains, `most` of each, the most similar first.
+    """Return the most similar scored sets that contain a set, and those that it contains.
 
-    Of equally similar ones the most confident.
+    Args:
+        table: Probability of every scored set.
+        visible: The set, not in the table.
+        most: Largest number of sets of each kind.
+
+    Returns:
+        Larger and smaller sets, the most similar in size first, then the most confident.
     """
     wanted = set(visible)
+    larger = [patches for patches in table if wanted < set(patches)]
+    smaller = [patches for patches in table if wanted > set(patches)]
 
-    def best(sets: list[PatchSet]) -> list[PatchSet]:
-        return sorted(sets, key=lambda s: (abs(len(s) - len(visible)), -table[s], s))[:most]
+    def rank(patches: PatchSet) -> tuple[int, float, PatchSet]:
+        return abs(len(patches) - len(visible)), -table[patches], patches
 
-    return best([s for s in table if wanted < set(s)]), best([s for s in table if wanted > set(s)])
+    return sorted(larger, key=rank)[:most], sorted(smaller, key=rank)[:most]
 
 
-def near_lines(record: dict, table: Mapping[PatchSet, float], visible: PatchSet) -> list[str]:
-    """A line for each of the nearest scored sets: how it differs, and its confidence."""
+def describe_nearest(sag: Sag, table: Mapping[PatchSet, float], visible: PatchSet) -> list[str]:
+    """Return a line for each of the nearest scored sets: how it differs, and its confidence."""
     larger, smaller = nearest(table, visible)
-    changes = [("showing also", sorted(set(s) - set(visible)), s) for s in larger] + [
-        ("hiding also", sorted(set(visible) - set(s)), s) for s in smaller
-    ]
-    return [
-        f"  {word} {short(patches, names_of(record))}: {confidence(record, table[s])}"
-        for word, patches, s in changes
-    ]
+    lines = []
+    for patches in larger:
+        added = name_patches(ordered(set(patches) - set(visible)), sag.region_names)
+        lines.append(f"  showing also {added}: {describe_confidence(sag, table[patches])}")
+    for patches in smaller:
+        removed = name_patches(ordered(set(visible) - set(patches)), sag.region_names)
+        lines.append(f"  hiding also {removed}: {describe_confidence(sag, table[patches])}")
+    return lines
 
 
-def short(patches: Sequence[int], names: Sequence[str] | None = None) -> str:
-    """A list of patches, cut where it is long."""
-    return (
-        conjunction(patches, names)
-        if len(patches) <= 12
-        else f"{conjunction(patches[:10], names)} and {len(patches) - 10} more"
-    )
-
-
-def run_network(args: argparse.Namespace, visible: PatchSet) -> float:
-    """The probability of a set, from the network that the record was made with. Raises UserError where it is another one now."""
-    record, image = load_result(args.result, args.images)
-    settings = record["settings"]
-    weights, labels = (
-        Path(settings[k]) if settings.get(k) else None for k in ("weights", "labels")
-    )
-    network = load_network(settings["model"], weights, labels, choose_device(args.device))
-    if network.weights_sha256 != record["model"]["weights_sha256"]:
-        raise UserError(
-            f"{settings['weights'] or settings['model']}: other weights than those of the record"
-        )
-    x, b = network.prepare(image), network.prepare(make_baseline(image, record["baseline"]["name"]))
-    dropped = (
-        TokenDropping(network.module, x, tuple(record["grid"]))
-        if record["baseline"]["name"] == "drop"
-        else None
-    )
-    scorer = MaskScorer(
-        network.module,
-        x,
-        b,
-        record["category"]["index"],
-        tuple(record["grid"]),
-        1,
-        logits=dropped,
-        basis=Regions.from_record(record["regions"]).basis() if "regions" in record else None,
-    )
-    return float(scorer([visible])[0])
+def name_patches(patches: PatchSet, names: Sequence[str] | None) -> str:
+    """Return a list of patches, cut where it is long."""
+    if len(patches) <= MAX_PATCHES_NAMED:
+        return conjunction(patches, names)
+    first = conjunction(patches[:PATCHES_NAMED_OF_MORE], names)
+    return f"{first} and {len(patches) - PATCHES_NAMED_OF_MORE} more"
