@@ -101,8 +101,6 @@ def results_below(path: Path) -> list[Path]:
 
 def ask(settings: Ask) -> None:
     """Print the answer to a question about one result."""
-    if (settings.only is None) == (settings.without is None):
-        raise UserError("say which patches with either --only or --without")
     from running.ask import answer
 
     print(

@@ -15,11 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-import draw_sag
 import main_generate_sag
-from drawing import pictures
 from running import results as result_files
-from drawing import graph_layout as sag_layout
 from running.check_record import FILES, problems
 from scoring.networks import choose_device, load_network
 
@@ -619,37 +616,6 @@ def test_ctrl_c_ends_with_what_is_finished_intact(images, out, monkeypatch, caps
     assert planted(images, out) == 130
     assert "interrupted" in capsys.readouterr().err and len(checked(out, images)) == 1
     assert len(list(csv.DictReader(open(out / "summary.csv", encoding="utf-8")))) == 1
-
-
-# ---------------------------------------------------------------- pictures
-
-
-def test_outlines_follow_the_drop_and_stay_inside():
-    grey = np.full((224, 224, 3), 90, np.uint8)
-    red = [
-        (pictures.outlined(grey, [(p, drop)], (7, 7)) == pictures.RED).all(-1).sum()
-        for p in (0, 24)
-        for drop in (0.05, 0.5, 1.0)
-    ]
-    assert red[0] < red[1] < red[2] and red[3] < red[4] < red[5]
-    assert (pictures.outlined(grey, [(24, 0.3)], (7, 7))[111, 111] == 90).all() and (
-        grey == 90
-    ).all()
-
-
-def test_a_wide_graph_says_what_it_leaves_out():
-    nodes = [{"patches": [i], "relative": 1 - i / 500} for i in range(300)]
-    wide = {"sag": {"nodes": nodes, "edges": [[0, i, i] for i in range(1, 300)]}}
-    assert sag_layout.nodes_to_draw(wide, 60) == list(range(60))  # the root, then the surest
-
-
-def test_percentages_are_rounded():
-    assert [pictures.percent(x) for x in (0.966, 0.005, 1.1049, 0)] == [
-        "97 %",
-        "0 %",
-        "110 %",
-        "0 %",
-    ]
 
 
 # ---------------------------------------------------------------- the bundled model, and real networks where they are at hand
