@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SLOW_SECONDS = 8
+MEETING_SECONDS = 20
 
 
 def set_up(device: str, folder: str) -> Callable[[str, int], tuple[str, str]]:
@@ -28,10 +29,21 @@ def set_up(device: str, folder: str) -> Callable[[str, int], tuple[str, str]]:
             os.kill(os.getpid(), signal.SIGKILL)
         if job.startswith("fails"):
             raise ValueError(f"{job}\nfailed")
+        if job.startswith("meets"):
+            wait_for_another(Path(folder))
         time.sleep(SLOW_SECONDS if job.startswith("slow") else 0.05)
         return job, device
 
     return do
+
+
+def wait_for_another(folder: Path) -> None:
+    """Return as soon as two jobs "meets.." have begun; raise TimeoutError where none else does."""
+    end = time.monotonic() + MEETING_SECONDS
+    while len(list(folder.glob("meets*"))) < 2:
+        if time.monotonic() > end:
+            raise TimeoutError("alone")
+        time.sleep(0.05)
 
 
 def set_up_fails(device: str) -> None:

@@ -141,6 +141,36 @@ def test_a_job_is_not_repeated_on_a_lost_machine(run_on_new_machine):
     assert run_on_new_machine.attempts["slow"] == 2
 
 
+# ---------------------------------------------------------------- GPUs
+
+
+@pytest.fixture(scope="module")
+def run_on_gpu(tmp_path_factory):
+    """A run on a machine that claims to have one GPU, which Ray does not check."""
+    pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install -r requirements_distributed.txt"
+    )
+    from ray.cluster_utils import Cluster
+
+    folder = tmp_path_factory.mktemp("gpu")
+    head = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": OBJECT_STORE_MEMORY}
+    machines = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        jobs = ["meets1", "meets2"]
+        arguments = (str(folder),)
+        return list(run_jobs(jobs, SET_UP, arguments, address=machines.address, at_once=2))
+    finally:
+        machines.shutdown()
+
+
+def test_a_worker_with_a_gpu_runs_jobs_together(run_on_gpu):
+    assert [finished.error for finished in run_on_gpu] == [None, None]
+
+
+def test_workers_use_the_gpus_of_a_cluster(run_on_gpu):
+    assert [finished.value[1] for finished in run_on_gpu] == ["cuda", "cuda"]
+
+
 # ---------------------------------------------------------------- workers that cannot start
 
 
