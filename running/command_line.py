@@ -374,6 +374,34 @@ def parse_subcommands(
     return _checked(commands[name], arguments, subparsers[name])
 
 
+def validate(settings: Any) -> None:
+    """Check settings that were made in Python as those of a command line are.
+
+    Raises:
+        UserError: the first value that is out of range.
+    """
+    for option in options_of(type(settings)):
+        value = getattr(settings, option.name)
+        if option.kind is bool or value is None or value == ():
+            continue
+        try:
+            _check_value(value, option.kind)
+        except ValueError as error:
+            raise UserError(f"{option.name}: {one_line(error)}") from None
+
+
+def settings_from_dict(settings: type[T], values: Mapping[str, Any]) -> T:
+    """Return settings from the plain values that settings_dict returned."""
+    converted = dict(values)
+    for option in options_of(settings):
+        value = converted.get(option.name)
+        if isinstance(value, list):
+            value = ",".join(map(str, value))
+        if isinstance(value, str):
+            converted[option.name] = convert(value, option.kind)
+    return settings(**converted)
+
+
 def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser) -> T:
     """Return the settings; defaults are checked as if they had been passed."""
     values = _values(arguments)
@@ -382,9 +410,9 @@ def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser)
             continue
         if option.default is MISSING:
             parser.error(f"the following arguments are required: {option.flag}")
-        if option.kind is not bool and option.default not in (None, ""):
+        if option.kind is not bool and option.default not in (None, "", ()):
             try:
-                _check_default(option)
+                _check_value(option.default, option.kind)
             except ValueError as error:
                 parser.error(f"argument {option.flag}: {one_line(error)}")
     return settings(**values)
@@ -403,12 +431,10 @@ def _values(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def _check_default(option: Option) -> None:
-    if isinstance(option.default, tuple):
-        if option.default:
-            convert(",".join(map(str, option.default)), option.kind)
-        return
-    convert(str(option.default), option.kind)
+def _check_value(value: Any, kind: Any) -> None:
+    """Raise ValueError where a value would not be accepted as text."""
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    convert(text, kind)
 
 
 def settings_dict(settings: Any) -> dict[str, Any]:

@@ -73,6 +73,20 @@ class Engine:
         if self.reduced:
             self.reduced = self._shared.through(self.reduced)
 
+    def most_probable(self, image: np.ndarray, number: int) -> list[int]:
+        """Return the indices of the most probable classes of an image (H, W, 3) uint8.
+
+        Raises:
+            FloatingPointError: the network returns NaN.
+        """
+        network = self.network
+        with torch.inference_mode(), self.alone:
+            logits = network.module(network.prepare(image)[None])
+        probabilities = class_probabilities(logits)[0]
+        if not probabilities.isfinite().all():
+            raise FloatingPointError("the model returns NaN")
+        return probabilities.topk(number).indices.tolist()
+
     def part(self) -> AbstractContextManager[None]:
         """Return a context in which one image takes part in the shared batches, if any."""
         return self._shared.part() if self._shared else nullcontext()

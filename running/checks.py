@@ -1,0 +1,99 @@
+"""Settings that only make sense together: checked once, before the first image."""
+
+from math import comb
+
+from scoring.labels import class_index
+from scoring.networks import Network
+from scoring.regions import Regions
+from scoring.token_dropping import why_not
+from utils import UserError
+
+MOST_REGIONS = 256  # of a label map
+MOST_SETS = 5_000_000  # combinatorial and exhaustive searches larger than this are refused
+
+
+def check_category(category: str | None, num_categories: int, network: Network) -> int | None:
+    """Return the index of the class to explain; None for the most probable ones.
+
+    Raises:
+        UserError: the network has no such class, or not so many.
+    """
+    if num_categories > network.classes:
+        raise UserError(
+            f"--num-categories {num_categories}: the model has {network.classes} classes"
+        )
+    if category is None:
+        return None
+    if num_categories > 1:
+        raise UserError(
+            f"--num-categories {num_categories}: not together with --category {category}"
+        )
+    try:
+        return class_index(category, network.labels)
+    except ValueError as error:
+        raise UserError(f"--category {category}: {error}") from None
+
+
+def check_dropping(
+    network: Network, grid: tuple[int, int], *, precision: str, has_regions: bool
+) -> None:
+    """Refuse token dropping where it is not possible.
+
+    Raises:
+        UserError: it does not go with the network, the grid, regions or bfloat16.
+    """
+    if has_regions:
+        raise UserError("--baseline drop: not together with --regions")
+    problem = why_not(network.module, grid)
+    if problem:
+        raise UserError(f"--baseline drop: {problem}")
+    if precision == "bfloat16":
+        raise UserError("--precision bfloat16: not together with --baseline drop")
+
+
+def check_sizes(
+    search: str, num_patches: int, *, comb_top: int, comb_size: int, exhaustive_size: int
+) -> None:
+    """Refuse a search that would never end on so many patches, or that has too few of them.
+
+    Raises:
+        UserError: the setting is too large.
+    """
+    most = f"this program scores {MOST_SETS:,} at most"
+    if search == "combinatorial":
+        top = min(comb_top, num_patches)
+        if comb_size > top:
+            raise UserError(
+                f"--comb-size {comb_size}: larger than the {top} patches to choose from"
+            )
+        sets = comb(top, comb_size)
+        if sets > MOST_SETS:
+            raise UserError(f"--comb-size {comb_size}: {sets:,} sets of {top} patches; {most}")
+    if search == "exhaustive":
+        sizes = range(min(exhaustive_size, num_patches) + 1)
+        sets = sum(comb(num_patches, size) for size in sizes)
+        if sets > MOST_SETS:
+            found = f"{sets:,} sets of {num_patches} patches"
+            raise UserError(f"--exhaustive-size {exhaustive_size}: {found}; {most}")
+
+
+def check_regions(count: int) -> None:
+    """Refuse more regions than graph and page can show.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    if count > MOST_REGIONS:
+        raise ValueError(f"{count} regions; graph and page are for {MOST_REGIONS} at most")
+
+
+def check_region_size(regions: Regions, network: Network) -> None:
+    """Refuse regions that are not of the network's input size.
+
+    Raises:
+        UserError: they are of another size.
+    """
+    if regions.index.shape != network.size:
+        found = " x ".join(map(str, regions.index.shape))
+        wanted = " x ".join(map(str, network.size))
+        raise UserError(f"regions: {found} pixels, the network's input has {wanted}")

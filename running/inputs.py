@@ -1,0 +1,100 @@
+"""What people pass to explain() in Python, as the steps need it."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from scoring.engine import Engine
+from scoring.networks import Network, wrap_module
+from utils import UserError, resize_image
+
+
+def as_engine(
+    model: torch.nn.Module | Network | Engine,
+    *,
+    labels: Sequence[str] | None,
+    transform: Callable[[Image.Image], torch.Tensor] | None,
+    precision: str,
+    batch_size: int | str,
+) -> Engine:
+    """Return the engine that runs a model; an Engine is returned as it is.
+
+    Raises:
+        UserError: the module cannot be used.
+    """
+    if isinstance(model, Engine):
+        return model
+    if isinstance(model, Network):
+        network = model
+    elif isinstance(model, torch.nn.Module):
+        network = wrap_module(model, labels=labels, transform=transform)
+    else:
+        kind = type(model).__name__
+        raise UserError(f"model: a torch.nn.Module in eval mode is needed, not a {kind}")
+    return Engine(network, precision=precision, batch_size=batch_size)
+
+
+def as_pixels(
+    image: Any,
+    network: Network,
+    transform: Callable[[Image.Image], torch.Tensor] | None = None,
+) -> np.ndarray:
+    """Return an image as the network sees it, (H, W, 3) uint8 RGB.
+
+    Args:
+        image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W), uint8 or floating point
+            from 0 to 1.
+        network: whose input size is wanted.
+        transform: the preprocessing; None: the image is resized straight to that size.
+
+    Raises:
+        UserError: the image is none of these.
+    """
+    opened = _as_pil(image)
+    if transform is None:
+        return resize_image(opened, network.size)
+    normalised = transform(opened.convert("RGB")).cpu()
+    mean = torch.tensor(network.mean).view(3, 1, 1)
+    std = torch.tensor(network.std).view(3, 1, 1)
+    pixels = (255 * (normalised * std + mean)).round().clamp(0, 255)
+    return np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0).astype(np.uint8))
+
+
+def _as_pil(image: Any) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, torch.Tensor):
+        image = _tensor_to_array(image)
+    if not isinstance(image, np.ndarray):
+        kind = type(image).__name__
+        raise UserError(f"image: a PIL image, an array or a tensor is needed, not a {kind}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} of shape {image.shape}"
+        raise UserError(f"image: an array must be uint8 of shape (H, W, 3), not {found}")
+    return Image.fromarray(image)
+
+
+def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
+    if image.dim() != 3 or len(image) != 3:
+        shape = tuple(image.shape)
+        raise UserError(f"image: a tensor must have the shape (3, H, W), not {shape}")
+    image = image.detach().cpu()
+    if image.is_floating_point():
+        low = float(image.min())
+        high = float(image.max())
+        if low < 0 or high > 1:
+            raise UserError(
+                f"image: a floating-point tensor must lie between 0 and 1, not {low:.2f} to "
+                f"{high:.2f}; pass the image before normalisation"
+            )
+        image = (255 * image).round()
+    return image.to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def sha256_of(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array's values in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
