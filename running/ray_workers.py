@@ -140,19 +140,22 @@ def worker_process_class(ray: Any) -> Any:
     """Return the Ray actor class that runs in a worker's process.
 
     The class is defined inside a function so that Ray ships its code to the worker, which cannot
-    import this project before set_up has added it to the path.
+    import this project before __init__ has added it to the path.
     """
     project = str(PROJECT)
     folder = os.getcwd()
 
     class WorkerProcess:
+        def __init__(self) -> None:
+            # Not in set_up, whose arguments may be of the project's types and are read before.
+            sys.path.insert(0, project)
+
         def set_up(
             self, set_up: str, device: str, threads: int, arguments: tuple
         ) -> tuple[None, str]:
             """Call the set-up function; return (None, ""), or (None, why it failed)."""
             try:
                 os.chdir(folder)
-                sys.path.insert(0, project)
                 import cv2
                 import torch
 
@@ -397,20 +400,3 @@ class Pool:
         """Log why a worker could not start, and keep the reason for the error that ends the run."""
         self.start_error = reason
         self.log_line(reason)
-
-
-def each(jobs, set_up, arguments, address, device="auto", at_once=1, log=log):
-    """Yield (job, callable) as run_jobs does; to be removed when no command calls it any more."""
-
-    def result_of(finished):
-        def result():
-            if finished.error:
-                raise RuntimeError(finished.error)
-            return finished.value
-
-        return result
-
-    for finished in run_jobs(
-        jobs, set_up, arguments, address=address, device=device, at_once=at_once, log_line=log
-    ):
-        yield finished.job, result_of(finished)

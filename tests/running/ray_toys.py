@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 SLOW_SECONDS = 8
@@ -44,6 +45,18 @@ def wait_for_another(folder: Path) -> None:
         if time.monotonic() > end:
             raise TimeoutError("alone")
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Words:
+    """An argument of a type of this project, which a worker must import to read it."""
+
+    greeting: str
+
+
+def set_up_with_words(device: str, words: Words) -> Callable[[str, int], str]:
+    """Return a function that greets a job."""
+    return lambda job, jobs_left: f"{words.greeting} {job}"
 
 
 def set_up_fails(device: str) -> None:

@@ -141,6 +141,18 @@ def test_a_job_is_not_repeated_on_a_lost_machine(run_on_new_machine):
     assert run_on_new_machine.attempts["slow"] == 2
 
 
+# ---------------------------------------------------------------- arguments
+
+
+def test_arguments_may_be_of_the_projects_types(cluster, tmp_path, monkeypatch):
+    from tests.running.ray_toys import Words
+
+    monkeypatch.chdir(tmp_path)  # Ray itself adds the current folder to the path of a worker
+    set_up = "tests.running.ray_toys:set_up_with_words"
+    finished = list(run_jobs(["you"], set_up, (Words("Hello"),), address=cluster.address))
+    assert [entry.value for entry in finished] == ["Hello you"]
+
+
 # ---------------------------------------------------------------- GPUs
 
 
