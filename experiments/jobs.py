@@ -55,7 +55,9 @@ class NetworkSource:
 
     def load(self, device: str) -> Network:
         """Load the network."""
-        return load_network(self.model, self.weights, self.labels, device=choose_device(device))
+        return load_network(
+            self.model, self.weights, labels=self.labels, device=choose_device(device)
+        )
 
 
 def plan_jobs(

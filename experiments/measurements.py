@@ -24,7 +24,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from math import comb
 from typing import Any, Literal
 
 import numpy as np
@@ -49,17 +48,16 @@ from experiments.findings import (
 from experiments.rows import AS_IT_IS, MAIN_JOB
 from experiments.simulated_reader import draw_questions, patch_kinds
 from experiments.sufficient_input_subsets import sufficient_input_subsets
-from get_perturbation_mask import grad_cam, igos_mask, make_baseline
+from get_perturbation_mask import grad_cam, igos_mask
 from main_generate_sag import explain
-from scoring.curves import grid_map_order
+from running.image_case import ImageCase
+from scoring.curves import map_order
 from scoring.engine import Engine
-from scoring.scorer import MaskScorer, score_image
+from scoring.scorer import MaskScorer
 from search import MSE, SearchResult, beam_search, combinatorial_search, exhaustive_search
-from utils import UserError
 
 OVERLAPS = (0, 1, 2)
 DIVERSE_SECONDS = 5.0  # for the largest diverse subset at each overlap
-MAX_SETS = 5_000_000  # of a combinatorial or exhaustive search
 
 
 @dataclass(frozen=True)
@@ -103,32 +101,6 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 def condition_settings(condition: str, settings: MainJobSettings) -> MainJobSettings:
     """Return the settings of a condition."""
     return replace(settings, **CONDITIONS[condition])
-
-
-def check_size(settings: MainJobSettings) -> None:
-    """Refuse a search for which the patches are too few, or the sets too many.
-
-    Raises:
-        UserError: one line.
-    """
-    patches = settings.num_patches
-    sets = 0
-    if settings.search == "combinatorial":
-        top = min(settings.comb_top, patches)
-        if settings.comb_size > top:
-            raise UserError(
-                f"--grid {settings.grid}: CombS chooses sets of {settings.comb_size} from {top} "
-                "patches"
-            )
-        sets = comb(top, settings.comb_size)
-    if settings.search == "exhaustive":
-        largest = min(settings.exhaustive_size, patches)
-        sets = sum(comb(patches, size) for size in range(largest + 1))
-    if sets > MAX_SETS:
-        raise UserError(
-            f"--grid {settings.grid}: {settings.search} search, {sets:,} sets of {patches} "
-            f"patches; this program scores {MAX_SETS:,} at most"
-        )
 
 
 # ---------------------------------------------------------------- the choices
@@ -190,7 +162,7 @@ def measure(
     return measure_search(problem, sis_search if condition == "sis" else run_search)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """One class of one image, to be explained with these settings."""
 
@@ -199,27 +171,20 @@ class Problem:
     category: int
     settings: MainJobSettings
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        return self.settings.grid, self.settings.grid
-
     @cached_property
-    def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image and baseline as the network gets them, (3, H, W) each."""
-        prepare = self.engine.network.prepare
-        baseline = make_baseline(self.image, self.settings.baseline)
-        return prepare(self.image), prepare(baseline)
+    def case(self) -> ImageCase:
+        """The image prepared for scoring."""
+        return ImageCase.of(
+            self.engine.network,
+            self.image,
+            category=self.category,
+            baseline=self.settings.baseline,
+            grid=(self.settings.grid, self.settings.grid),
+        )
 
     def new_scorer(self) -> MaskScorer:
         """Return a scorer with an empty memo."""
-        return score_image(
-            self.engine.exact,
-            *self.inputs,
-            self.category,
-            grid=self.grid,
-            batch_size=self.engine.batch_size,
-        )
+        return self.case.scorer(self.engine.exact, batch_size=self.engine.batch_size)
 
     def random_seed(self) -> list[int]:
         """Return the seed of what is drawn at random for this image."""
@@ -239,7 +204,7 @@ def measure_main_job(problem: Problem) -> MainJobFinding:
     if sag.probability > 0:
         questions = draw_questions(
             problem.new_scorer(),
-            patch_kinds(problem.grid),
+            patch_kinds(problem.case.grid),
             full_probability=sag.probability,
             in_sag=[node.patches for node in sag.sag.nodes],
             seed=problem.random_seed(),
@@ -398,26 +363,26 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
     Returns:
         Tensor of num_patches elements; None where the network has no Grad-CAM.
     """
-    image, baseline = problem.inputs
+    case = problem.case
     module = problem.engine.network.module
     if source.startswith("igos"):
         return igos_mask(
             module,
-            image,
-            baseline,
-            category=problem.category,
-            grid=problem.grid,
+            case.image,
+            case.baseline,
+            category=case.category,
+            grid=case.grid,
             iterations=int(source.removeprefix("igos")),
             seed=problem.settings.seed,
         )
     if source == "gradcam":
-        saliency_map = grad_cam(module, image, problem.category)
+        saliency_map = grad_cam(module, case.image, case.category)
         if saliency_map is None:
             return None
-        order = grid_map_order(saliency_map, problem.grid, problem.image.shape[:2])
+        order = map_order(saliency_map, case.basis.cpu().numpy(), problem.image.shape[:2])
     else:
         rng = np.random.default_rng(problem.random_seed())
-        order = rng.permutation(problem.settings.num_patches).tolist()
+        order = rng.permutation(case.num_patches).tolist()
     places = np.argsort(order)
     return torch.from_numpy(places).float()
 
