@@ -100,7 +100,8 @@ from companions.score_deviation.summary import COLUMNS
 from drawing.styles import DARK, paper
 from running.failures import report_failures
 from running.images import not_the_images
-from running.results import make_writable, merge_rows
+from running.results import make_writable
+from running.summary import merge_rows
 from scoring.labels import class_index
 from scoring.networks import Network, choose_device, load_network
 from scoring.segmentation import SUPERPIXELS, Segmentation

@@ -1,179 +1,251 @@
-"""The picture of a deliberative explanation, from its record and the image; the network is not asked.
+"""The figure of a deliberative explanation, drawn from the record and the image.
 
-    draw_insecurities(record, image, folder / "insecurities.png")           # or .svg, .pdf; style=paper() for print
+    draw_insecurities(record, image, Path("insecurities.png"))          # or .svg, .pdf
+    draw_insecurities(record, image, Path("insecurities.pdf"), style=paper(width=3.3))
 
-The image with its most probable classes, then each insecurity: its region, the two classes, and how p_a, p_b and the difficulty s change
-when the region is removed (bar), from what they were (tick), and when as large a region is removed elsewhere (dot).
+The image with its most probable classes comes first, then a panel per insecurity: its region, the
+two classes, and how p_a, p_b and the difficulty s change when the region is removed. Bar: without
+the region; tick: before; dot: when as large a region is removed elsewhere.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from drawing.canvas import Canvas
 from companions.deliberative.insecurities import region_of
+from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
+from drawing.canvas import Canvas
 from drawing.masked_images import DIM
 from drawing.styles import DARK, Style
-from drawing.text import text_width
+from drawing.text import shrunk
 
-ABREAST = 4  # panels in a row, the image among them; a column of a page has two
-SIDE = 172  # of a panel's picture in the dark style, points
+PANELS_IN_ROW = 4  # the image among them
+PANELS_IN_COLUMN = 2  # beside each other, in a figure for a column of a page
+SIDE = 172  # of a panel in the dark style, points
 GAP = 12
+LINE = 1.5  # height of a line of text, by its size
+PANEL_TEXT = 11  # height of the text below a panel's image, by its size
+NO_INSECURITY = "No place has evidence for two of the most probable classes."
 
 
-def spotlit(image: np.ndarray, region: np.ndarray, style: Style) -> np.ndarray:
-    """The image (H, W, 3) within the region, outlined, and the rest faintly."""
-    grey = image.mean(2, keepdims=True)
-    faint = 255 - DIM * (255 - grey) if style.name == "paper" else DIM * grey
-    out = np.where(region[..., None], image, faint).astype(np.uint8)
-    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(
-        out,
-        contours,
-        -1,
-        (0, 0, 0) if style.name == "paper" else (255, 255, 255),
-        max(1, image.shape[1] // 150),
-    )
+def draw_insecurities(
+    record: DeliberationRecord, image: np.ndarray, path: Path, *, style: Style = DARK
+) -> None:
+    """Draw an image's insecurities.
 
-
-def draw_insecurities(record: dict, image: np.ndarray, path: Path, style: Style = DARK) -> None:
-    """Draw an image's insecurities. image: (H, W, 3) uint8, as the network got it. Raises OSError where it cannot be written."""
-    found, size = record["insecurities"], style.small
-    abreast = min(2 if style.width else ABREAST, 1 + max(1, len(found)))
-    gap = GAP / 2 if style.width else GAP
-    side = (style.width - gap) / abreast - gap if style.width else SIDE
-    tall = side * image.shape[0] / image.shape[1]
-    row, rows = tall + 11 * size + gap, -(-(1 + len(found)) // abreast)
-    note = notes(record)
-    canvas = Canvas(
-        abreast * (side + gap) + gap,
-        rows * row + gap + 1.5 * size * len(note),
-        style,
-        path.suffix != ".png",
-    )
-    for n in range(1 + len(found)):
-        left, top = (
-            gap + n % abreast * (side + gap),
-            (rows - n // abreast) * row + 1.5 * size * len(note),
-        )
+    Args:
+        record: the record.
+        image: (H, W, 3) uint8 array, as the network saw it.
+        path: a PNG, SVG or PDF.
+        style: dark, or white for print.
+    """
+    found = record.insecurities
+    layout = layout_of(len(found), image.shape[0] / image.shape[1], style)
+    lines = notes(record)
+    below = LINE * style.small * len(lines)
+    canvas = Canvas(layout.width, layout.height + below, style, vector=path.suffix != ".png")
+    for number in range(1 + len(found)):
+        panel = layout.panel(number, below)
         shown = image
-        if n:
-            _, region = region_of(
-                torch.tensor(found[n - 1]["map"]), image.shape[:2], record["settings"]["share"]
-            )
+        if number:
+            product = torch.tensor(found[number - 1].map)
+            _, region = region_of(product, image.shape[:2], record.settings["share"])
             shown = spotlit(image, region.numpy(), style)
-        canvas.image(shown, left, top - tall, side, tall, f"panel-{n}")
-        if n:
-            lines_of_insecurity(canvas, found[n - 1], n, left, top - tall, side)
-        else:
-            lines_of_image(canvas, record, left, top - tall, side)
-    for n, line in enumerate(note):
-        fitting(
-            canvas,
-            line,
-            gap,
-            gap / 2 + 1.5 * size * (len(note) - 1 - n),
-            abreast * (side + gap) - gap,
-            style.muted,
-            va="bottom",
+        canvas.image(
+            shown, panel.left, panel.bottom, panel.side, layout.tall, gid=f"panel-{number}"
         )
+        if number:
+            write_insecurity(canvas, found[number - 1], number, panel=panel)
+        else:
+            write_image(canvas, record, panel)
+    for number, line in enumerate(reversed(lines)):
+        y = layout.gap / 2 + LINE * style.small * number
+        room = Panel(layout.gap, y, layout.width - 2 * layout.gap)
+        write_line(canvas, line, room, y=y, colour=style.muted, va="bottom")
     canvas.save(path)
 
 
-def notes(record: dict) -> list[str]:
-    """What the signs mean, and what was taken."""
-    if not record["insecurities"]:
-        return ["No place has evidence for two of the most probable classes."]
-    how = f"difficulty: {record['difficulty']['name']}; attribution: {record['settings']['attribution']}"
+def spotlit(image: np.ndarray, region: np.ndarray, style: Style) -> np.ndarray:
+    """Return the image (H, W, 3) within the region, outlined, and the rest faintly."""
+    grey = image.mean(2, keepdims=True)
+    faint = 255 - DIM * (255 - grey) if style.is_paper else DIM * grey
+    shown = np.where(region[..., None], image, faint).astype(np.uint8)
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    colour = (0, 0, 0) if style.is_paper else (255, 255, 255)
+    thickness = max(1, image.shape[1] // 150)
+    return cv2.drawContours(shown, contours, -1, color=colour, thickness=thickness)
+
+
+# ---------------------------------------------------------------- layout
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Where an image of the figure goes, in points; the text is below it."""
+
+    left: float
+    bottom: float
+    side: float  # width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The panels of a figure, in rows from the upper left, in points."""
+
+    in_row: int
+    rows: int
+    side: float  # width of a panel
+    tall: float  # height of its image
+    row: float  # height of a row
+    gap: float
+
+    @property
+    def width(self) -> float:
+        """Width of the figure."""
+        return self.in_row * (self.side + self.gap) + self.gap
+
+    @property
+    def height(self) -> float:
+        """Height of the figure without the notes."""
+        return self.rows * self.row + self.gap
+
+    def panel(self, number: int, below: float) -> Panel:
+        """Return the place of a panel; below: height of the notes."""
+        left = self.gap + number % self.in_row * (self.side + self.gap)
+        top = (self.rows - number // self.in_row) * self.row + below
+        return Panel(left, top - self.tall, self.side)
+
+
+def layout_of(insecurities: int, shape: float, style: Style) -> Layout:
+    """Return the layout for so many insecurities; shape: height of the image by its width."""
+    limit = PANELS_IN_COLUMN if style.width else PANELS_IN_ROW
+    in_row = min(limit, 1 + max(1, insecurities))
+    gap = GAP / 2 if style.width else GAP
+    side = (style.width - gap) / in_row - gap if style.width else SIDE
+    tall = side * shape
+    return Layout(
+        in_row=in_row,
+        rows=-(-(1 + insecurities) // in_row),
+        side=side,
+        tall=tall,
+        row=tall + PANEL_TEXT * style.small + gap,
+        gap=gap,
+    )
+
+
+# ---------------------------------------------------------------- text and bars
+
+
+def notes(record: DeliberationRecord) -> list[str]:
+    """Return the lines that explain the signs and name the method."""
+    if not record.insecurities:
+        return [NO_INSECURITY]
+    settings = record.settings
     return [
         "Bar: with the region removed; tick: before; dot: as much removed elsewhere",
-        f"({record['settings']['baseline']}). s is the {how}.",
+        f"({settings['baseline']}). s is the difficulty: {record.difficulty.name}; "
+        f"attribution: {settings['attribution']}.",
     ]
 
 
-def fitting(
-    canvas: Canvas, line: str, x: float, y: float, width: float, colour: str, **look
+def write_line(
+    canvas: Canvas, line: str, panel: Panel, *, y: float, colour: str, va: str = "top"
 ) -> None:
-    """A line of text, shrunk to fit this width."""
-    size = canvas.style.small
-    canvas.text(x, y, line, size * min(1, width / max(1, text_width(line, size))), colour, **look)
+    """Write a line of text at the panel's left, shrunk to its width."""
+    size = shrunk(line, canvas.style.small, panel.side)
+    canvas.text(panel.left, y, line, size, colour, va=va)
 
 
-def lines_of_image(canvas: Canvas, record: dict, left: float, top: float, side: float) -> None:
-    """The most probable classes, and the difficulty."""
-    size, style = canvas.style.small, canvas.style
-    for n, c in enumerate(
-        [
-            *record["classes"],
-            {"name": f"s ({record['difficulty']['name']})", "probability": record["s"]},
-        ]
-    ):
-        y = top - 1.5 * size * n - 0.5 * size
-        colour = style.removed if n == len(record["classes"]) else style.ink
-        canvas.text(left + side, y, f"{c['probability']:.3f}", size, colour, ha="right", va="top")
-        fitting(canvas, c["name"], left, y, side - 3.5 * size, colour, va="top")
+def write_image(canvas: Canvas, record: DeliberationRecord, panel: Panel) -> None:
+    """Write the most probable classes, and the difficulty, below the image."""
+    style = canvas.style
+    size = style.small
+    rows = [(c.name, c.probability, style.ink) for c in record.classes]
+    rows.append((f"s ({record.difficulty.name})", record.difficulty_value, style.removed))
+    names = Panel(panel.left, panel.bottom, panel.side - 3.5 * size)
+    for number, (name, value, colour) in enumerate(rows):
+        y = panel.bottom - LINE * size * number - 0.5 * size
+        right = panel.left + panel.side
+        canvas.text(right, y, f"{value:.3f}", size, colour, ha="right", va="top")
+        write_line(canvas, name, names, y=y, colour=colour)
 
 
-def lines_of_insecurity(
-    canvas: Canvas, insecurity: dict, number: int, left: float, top: float, side: float
+def write_insecurity(
+    canvas: Canvas, insecurity: MeasuredInsecurity, number: int, *, panel: Panel
 ) -> None:
-    """The two classes, the strength, and three bars: p_a, p_b and s with the region removed."""
-    size, style = canvas.style.small, canvas.style
-    (a, b), y = insecurity["classes"], top - 0.5 * size
-    fitting(canvas, f"{number}   a  {a['name']}", left, y, side, style.root, va="top")
-    fitting(canvas, f"{number}   b  {b['name']}", left, y - 1.5 * size, side, style.root, va="top")
-    fitting(
-        canvas,
-        f"strength {insecurity['strength']:.2g}",
-        left,
-        y - 3 * size,
-        side,
-        style.muted,
-        va="top",
+    """Write the two classes and the strength, and draw a bar each for p_a, p_b and s."""
+    style = canvas.style
+    size = style.small
+    a, b = insecurity.classes
+    lines = (
+        (f"{number}   a  {a.name}", style.root),
+        (f"{number}   b  {b.name}", style.root),
+        (f"strength {insecurity.strength:.2g}", style.muted),
     )
-    for n, (key, name) in enumerate((("p_a", "a"), ("p_b", "b"), ("s", "s"))):
-        before, after, y = (
-            insecurity["before"][key],
-            insecurity["without"][key],
-            top - (5.9 + 1.6 * n) * size,
-        )
-        start, long = left + 1.5 * size, side - 10.5 * size
-        canvas.text(left, y + 0.35 * size, name, size, style.ink, va="center")
-        canvas.box(start, y, long, 0.7 * size, f"track-{number}-{key}", color=style.track, lw=0)
-        canvas.box(
-            start,
-            y,
-            long * after,
-            0.7 * size,
-            f"bar-{number}-{key}",
-            color=style.removed if key == "s" else style.bar,
-            lw=0,
-            zorder=3,
-        )
-        canvas.axes.plot(
-            [start + long * before] * 2,
-            [y - 0.2 * size, y + 0.9 * size],
-            color=style.ink,
-            lw=1.2,
-            zorder=4,
-        )
-        if insecurity["moved"]:
-            canvas.axes.plot(
-                [start + long * insecurity["moved"][key]],
-                [y + 0.35 * size],
-                "o",
-                color=style.root,
-                ms=size / 3,
-                zorder=5,
+    for row, (line, colour) in enumerate(lines):
+        y = panel.bottom - 0.5 * size - LINE * size * row
+        write_line(canvas, line, panel, y=y, colour=colour)
+    for row, bar in enumerate(bars_of(insecurity, style)):
+        bottom = panel.bottom - (5.9 + 1.6 * row) * size
+        draw_bar(canvas, bar, Panel(panel.left, bottom, panel.side), gid=f"{number}-{bar.gid}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A number in [0, 1] before and after a region is removed."""
+
+    name: str
+    gid: str  # its name in an SVG
+    colour: str
+    before: float
+    after: float
+    elsewhere: float | None  # mean after the removal of as much elsewhere
+
+
+def bars_of(insecurity: MeasuredInsecurity, style: Style) -> list[Bar]:
+    """Return the bars of p_a, p_b and s."""
+    bars = []
+    for name, gid, field, colour in (
+        ("a", "p_a", "p_a", style.bar),
+        ("b", "p_b", "p_b", style.bar),
+        ("s", "s", "difficulty", style.removed),
+    ):
+        moved = insecurity.moved
+        bars.append(
+            Bar(
+                name=name,
+                gid=gid,
+                colour=colour,
+                before=getattr(insecurity.before, field),
+                after=getattr(insecurity.without, field),
+                elsewhere=getattr(moved, field) if moved else None,
             )
-        canvas.text(
-            left + side,
-            y + 0.35 * size,
-            f"{before:.3f} → {after:.3f}",
-            size,
-            style.ink,
-            ha="right",
-            va="center",
         )
+    return bars
+
+
+def draw_bar(canvas: Canvas, bar: Bar, place: Panel, *, gid: str) -> None:
+    """Draw a bar with its name, the tick and dot, and the numbers before and after."""
+    style = canvas.style
+    size = style.small
+    start = place.left + 1.5 * size
+    long = place.side - 10.5 * size
+    low = place.bottom
+    middle = low + 0.35 * size
+    canvas.text(place.left, middle, bar.name, size, style.ink, va="center")
+    canvas.box(start, low, long, 0.7 * size, gid=f"track-{gid}", color=style.track, lw=0)
+    canvas.box(
+        start, low, long * bar.after, 0.7 * size, gid=f"bar-{gid}", color=bar.colour, lw=0, zorder=3
+    )
+    tick = [start + long * bar.before] * 2
+    ends = [low - 0.2 * size, low + 0.9 * size]
+    canvas.axes.plot(tick, ends, color=style.ink, lw=1.2, zorder=4)
+    if bar.elsewhere is not None:
+        dot = [start + long * bar.elsewhere]
+        canvas.axes.plot(dot, [middle], "o", color=style.root, ms=size / 3, zorder=5)
+    numbers = f"{bar.before:.3f} → {bar.after:.3f}"
+    right = place.left + place.side
+    canvas.text(right, middle, numbers, size, style.ink, ha="right", va="center")

@@ -1,77 +1,143 @@
 """A predictor of how hard an image is for a network, and its training.
 
-The predictor is one linear layer on the network's features, averaged over their locations, and a sigmoid:
+The predictor is one linear layer on the network's features, averaged over their locations, and a
+sigmoid:
 
     S(x) = sigmoid(weight . mean of F(x) + bias)
 
-It is trained to be high where the network gives the image's true class little: by binary cross-entropy towards 1 - p(true
-class), with weight decay, until nothing changes. A file of it is .safetensors: weight (1, D) and bias (1,), as torch.nn.Linear(D, 1)
-has them, and in its metadata the checksum of the network's weights, without which the numbers mean nothing.
+It is trained to be high where the network gives the image's true class a low probability: by binary
+cross-entropy towards 1 - p(true class), with weight decay, until nothing changes.
 
-After Wang and Vasconcelos, "Towards Realistic Predictors", ECCV 2018, where the predictor is a network of its own, trained
-together with the classifier; this one is small, and is trained afterwards.
+    predictor, fit = fit_and_measure(pooled, hard)          # (N, D), (N,)
+    save(predictor, Path("hard.safetensors"), network.weights_sha256)
+    predictor = load(Path("hard.safetensors"), network.weights_sha256, network.device)
+
+Its file has the weight (1, D) and bias (1,) of torch.nn.Linear(D, 1), and in its metadata the
+checksum of the network's weights, without which the numbers mean nothing.
+
+After Wang and Vasconcelos, "Towards Realistic Predictors", ECCV 2018, where the predictor is a
+network of its own, trained together with the classifier; this one is small and trained afterwards.
 """
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy.stats import entropy, spearmanr
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from companions.deliberative.insecurities import Hardness
+from companions.deliberative.difficulty import Hardness
+from companions.deliberative.split import Split
+from scoring.networks import Network
 from utils import UserError
 
-DECAY = 1e-3  # of the weights of the standardised features
+WEIGHT_DECAY = 1e-3  # of the weights of the standardised features
 STEPS = 200
 FEWEST = 20  # images to train on
-HELD_OUT = 5  # one image in so many is only measured on
+HELD_OUT = 5  # one image in so many is used for measuring only
 
 
-def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = DECAY) -> Hardness:
-    """The predictor for features (N, D) and how hard each image was, (N,) in [0, 1]: 1 - the probability of its true class.
+@dataclass(frozen=True)
+class Fit:
+    """How good a predictor is on images it was not trained on."""
 
-    Convex, so that it does not depend on a start: L-BFGS from zeros, on features of mean 0 and deviation 1, in double precision and
-    so on the CPU (Apple's MPS has none).
+    images: int
+    cross_entropy: float
+    cross_entropy_of_the_mean: float  # of always predicting the images' mean hardness
+    rank_correlation: float  # Spearman's, with the hardness; 0 where either is constant
+
+    def __str__(self) -> str:
+        return ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in asdict(self).items())
+
+
+def example(
+    split: Split, network: Network, image: np.ndarray, true_class: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the predictor learns from one image.
+
+    Args:
+        split: the network's.
+        network: the network.
+        image: (H, W, 3) uint8 array.
+        true_class: index of its class.
+
+    Returns:
+        The features averaged over locations, (D,), and 1 - the probability of the true class.
+
+    Raises:
+        UserError: the network returns NaN.
     """
-    x, y = pooled.cpu().double(), hard.cpu().double()
-    mean, deviation = x.mean(0), x.std(0, unbiased=False).clamp(min=1e-6)
+    features, logits = split.features_and_logits(network.prepare(image)[None])
+    if not logits.isfinite().all():
+        raise UserError(f"--model {network.name}: the model answers NaN")
+    log_probability = logits.detach().log_softmax(1)[0, true_class]
+    return features.detach().mean((2, 3))[0], -torch.expm1(log_probability)
+
+
+def fit(pooled: torch.Tensor, hard: torch.Tensor, decay: float = WEIGHT_DECAY) -> Hardness:
+    """Return the predictor fitted to images.
+
+    The problem is convex, so the result does not depend on where it starts: L-BFGS from zeros, on
+    features of mean 0 and deviation 1, in double precision on the CPU (Apple's MPS has none).
+
+    Args:
+        pooled: features averaged over locations, (N, D).
+        hard: 1 - the probability of each image's true class, (N,).
+        decay: weight decay.
+    """
+    x = pooled.cpu().double()
+    y = hard.cpu().double()
+    mean = x.mean(0)
+    deviation = x.std(0, unbiased=False).clamp(min=1e-6)
     x = (x - mean) / deviation
-    weight, bias = (torch.zeros(n, dtype=x.dtype, requires_grad=True) for n in (x.shape[1], 1))
+    weight = torch.zeros(x.shape[1], dtype=x.dtype, requires_grad=True)
+    bias = torch.zeros(1, dtype=x.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        value = (
-            binary_cross_entropy_with_logits(x @ weight + bias, y) + decay * weight.square().sum()
-        )
+        error = binary_cross_entropy_with_logits(x @ weight + bias, y)
+        value = error + decay * weight.square().sum()
         value.backward()
         return value
 
     optimizer.step(loss)
-    weight, bias = weight.detach() / deviation, bias.detach()
-    return Hardness(weight.float(), (bias - weight @ mean).float()[0])
+    scaled = weight.detach() / deviation
+    shift = bias.detach()[0] - scaled @ mean
+    return Hardness(scaled.float(), shift.float())
 
 
-def agreement(predictor: Hardness, pooled: torch.Tensor, hard: torch.Tensor) -> dict:
-    """How good a predictor is on images: its cross-entropy, that of always saying their mean, and the rank correlation with the truth."""
-    logits, y = pooled.cpu() @ predictor.weight + predictor.bias, hard.cpu().float()
-    plain = y.mean().clamp(1e-6, 1 - 1e-6).logit().expand_as(y)
-    ranks = torch.stack([v.argsort().argsort().float() for v in (logits, y)])
-    correlation = float(torch.corrcoef(ranks)[0, 1]) if len(y) > 1 else 0.0
-    return {
-        "images": len(y),
-        "cross_entropy": float(binary_cross_entropy_with_logits(logits, y)),
-        "cross_entropy_of_the_mean": float(binary_cross_entropy_with_logits(plain, y)),
-        "rank_correlation": correlation,
-    }
+def measure(predictor: Hardness, pooled: torch.Tensor, hard: torch.Tensor) -> Fit:
+    """Return how good a predictor is on images; see fit() for the arguments."""
+    logits = pooled.cpu() @ predictor.weight.cpu() + predictor.bias.cpu()
+    target = hard.cpu().float()
+    mean = float(target.mean())
+    return Fit(
+        images=len(target),
+        cross_entropy=float(binary_cross_entropy_with_logits(logits, target)),
+        cross_entropy_of_the_mean=float(entropy([mean, 1 - mean])),
+        rank_correlation=rank_correlation(logits, target),
+    )
 
 
-def fit_and_measure(pooled: torch.Tensor, hard: torch.Tensor) -> tuple[Hardness, dict]:
-    """A predictor fitted on four images of five, and how good it is on the others."""
+def rank_correlation(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return Spearman's rank correlation of two sets of numbers, 0 where one is constant."""
+    if len(a.unique()) < 2 or len(b.unique()) < 2:
+        return 0.0
+    return float(spearmanr(a.numpy(), b.numpy()).statistic)
+
+
+def fit_and_measure(pooled: torch.Tensor, hard: torch.Tensor) -> tuple[Hardness, Fit]:
+    """Return a predictor fitted to four images of five, and how good it is on the others."""
     held_out = torch.arange(len(hard)) % HELD_OUT == HELD_OUT - 1
     predictor = fit(pooled[~held_out], hard[~held_out])
-    return predictor, agreement(predictor, pooled[held_out], hard[held_out])
+    return predictor, measure(predictor, pooled[held_out], hard[held_out])
+
+
+# ---------------------------------------------------------------- files
 
 
 def save(predictor: Hardness, path: Path, weights_sha256: str) -> None:
@@ -86,28 +152,32 @@ def save(predictor: Hardness, path: Path, weights_sha256: str) -> None:
 
 
 def load(path: Path, weights_sha256: str, device: torch.device) -> Hardness:
-    """A predictor from its file. Raises UserError: missing, no such file, of another network."""
+    """Return a predictor from its file.
+
+    Raises:
+        UserError: there is no such file, it is no predictor, or it belongs to another network.
+    """
     if not path.is_file():
         raise UserError(f"--difficulty {path}: no such file, and not certainty or entropy")
     try:
         with safe_open(path, "pt") as file:
-            state, network = (
-                {key: file.get_tensor(key) for key in file.keys()},
-                (file.metadata() or {}).get("network"),
-            )
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"--difficulty {path}: not a readable .safetensors file ({error})"
         ) from None
-    if (
-        set(state) != {"weight", "bias"}
-        or state["weight"].dim() != 2
-        or len(state["weight"]) != 1
-        or state["bias"].shape != (1,)
-    ):
+    if not _is_predictor(state):
         raise UserError(
             f"--difficulty {path}: not a predictor, that is weight (1, D) and bias (1,) alone"
         )
-    if network != weights_sha256:
+    if metadata.get("network") != weights_sha256:
         raise UserError(f"--difficulty {path}: made for a network with other weights")
-    return Hardness(state["weight"][0].float().to(device), state["bias"][0].float().to(device))
+    weight = state["weight"][0].float().to(device)
+    return Hardness(weight, state["bias"][0].float().to(device))
+
+
+def _is_predictor(state: dict[str, torch.Tensor]) -> bool:
+    if set(state) != {"weight", "bias"} or state["bias"].shape != (1,):
+        return False
+    return state["weight"].dim() == 2 and len(state["weight"]) == 1

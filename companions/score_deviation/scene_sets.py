@@ -93,8 +93,8 @@ def folder(path: Path, leave_out: Path | None = None) -> list[Item]:
     Raises:
         UserError: there is no such path, or no image in it.
     """
-    root, images = find_images(path, leave_out)
-    return [Item(image, printable(image.relative_to(root))) for image in images]
+    found = find_images(path, leave_out)
+    return [Item(image, printable(image.relative_to(found.root))) for image in found.paths]
 
 
 def manifest(path: Path) -> list[Item]:
