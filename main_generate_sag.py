@@ -32,7 +32,6 @@ from running.command_line import (
     parse,
     settings_dict,
     settings_from_dict,
-    validate,
 )
 
 PROG = "main_generate_sag.py"
@@ -89,7 +88,6 @@ class Settings:
 if __name__ == "__main__":  # before PyTorch is imported, so that --help answers at once
     parse(Settings, prog=PROG, doc=__doc__)
 
-import csv
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -98,13 +96,13 @@ import torch
 from tqdm import tqdm
 
 from diverse_search import diverse_search
-from drawing.page import write_gallery
 from patch_deletion_tree import diverse_sag
 from running.all_images import (
     Explained,
     Outcome,
     Outcomes,
     collect,
+    finish_run,
     in_this_process,
     on_ray,
     one_by_one,
@@ -117,11 +115,9 @@ from running.checks import (
     check_sizes,
 )
 from running.explanation import Explanation
-from running.failures import report_failures
-from running.gallery import open_gallery
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
-from running.inputs import as_engine, as_pixels, sha256_of
+from running.inputs import as_engine, as_pixels, settings_by_name, sha256_of
 from running.make_record import Cut, Source, make_record
 from running.results import (
     Job,
@@ -134,7 +130,6 @@ from running.results import (
     stamp,
 )
 from running.steps import Findings, StepTimes, measure_curves, measure_saliency, search_scorer
-from running.summary import write_summary
 from scoring.engine import Engine
 from scoring.networks import Network, choose_device, load_network
 from scoring.regions import Regions
@@ -147,28 +142,11 @@ from search import (
     combinatorial_search,
     exhaustive_search,
 )
-from utils import PROJECT, UserError, file_sha256, load_image, log, one_line
+from utils import PROJECT, UserError, file_sha256, load_image, log
 
 IMAGES_AT_ONCE = {"cuda": 8}  # by device: images whose searches share batches; else 1
 SEARCH_SHARE = 0.75  # of the time limit; the rest is for the certificate and the graph
 SILENT = tqdm(disable=True)
-# Settings of a run over a folder, which explain() does not take.
-FOLDER_SETTINGS = {
-    "images",
-    "results",
-    "num_categories",
-    "overwrite",
-    "open",
-    "model",
-    "weights",
-    "labels",
-    "device",
-    "ray",
-    "regions",
-    "region_names",
-    "segments",
-    "segmentation_weights",
-}
 
 
 # ---------------------------------------------------------------- one image, in Python
@@ -200,7 +178,7 @@ def explain(
     Raises:
         UserError: something cannot be used; the message names it.
     """
-    chosen = settings_of_explain(settings)
+    chosen = settings_by_name(Settings, settings)
     engine = as_engine(
         model,
         labels=labels,
@@ -224,26 +202,6 @@ def explain(
         cut=cut,
         seconds=chosen.time_limit or float("inf"),
     )
-
-
-def settings_of_explain(values: dict[str, Any]) -> Settings:
-    """Return the settings that explain() was given by name.
-
-    Raises:
-        UserError: a value is out of range, or a setting is about a whole folder.
-    """
-    known = Settings.__dataclass_fields__
-    for name in values:
-        if name not in known:
-            raise UserError(f"explain() has no setting {name}")
-        if name in FOLDER_SETTINGS:
-            raise UserError(f"{name}: a setting of a run over a folder, not of explain()")
-    category = values.get("category")
-    if category is not None:
-        values = {**values, "category": str(category)}
-    settings = Settings(**values)
-    validate(settings)
-    return settings
 
 
 def precision_of(settings: Settings) -> str:
@@ -468,7 +426,9 @@ def run(settings: Settings) -> int:
     outcomes = work_through(to_do, settings, network, segmentation)
     with tqdm(total=len(jobs), initial=len(done), desc="images", unit="image", position=0) as bar:
         was_interrupted = collect(outcomes, settings.results, rows, bar)
-    return close(rows, settings, was_interrupted=was_interrupted)
+    return finish_run(
+        rows, settings.results, was_interrupted=was_interrupted, show_gallery=settings.open
+    )
 
 
 def images_folder(images: Path) -> Path:
@@ -568,26 +528,6 @@ def ray_worker(
         explain_image, engine=engine, settings=settings, segmentation=segmentation
     )
     return one_by_one(explain_job, engine=engine, results=settings.results)
-
-
-def close(rows: list[dict[str, Any]], settings: Settings, *, was_interrupted: bool) -> int:
-    """Write summary and gallery, log what failed, and return the exit status."""
-    failures = [(row["image"], row["error"]) for row in rows if row["error"]]
-    records = len(rows) - len(failures)
-    results = settings.results
-    try:
-        write_summary(results, rows)
-        write_gallery(results)
-        if settings.open:
-            open_gallery(results / "index.html")
-    except (OSError, ValueError, csv.Error) as error:
-        failures.append((f"{results}: summary.csv or index.html", one_line(error)))
-    status = report_failures(failures)
-    if was_interrupted:
-        log(f"interrupted; what is finished is in {results}, the same command goes on from there")
-        return 130
-    log(f"{records} records in {results}, {len(failures)} failed")
-    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

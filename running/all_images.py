@@ -4,6 +4,7 @@ A command passes the function that explains one image; see Explain. Errors are r
 image's summary row; the run continues.
 """
 
+import csv
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from drawing.page import write_gallery
 from drawing.record import Sag
-from running.failures import why
+from running.failures import report_failures, why
+from running.gallery import open_gallery
 from running.results import (
     FileStamp,
     Job,
@@ -25,10 +28,10 @@ from running.results import (
     note_of,
     save_all,
 )
-from running.summary import Row, failed_row, summary_row
+from running.summary import Row, failed_row, summary_row, write_summary
 from scoring.engine import CannotCompile, Engine
 from scoring.shared_batches import in_turn
-from utils import log
+from utils import log, one_line
 
 COMPILE_GAIN = 0.25  # share of a search's time that compiling saves on a CPU
 COMPILE_SECONDS = 30  # what compiling costs
@@ -279,3 +282,32 @@ def log_line(sag: Sag) -> str:
         f"{sag.evaluations.asked} asked, {sag.evaluations.scored} scored, "
         f"{sag.seconds.total:.1f} s"
     )
+
+
+# ---------------------------------------------------------------- the end of a run
+
+
+def finish_run(rows: list[Row], results: Path, *, was_interrupted: bool, show_gallery: bool) -> int:
+    """Write summary and gallery, log what failed, and return the exit status.
+
+    Args:
+        rows: of the summary.
+        results: the results folder.
+        was_interrupted: whether the user interrupted the run.
+        show_gallery: whether to open the gallery in the browser.
+    """
+    failures = [(row["image"], row["error"]) for row in rows if row["error"]]
+    records = len(rows) - len(failures)
+    try:
+        write_summary(results, rows)
+        write_gallery(results)
+        if show_gallery:
+            open_gallery(results / "index.html")
+    except (OSError, ValueError, csv.Error) as error:
+        failures.append((f"{results}: summary.csv or index.html", one_line(error)))
+    status = report_failures(failures)
+    if was_interrupted:
+        log(f"interrupted; what is finished is in {results}, the same command goes on from there")
+        return 130
+    log(f"{records} records in {results}, {len(failures)} failed")
+    return status

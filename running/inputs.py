@@ -1,16 +1,61 @@
 """What people pass to explain() in Python, as the steps need it."""
 
+import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 
+from running.command_line import validate
 from scoring.engine import Engine
 from scoring.networks import Network, wrap_module
 from utils import UserError, resize_image
+
+T = TypeVar("T")
+# Settings of a run over a folder, which explain() does not take.
+FOLDER_SETTINGS = (
+    "images",
+    "results",
+    "num_categories",
+    "overwrite",
+    "open",
+    "model",
+    "weights",
+    "labels",
+    "device",
+    "ray",
+    "regions",
+    "region_names",
+    "segments",
+    "segmentation_weights",
+)
+
+
+def settings_by_name(settings: type[T], values: Mapping[str, Any]) -> T:
+    """Return settings given by name, checked as those of a command line are.
+
+    Args:
+        settings: the dataclass.
+        values: field name -> value; a category may be a number.
+
+    Raises:
+        UserError: there is no such setting, or its value is out of range.
+    """
+    known = {field.name for field in dataclasses.fields(settings)}
+    for name in values:
+        if name not in known:
+            raise UserError(f"explain() has no setting {name}")
+        if name in FOLDER_SETTINGS:
+            raise UserError(f"{name}: a setting of a run over a folder, not of explain()")
+    chosen = dict(values)
+    if chosen.get("category") is not None:
+        chosen["category"] = str(chosen["category"])
+    made = settings(**chosen)
+    validate(made)
+    return made
 
 
 def as_engine(
