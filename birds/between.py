@@ -9,7 +9,6 @@ written in a folder per class. In the second kind, of two birds that differ in t
 the share is found by bisection where the network cannot tell which it is; both classes have more
 than 0.35 then, and the file is named after both.
 """
-# ruff: noqa: E402
 
 import sys
 from collections.abc import Iterator, Sequence

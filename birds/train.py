@@ -13,7 +13,6 @@ the scene, and the network learns from frequencies how much that sight is worth.
 Most epochs run at 112 x 112, the last ones at 224 x 224 (Touvron et al., NeurIPS 2019: a network
 adapts to a resolution in few epochs): the same accuracy in half the time.
 """
-# ruff: noqa: E402
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,13 +1,16 @@
-"""The loop of concept_debug.py on a drawn world with a planted cue (birds/cue_world.py): plant, explain, compare, select, improve.
+"""The loop of concept_debug.py on a drawn world with a planted cue (birds/cue_world.py).
 
-    python concept_debug.py demo --results Results/debug            # some minutes on one core; --size 20 for a small world
+    python concept_debug.py demo --results Results/debug    # some minutes on one core
+    python concept_debug.py demo --size 20                  # a small world
 
-Every step is the command that a user would give, and is printed. What an earlier run left is not done again.
+It plants the cue, explains, compares, selects and improves. Every step is the command that a user
+would give, and is logged. What an earlier run left is not done again.
 """
 
+import shlex
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -16,152 +19,216 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from companions.concepts.files import read_json, write_json
-from companions.concepts.improve import save_weights
-from companions.concepts.debug_images import STRATEGIES
-from companions.concepts.fine_tuning import Recipe, fine_tune
-from companions.concepts.labelled_images import labelled_folder, loader
 from birds.cue_world import CONCEPTS, NAMES, SIDE, at_dusk, cue_scene, human_graph
+from companions.concepts.fine_tuning import Recipe, fine_tune
+from companions.concepts.improve import save_weights
+from companions.concepts.labelled_images import labelled_folder, loader
+from companions.concepts.records import (
+    DrawnSplit,
+    PlantedKey,
+    RecipeKey,
+    read_typed,
+    write_typed,
+)
+from companions.concepts.selection import STRATEGIES
 from running.results import make_writable
-from utils import PROJECT, log
 from scoring.networks import choose_device, load_network
+from utils import PROJECT, log, write_json
 
 NETWORK = f"{PROJECT}/birds/cue_world.py:network"
-# split: scenes, share of the cued class with the cue (None: swapped), with label maps and annotations, side in pixels
+FEWEST_STEPS = 100  # of planting
+
+
+@dataclass(frozen=True)
+class Split:
+    """A set of scenes of the world.
+
+    Attributes:
+        scenes: how many.
+        bias: share of the cued class's scenes with the cue; None: the cue is swapped in all scenes.
+        side: of the images, pixels.
+        label_maps: whether label maps are written.
+        annotations: whether a person's annotations are written.
+    """
+
+    scenes: int
+    bias: float | None
+    side: int = SIDE
+    label_maps: bool = False
+    annotations: bool = False
+
+
 SPLITS = {
-    "train": (1600, 0.95, False, SIDE),
-    "pool": (1200, 0.8, False, SIDE),
-    "explain": (80, 0.95, True, 224),
-    "test": (400, 0.95, True, SIDE),
-    "swapped": (400, None, False, SIDE),
+    "train": Split(1600, bias=0.95),
+    "pool": Split(1200, bias=0.8),
+    "explain": Split(80, bias=0.95, side=224, label_maps=True, annotations=True),
+    "test": Split(400, bias=0.95, label_maps=True),
+    "swapped": Split(400, bias=None),
 }
-PLANT = Recipe(steps=500, batch=32, lr=4e-3)
-IMPROVE = {"steps": 200, "train-batch": 16, "lr": 1e-3}
-PER_CLASS = 50
-TRAINED = STRATEGIES  # the selections to train on
 
 
-def run_demo(results: Path, size: int, command: Callable[[Sequence[str]], int]) -> int:
-    """The whole loop in a folder. size: of the world, in percent. command: concept_debug.main. -> the exit status."""
+@dataclass(frozen=True)
+class Demo:
+    """What the demo does.
+
+    Attributes:
+        splits: the scenes, by name; their order is that of their seeds.
+        plant: how the network that takes the cue is trained, from nothing.
+        per_class: images of each class that a strategy selects.
+        strategies: the selections to train on.
+        improve: further options of `concept_debug.py improve`.
+    """
+
+    splits: Mapping[str, Split] = field(default_factory=lambda: dict(SPLITS))
+    plant: Recipe = Recipe(steps=500, batch=32, lr=4e-3)
+    per_class: int = 50
+    strategies: Sequence[str] = STRATEGIES
+    improve: Mapping[str, float] = field(
+        default_factory=lambda: {"--steps": 200, "--train-batch": 16, "--lr": 1e-3}
+    )
+
+    def scaled(self, percent: int) -> "Demo":
+        """Return the demo in a world of another size."""
+        splits = {}
+        for name, split in self.splits.items():
+            scenes = max(4 * len(NAMES), split.scenes * percent // 100)
+            splits[name] = replace(split, scenes=scenes)
+        steps = max(FEWEST_STEPS, self.plant.steps * percent // 100)
+        return replace(
+            self,
+            splits=splits,
+            plant=replace(self.plant, steps=steps),
+            per_class=max(2, self.per_class * percent // 100),
+        )
+
+    def commands(self, results: Path) -> list[list[str]]:
+        """Return the command lines of the loop, without the program's name."""
+        world = results / "world"
+        model = _words("--model", NETWORK, "--weights", world / "planted.safetensors")
+        model += _words("--labels", world / "classes.txt")
+        names = _words("--region-names", world / "concepts.txt")
+        explain = _words("explain", "--images", world / "explain")
+        explain += _words("--regions", world / "masks/explain")
+        select = _words("select", "--images", world / "pool", "--per-class", self.per_class)
+        improve = _words("improve", "--images", world / "pool", "--selection")
+        improve += _words(*(results / f"selection_{name}.csv" for name in self.strategies))
+        improve += _words("--test", world / "test", "--swapped", world / "swapped")
+        improve += _words("--regions", world / "masks/test")
+        for option, value in self.improve.items():
+            improve += _words(option, value)
+        steps = [
+            explain + names + model,
+            _words("compare", "--human", world / "human"),
+            select + model,
+            improve + names + model,
+        ]
+        return [step + _words("--results", results) for step in steps]
+
+
+def _words(*values: object) -> list[str]:
+    return [str(value) for value in values]
+
+
+def run_demo(demo: Demo, results: Path, command: Callable[[Sequence[str]], int]) -> int:
+    """Draw the world, plant the cue, and run the loop.
+
+    Args:
+        demo: what to do.
+        results: folder of everything.
+        command: runs one command line and returns its exit status.
+
+    Returns:
+        The exit status of the first command that fails, else 0.
+    """
     make_writable(results)
     world = results / "world"
-    for n, split in enumerate(SPLITS):
-        draw_split(world, split, n, size)
+    for number, (name, split) in enumerate(demo.splits.items()):
+        draw_split(world, name, split, number=number)
     (world / "concepts.txt").write_text("\n".join(CONCEPTS) + "\n", encoding="utf-8")
     (world / "classes.txt").write_text("\n".join(NAMES) + "\n", encoding="utf-8")
-    plant(world, size)
-    model = [
-        "--model",
-        NETWORK,
-        "--weights",
-        world / "planted.safetensors",
-        "--class-names",
-        world / "classes.txt",
-    ]
-    names = ["--labels", world / "concepts.txt"]
-    steps = [
-        [
-            "explain",
-            "--images",
-            world / "explain",
-            "--segmentation",
-            world / "masks/explain",
-            *names,
-            *model,
-        ],
-        ["compare", "--human", world / "human"],
-        [
-            "select",
-            "--images",
-            world / "pool",
-            "--per-class",
-            max(2, PER_CLASS * size // 100),
-            *model,
-        ],
-        [
-            "improve",
-            "--images",
-            world / "pool",
-            "--selection",
-            *(results / f"selection_{s}.csv" for s in TRAINED),
-            "--test",
-            world / "test",
-            "--swapped",
-            world / "swapped",
-            "--segmentation",
-            world / "masks/test",
-            *names,
-            *(x for key, value in IMPROVE.items() for x in (f"--{key}", value)),
-            *model,
-        ],
-    ]
-    for step in steps:
-        step = [str(word) for word in (*step, "--results", results)]
-        log("$ concept_debug.py " + " ".join(step))
-        status = command(step)
+    plant(world, demo.plant)
+    for words in demo.commands(results):
+        log(f"$ concept_debug.py {shlex.join(words)}")
+        status = command(words)
         if status:
             return status
     return 0
 
 
-def draw_split(world: Path, split: str, number: int, size: int) -> None:
-    """Draw a split's scenes into world/<split>/<class>/, label maps into masks/<split>/, annotations into human/, unless they are there."""
-    scenes, bias, marked, side = SPLITS[split]
-    scenes = max(4 * len(NAMES), scenes * size // 100)
-    told = world / f"{split}.json"
-    if read_json(told) == {"scenes": scenes}:
+# ---------------------------------------------------------------- the world
+
+
+def draw_split(world: Path, name: str, split: Split, *, number: int) -> None:
+    """Draw the scenes of a split, unless they exist.
+
+    Args:
+        world: folder; scenes go to <name>/<class>/, label maps to masks/<name>/, annotations to
+            human/.
+        name: of the split.
+        split: what to draw.
+        number: first number of the scenes' seeds.
+    """
+    note = world / f"{name}.json"
+    drawn = read_typed(note, DrawnSplit)
+    if drawn and drawn.scenes == split.scenes:
         return
-    for folder in (
-        world / split,
-        world / "masks" / split,
-        *[world / "human"] * (split == "explain"),
-    ):
+    stale = [world / name, world / "masks" / name]
+    if split.annotations:
+        stale.append(world / "human")
+    for folder in stale:
         shutil.rmtree(folder, ignore_errors=True)
-    for i in tqdm(range(scenes), desc=f"draw {split}", unit="scene"):
-        rng = np.random.default_rng([number, i, 7])
+    for i in tqdm(range(split.scenes), desc=f"draw {name}", unit="scene"):
         category = i % len(NAMES)
-        cue = at_dusk(category, rng, bias) if bias is not None else not at_dusk(category, rng, 1.0)
+        cue = _shows_cue(category, split, np.random.default_rng([number, i, 7]))
         scene, labels = cue_scene(category, [number, i], cue)
         place = Path(NAMES[category].replace(" ", "_")) / f"{i:04d}"
-        save(
-            cv2.resize(scene.image, (side, side), interpolation=cv2.INTER_AREA),
-            world / split / place,
-        )
-        if marked:
-            save(
-                cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST_EXACT),
-                world / "masks" / split / place,
-            )
-        if split == "explain":
-            write_json((world / "human" / place).with_suffix(".json"), human_graph(scene, category))
-    write_json(told, {"scenes": scenes})
+        size = (split.side, split.side)
+        small = cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA)
+        _save(small, world / name / place)
+        if split.label_maps:
+            label_map = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+            _save(label_map, world / "masks" / name / place)
+        if split.annotations:
+            path = (world / "human" / place).with_suffix(".json")
+            write_json(path, human_graph(scene, category))
+    write_typed(note, DrawnSplit(split.scenes))
 
 
-def save(picture: np.ndarray, path: Path) -> None:
-    """A PNG file, its folder made."""
+def _shows_cue(category: int, split: Split, rng: np.random.Generator) -> bool:
+    if split.bias is None:
+        return not at_dusk(category, rng, bias=1.0)
+    return at_dusk(category, rng, bias=split.bias)
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path.with_suffix(".png"))
+    Image.fromarray(pixels).save(path.with_suffix(".png"))
 
 
-def plant(world: Path, size: int) -> None:
-    """Train the network that takes the cue, from nothing: world/planted.safetensors, unless it is there from the same scenes."""
-    path, told = world / "planted.safetensors", world / "planted.json"
-    recipe = replace(PLANT, steps=max(100, PLANT.steps * size // 100))
+def plant(world: Path, recipe: Recipe) -> None:
+    """Train the network that takes the cue, from nothing, unless it exists.
+
+    Args:
+        world: folder of the scenes, and of planted.safetensors.
+        recipe: how to train.
+    """
+    path = world / "planted.safetensors"
+    note = world / "planted.json"
     torch.manual_seed(0)  # of the untrained weights
-    network = load_network(NETWORK, None, world / "classes.txt", choose_device("cpu"))
+    network = load_network(NETWORK, labels=world / "classes.txt", device=choose_device("cpu"))
     images = labelled_folder(world / "train", network.labels)
-    key = {"images": images.identity(), "recipe": asdict(recipe)}
-    if path.is_file() and read_json(told) == key:
+    key = PlantedKey(images.identity(), RecipeKey(**asdict(recipe)))
+    if path.is_file() and read_typed(note, PlantedKey) == key:
         return
     with tqdm(total=recipe.steps, desc="plant the cue", unit="step") as bar:
         planted = fine_tune(
             network,
             loader(images.items, network.size),
-            images.truth,
-            recipe,
-            path.with_suffix(".checkpoint"),
-            lambda loss: bar.update(),
-            images.identity(),
+            images.targets,
+            recipe=recipe,
+            checkpoint=path.with_suffix(".checkpoint"),
+            on_step=lambda loss: bar.update(),
+            identity=images.identity(),
         )
     save_weights(planted, path)
-    write_json(told, key)
+    write_typed(note, key)

@@ -1,54 +1,61 @@
-"""Files of the steps of concept_debug.py, each written whole or not at all, and what they say on the way."""
+"""CSV files of concept_debug.py: tables of typed rows, written atomically, and selections read."""
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from running.failures import report_failures, why  # noqa: F401
+from msgspec import Struct, structs
+
 from utils import UserError, write_atomically
 
 
-def write_json(path: Path, value) -> None:
-    """A JSON file; its folder is made. No NaN."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_csv(path: Path, rows: Sequence[Struct], kind: type[Struct]) -> None:
+    """Write rows of one type as CSV, a column per field; None is left empty.
 
-
-def read_json(path: Path) -> dict | None:
-    """A JSON object that this program wrote; None where it is absent or damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str]) -> None:
-    """A CSV file; numbers with seven digits, None as nothing."""
+    Args:
+        path: the file.
+        rows: what to write; floats get seven digits.
+        kind: type of the rows, for the header of an empty table.
+    """
+    names = {field.name: field.encode_name for field in structs.fields(kind)}
     text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(
-        {k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-    )
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(names.values())
+    for row in rows:
+        table.writerow([_cell(getattr(row, name)) for name in names])
     write_atomically(path, text.getvalue())
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[dict]:
-    """The rows of a CSV file that has these columns. Raises UserError."""
+def _cell(value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    if isinstance(value, list):
+        return "; ".join(value)
+    return str(value)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV file.
+
+    Args:
+        path: the file.
+        columns: names of columns in which every row must have a value.
+
+    Raises:
+        UserError: the file cannot be read, has no row, or lacks a value.
+    """
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a CSV file'}") from None
+        reason = getattr(error, "strerror", None) or "not a CSV file"
+        raise UserError(f"{path}: {reason}") from None
     for number, row in enumerate(rows, 2):
-        missing = [c for c in columns if not row.get(c)]
+        missing = [column for column in columns if not row.get(column)]
         if missing:
             raise UserError(f"{path}: line {number} has no {missing[0]}")
     if not rows:
         raise UserError(f"{path}: no row in it")
     return rows
-
-
-told = report_failures  # until deliberative_explanation.py imports running.failures

@@ -1,12 +1,14 @@
 """Training a network a little further on chosen images.
 
-    tuned = fine_tune(network, load, truth, Recipe(steps=200))          # the network given is left as it was
+    tuned = fine_tune(network, load, targets, Recipe(steps=200))    # a new network
 
-AdamW on cross entropy; the learning rate rises over the first tenth of the steps and falls as a cosine. Pictures are mirrored at
-random, and in a share of them a rectangle is filled with the mean colour (Zhong et al., "Random Erasing", AAAI 2020), or cells of a grid
-(Singh and Lee, "Hide-and-Seek", ICCV 2017: hidden regions are then ordinary to the network, and explanations by hiding fair). Mixup and
-CutMix are there for recipes that want them. Every step draws from a generator of its own, so a run that was cut off and goes on
-from its checkpoint gives the same weights as one that was not.
+AdamW on cross entropy; the learning rate rises linearly over the first tenth of the steps and falls
+as a cosine. Images are mirrored at random; in a share of them a rectangle is replaced by the mean
+colour (Zhong et al., "Random Erasing", AAAI 2020), or cells of a grid are (Singh and Lee,
+"Hide-and-Seek", ICCV 2017: hidden regions are then ordinary to the network, and explanations by
+hiding are fair). Mixup and CutMix exist for recipes that want them. Every step draws from a
+generator of its own, so a run that was interrupted and continues from its checkpoint gives the same
+weights as one that was not.
 """
 
 import copy
@@ -14,13 +16,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from math import cos, pi
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torchvision.transforms import v2
 
 from get_perturbation_mask import IMAGENET_MEAN_COLOUR
@@ -29,11 +32,31 @@ from scoring.networks import Network
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 CHECKPOINTS = 10  # in a run
 GRID = 7  # of the cells that are hidden
+# Of an erased rectangle: share of the image, and height by width.
+ERASED_AREA = (0.04, 0.36)
+ERASED_RATIO = (1 / 3, 3.0)
+HIDDEN_CELLS = (0.1, 0.8)  # share of the cells that Hide-and-Seek hides
+
+# First numbers of the generators' seeds.
+STEP_STREAM = 1
+ORDER_STREAM = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. erase, hide: share of the pictures with a rectangle, with cells of a grid filled; mixup, cutmix: their alpha, 0 for none."""
+    """How to train.
+
+    Attributes:
+        steps: of training.
+        batch: images per step.
+        lr: highest learning rate.
+        weight_decay: of AdamW.
+        erase: share of the images with a rectangle replaced.
+        hide: share of the images with cells of a grid replaced.
+        mixup: alpha of mixup; 0: none.
+        cutmix: alpha of CutMix; 0: none.
+        seed: of everything that is random.
+    """
 
     steps: int = 200
     batch: int = 16
@@ -46,151 +69,251 @@ class Recipe:
     seed: int = 0
 
 
+DEFAULT_RECIPE = Recipe()
+
+
+# ---------------------------------------------------------------- training
+
+
 def fine_tune(
     network: Network,
     load: Callable[[int], np.ndarray],
-    truth: Sequence[int],
-    recipe: Recipe = Recipe(),
+    targets: Sequence[int] | np.ndarray,
+    recipe: Recipe = DEFAULT_RECIPE,
+    *,
     checkpoint: Path | None = None,
     on_step: Callable[[float], None] = lambda loss: None,
-    pictures: str = "",
+    identity: str = "",
 ) -> Network:
-    """The network trained on images 0 .. len(truth) - 1, as a new one, frozen and in eval mode.
+    """Train a network on images 0 .. len(targets) - 1.
 
-    load(i): (H, W, 3) uint8 at the network's size. checkpoint: a file to go on from, where it is of this same run, and to keep the
-    state in every tenth of the steps; it is removed at the end. on_step: called with the loss of each step. pictures: what tells
-    these images from others, so that no checkpoint of others is gone on from (Labelled.identity). Raises ValueError without an
-    image, FloatingPointError where the loss is no number.
+    Args:
+        network: where to begin; it is not changed.
+        load: i to image i, (H, W, 3) uint8 at the network's size.
+        targets: class indices of the images.
+        recipe: how to train.
+        checkpoint: a file that the state is kept in after every tenth of the steps, and that the
+            training continues from where it is of this same run; it is removed at the end.
+        on_step: called with the loss of each step; NaN for steps that a checkpoint has.
+        identity: what tells these images from others (Labelled.identity), so that a checkpoint of
+            other images is not used.
+
+    Returns:
+        A new network, frozen and in eval mode.
+
+    Raises:
+        ValueError: there is no image.
+        FloatingPointError: the loss is NaN or infinite.
     """
-    if not len(truth):
+    if not len(targets):
         raise ValueError("no image to train on")
-    module = copy.deepcopy(network.module).requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    run = run_name(network, pictures, truth, recipe)
-    done = _go_on(checkpoint, run, module, optimizer)
+    training = _Training(network, load, targets=targets, recipe=recipe)
+    run = run_name(network, identity, targets=targets, recipe=recipe)
+    done = training.resume(checkpoint, run) if checkpoint else 0
     for _ in range(done):
         on_step(float("nan"))
     for step in range(done, recipe.steps):
-        x, target = _batch(network, load, truth, recipe, step)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * rate(step, recipe.steps)
-        with torch.random.fork_rng(
-            devices=[network.device] if network.device.type == "cuda" else []
-        ):
-            torch.manual_seed(recipe.seed + step)  # for dropout
-            loss = F.cross_entropy(two_logits(module.train()(x)), target)
+        on_step(training.take(step))
+        if checkpoint and (step + 1) % max(1, recipe.steps // CHECKPOINTS) == 0:
+            training.keep(checkpoint, run, step=step + 1)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return replace(network, module=training.module.eval().requires_grad_(False))
+
+
+class _Training:
+    """A network in training: its weights, the optimizer and the schedule."""
+
+    def __init__(
+        self,
+        network: Network,
+        load: Callable[[int], np.ndarray],
+        *,
+        targets: Sequence[int] | np.ndarray,
+        recipe: Recipe,
+    ):
+        self.network = network
+        self.load = load
+        self.targets = targets
+        self.recipe = recipe
+        self.module = copy.deepcopy(network.module).requires_grad_(True)
+        self.optimizer = torch.optim.AdamW(
+            self.module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self.schedule = learning_rates(self.optimizer, recipe.steps)
+
+    def take(self, step: int) -> float:
+        """Take one step of training; return its loss."""
+        images, target = batch_of(
+            self.network, self.load, targets=self.targets, recipe=self.recipe, step=step
+        )
+        with _seeded(self.recipe.seed + step, self.network.device):  # for dropout
+            loss = F.cross_entropy(training_logits(self.module.train()(images)), target)
         if not loss.isfinite():
             raise FloatingPointError(
                 f"the loss is {loss.item()} at step {step + 1}: a lower learning rate may help"
             )
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        on_step(loss.item())
-        if checkpoint and (step + 1) % max(1, recipe.steps // CHECKPOINTS) == 0:
-            _keep(
-                checkpoint,
-                {
-                    "run": run,
-                    "step": step + 1,
-                    "module": module.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                },
-            )
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
-    return replace(network, module=module.eval().requires_grad_(False))
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
+
+    def keep(self, path: Path, run: str, step: int) -> None:
+        """Write a checkpoint, atomically."""
+        state = {
+            "run": run,
+            "step": step,
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def resume(self, path: Path, run: str) -> int:
+        """Load a checkpoint where it is whole and of this run; return the steps that it has."""
+        if not path.is_file():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["run"] != run:
+                return 0
+        except Exception:  # a damaged file fails in many ways: then training starts again
+            return 0
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        return state["step"]
 
 
-def rate(step: int, steps: int) -> float:
-    """The learning rate of a step as a share of its highest: up in a straight line, down as a cosine."""
+@contextmanager
+def _seeded(seed: int, device: torch.device):
+    """Seed PyTorch's generators for a while."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def training_logits(output) -> torch.Tensor:
+    """Return logits (B, classes) of what a module returns in training.
+
+    GoogLeNet and Inception return a tuple then; a single logit of a sigmoid becomes the two whose
+    softmax it is.
+    """
+    logits = getattr(output, "logits", output)
+    if logits.shape[1] == 1:
+        return torch.cat([-logits, logits], dim=1) / 2
+    return logits
+
+
+def learning_rates(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+    """Return the schedule: a linear rise to the optimizer's learning rate, then half a cosine."""
     warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + cos(pi * (step - warm + 1) / (steps - warm + 1)))
+    falling = CosineAnnealingLR(optimizer, T_max=steps - warm + 1)
+    if warm == 1:
+        return falling
+    rising = LinearLR(optimizer, start_factor=1 / warm, total_iters=warm - 1)
+    return SequentialLR(optimizer, [rising, falling], milestones=[warm - 1])
 
 
-def two_logits(output) -> torch.Tensor:
-    """Logits (B, classes), of GoogLeNet's and Inception's tuple in training too; a single logit of a sigmoid as the two whose softmax it is."""
-    output = getattr(output, "logits", output)
-    return torch.cat([-output, output], 1) / 2 if output.shape[1] == 1 else output
+# ---------------------------------------------------------------- the images of a step
 
 
-# ---------------------------------------------------------------- a step's pictures
-
-
-def _batch(
-    network: Network, load, truth: Sequence[int], recipe: Recipe, step: int
+def batch_of(
+    network: Network,
+    load: Callable[[int], np.ndarray],
+    *,
+    targets: Sequence[int] | np.ndarray,
+    recipe: Recipe,
+    step: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """-> pictures (B, 3, H, W), targets (B, classes). Every image once before any comes again."""
-    rng = np.random.default_rng([recipe.seed, 1, step])
-    size, rounds = len(truth), {}
+    """Return the images (B, 3, H, W) and targets (B, classes) of a step."""
+    chosen = image_numbers(len(targets), recipe, step=step)
+    seed = np.random.default_rng([recipe.seed, STEP_STREAM, step]).integers(2**63)
+    with _seeded(int(seed), torch.device("cpu")):
+        augment = augmentation(recipe)
+        images = []
+        for i in chosen:
+            pixels = augment(torch.tensor(load(i)).permute(2, 0, 1))
+            images.append(network.prepare(pixels.permute(1, 2, 0).numpy()))
+        target = torch.tensor([int(targets[i]) for i in chosen], device=network.device)
+        return mixed(torch.stack(images), target, recipe=recipe, classes=network.classes)
+
+
+def image_numbers(count: int, recipe: Recipe, step: int) -> list[int]:
+    """Return which images a step shows: every image once before any comes again."""
     places = range(step * recipe.batch, (step + 1) * recipe.batch)
-    for n in {place // size for place in places}:
-        rounds[n] = np.random.default_rng([recipe.seed, 2, n]).permutation(size)
-    chosen = [int(rounds[place // size][place % size]) for place in places]
-    pictures = torch.stack([network.prepare(_varied(load(i), recipe, rng)) for i in chosen])
-    target = torch.tensor([int(truth[i]) for i in chosen], device=network.device)
-    mixing = [
-        kind(alpha=alpha, num_classes=network.classes)
-        for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
-        if alpha
-    ]
+    orders = {}
+    for n in {place // count for place in places}:
+        orders[n] = np.random.default_rng([recipe.seed, ORDER_STREAM, n]).permutation(count)
+    return [int(orders[place // count][place % count]) for place in places]
+
+
+def augmentation(recipe: Recipe) -> v2.Transform:
+    """Return what varies an image, a uint8 tensor (3, H, W)."""
+    return v2.Compose(
+        [
+            v2.RandomHorizontalFlip(),
+            v2.RandomErasing(
+                p=recipe.erase,
+                scale=ERASED_AREA,
+                ratio=ERASED_RATIO,
+                value=list(IMAGENET_MEAN_COLOUR),
+            ),
+            v2.RandomApply([v2.Lambda(hide_cells)], p=recipe.hide),
+        ]
+    )
+
+
+def hide_cells(image: torch.Tensor) -> torch.Tensor:
+    """Replace random cells of a grid by the mean colour, in an image (3, H, W)."""
+    _, height, width = image.shape
+    share = torch.empty(()).uniform_(*HIDDEN_CELLS)
+    hidden = torch.rand(GRID, GRID) < share
+    rows = torch.arange(height) * GRID // height
+    columns = torch.arange(width) * GRID // width
+    colour = torch.tensor(IMAGENET_MEAN_COLOUR, dtype=image.dtype).view(3, 1, 1)
+    return torch.where(hidden[rows][:, columns], colour, image)
+
+
+def mixed(
+    images: torch.Tensor, target: torch.Tensor, recipe: Recipe, *, classes: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix a batch by mixup or CutMix, where the recipe has them.
+
+    Args:
+        images: (B, 3, H, W).
+        target: (B,) class indices.
+        recipe: how to train.
+        classes: number of classes.
+
+    Returns:
+        Images of the same shape, and targets (B, classes).
+    """
+    mixing = []
+    if recipe.mixup:
+        mixing.append(v2.MixUp(alpha=recipe.mixup, num_classes=classes))
+    if recipe.cutmix:
+        mixing.append(v2.CutMix(alpha=recipe.cutmix, num_classes=classes))
     if not mixing:
-        return pictures, F.one_hot(target, network.classes).float()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        return mixing[int(rng.integers(len(mixing)))](pictures, target)
+        return images, F.one_hot(target, classes).float()
+    return v2.RandomChoice(mixing)(images, target)
 
 
-def _varied(image: np.ndarray, recipe: Recipe, rng) -> np.ndarray:
-    """The image, mirrored or not, perhaps with a rectangle of a fifth to three fifths of its sides filled, perhaps with cells hidden."""
-    image = np.array(image[:, ::-1] if rng.random() < 0.5 else image)
-    height, width = image.shape[:2]
-    if rng.random() < recipe.erase:
-        tall, wide = (rng.uniform(0.2, 0.6, 2) * (height, width)).astype(int)
-        top, left = int(rng.integers(0, height - tall + 1)), int(rng.integers(0, width - wide + 1))
-        image[top : top + tall, left : left + wide] = IMAGENET_MEAN_COLOUR
-    if rng.random() < recipe.hide:
-        hidden = rng.random((GRID, GRID)) < rng.uniform(0.1, 0.8)
-        image[hidden[np.arange(height) * GRID // height][:, np.arange(width) * GRID // width]] = (
-            IMAGENET_MEAN_COLOUR
-        )
-    return image
+# ---------------------------------------------------------------- which run it is
 
 
-# ---------------------------------------------------------------- going on
-
-
-def run_name(network: Network, pictures: str, truth: Sequence[int], recipe: Recipe) -> str:
-    """What must agree for a checkpoint to be of the same run."""
-    told = {
+def run_name(
+    network: Network, identity: str, *, targets: Sequence[int] | np.ndarray, recipe: Recipe
+) -> str:
+    """Return one word for what must agree for a checkpoint to be of the same run."""
+    description = {
         "model": network.description(),
-        "pictures": pictures,
-        "truth": [int(t) for t in truth],
+        "pictures": identity,
+        "truth": [int(target) for target in targets],
         "recipe": asdict(recipe),
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _go_on(checkpoint: Path | None, run: str, module: torch.nn.Module, optimizer) -> int:
-    """Load the checkpoint where it is whole and of this run. -> the steps done."""
-    if not checkpoint or not checkpoint.is_file():
-        return 0
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["run"] != run:
-            return 0
-    except Exception:  # a damaged file fails in many ways: then from the beginning
-        return 0
-    module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
-
-
-def _keep(path: Path, state: dict) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

@@ -1,253 +1,226 @@
-"""Concept graphs: what a network, or a person, names as the reasons for a class, and how the two differ.
+"""Concept graphs: what a network, or a person, names as the reasons for a class.
 
-A graph is a JSON object of regions, in the format that SA3's annotations are published in (Visual Genome's region graphs):
+A graph is a JSON object of regions, in the format that SA3's annotations are published in (Visual
+Genome's region graphs):
 
-    {"1": {"objects": [{"object_id": 1, "name": "wing", "attributes": [], "x": 40, "y": 61, "w": 70, "h": 44}],
+    {"1": {"objects": [{"object_id": 1, "name": "wing", "attributes": [], "x": 40, "y": 61,
+                        "w": 70, "h": 44}],
            "relationships": [{"relationship_id": 1, "subject_id": 1, "object_id": 2, "name": "on"}],
            "phrase": "a jay with a wing"}}
 
-x, y, w, h are pixels of the picture, from its upper left corner. The concepts of a graph are the names of its objects.
+x, y, w, h are pixels of the image, from its upper left corner. The concepts of a graph are the
+names of its objects.
 
-    model = model_graph(regions, deviations, "jay", (224, 224))     # the regions that support the class
-    human = read_graph(Path("annotations/jay.json"))        # ValueError with the place where it is damaged
-    compare(concepts_of(model), concepts_of(human)).confounded
+    ranked = rank_regions(regions, deviations)
+    graph = model_graph(regions, ranked, category="jay", size=(224, 224))
+    human = read_graph(Path("annotations/jay.json"))    # ValueError with the place of the damage
 
-After "SA3: Semantic-aware Attribution Analysis" (EGDD + EGA); precision, recall and F1 are this project's own.
+After "SA3: Semantic-aware Attribution Analysis" (EGDD + EGA).
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta, Struct
 
+from scoring.labels import plain_name
 from scoring.regions import UNLABELLED, Regions
 
 RELEVANT = 0.01  # a score deviation above this makes a region a concept of the network
 
+Identity = int | str
+Name = Annotated[str, Meta(pattern=r"\S")]
 
-# ---------------------------------------------------------------- writing
+
+class Object(Struct, kw_only=True):
+    """A named thing of a region, and its bounding box in pixels."""
+
+    object_id: Identity
+    name: Name
+    attributes: list[Any]
+    x: float
+    y: float
+    w: float
+    h: float
+
+    def __post_init__(self) -> None:
+        for side in ("x", "y", "w", "h"):
+            value = getattr(self, side)
+            if not math.isfinite(value):
+                raise ValueError(f"{side} is {value}, not a number")
 
 
-def model_graph(
-    regions: Regions,
-    deviations: Sequence[float],
-    category: str,
-    size: tuple[int, int],
-    relevant: float = RELEVANT,
-) -> dict:
-    """The regions whose score deviation for the class is above `relevant`, most supporting first, a graph of one object each.
+class Relationship(Struct, kw_only=True):
+    """How two objects of a region relate."""
 
-    size: H, W of the picture that boxes are given in. Score deviations say nothing on how regions relate, so there are
-    no relationships.
+    relationship_id: Identity
+    subject_id: Identity
+    object_id: Identity
+    name: Name
+
+
+class Region(Struct, kw_only=True):
+    """A region of a graph: its objects, their relationships, and a phrase."""
+
+    objects: list[Object]
+    relationships: list[Relationship]
+    phrase: str
+
+    def __post_init__(self) -> None:
+        known = {entry.object_id for entry in self.objects}
+        for number, relationship in enumerate(self.relationships):
+            for end in ("subject_id", "object_id"):
+                identity = getattr(relationship, end)
+                if identity not in known:
+                    raise ValueError(
+                        f"relationships {number}: {end} {identity!r} is no object of this region"
+                    )
+
+
+Graph = dict[str, Region]
+
+
+# ---------------------------------------------------------------- of a network
+
+
+@dataclass(frozen=True)
+class RankedRegions:
+    """The regions of an image by score deviation.
+
+    Attributes:
+        order: indices of all regions: the network's concepts, then the others, each part with the
+            most supporting region first.
+        concepts: how many of them are concepts of the network.
+        deviations: (regions,) float32, by region index.
     """
-    order, concepts = concept_order(regions, deviations, relevant)
-    boxes = bounding_boxes(regions, size)
-    return {
-        str(n): one_object(n, regions.names[i], boxes[i], category)
-        for n, i in enumerate(order[:concepts], 1)
-    }
+
+    order: list[int]
+    concepts: int
+    deviations: np.ndarray
+
+    def is_concept(self, number: int) -> bool:
+        """Return whether the region of this number, from 1, is a concept of the network."""
+        return number <= self.concepts
 
 
-def concept_order(
-    regions: Regions, deviations: Sequence[float], relevant: float = RELEVANT
-) -> tuple[list[int], int]:
-    """-> all regions, the network's concepts first and each part most supporting first; and how many concepts there are.
+def rank_regions(
+    regions: Regions, deviations: Sequence[float] | np.ndarray, relevant: float = RELEVANT
+) -> RankedRegions:
+    """Return the regions ranked by their score deviation for a class.
 
-    What is unlabelled has no name that a person could agree with, so it is none.
+    What is unlabelled has no name that a person could agree with, so it is no concept.
+
+    Args:
+        regions: of the image.
+        deviations: (regions,), the score deviation of each.
+        relevant: a concept has a score deviation above this.
     """
-    by_deviation = np.argsort(-np.asarray(deviations), kind="stable").tolist()
+    deviations = np.asarray(deviations)
+    by_deviation = np.argsort(-deviations, kind="stable").tolist()
     concepts = [
         i for i in by_deviation if deviations[i] > relevant and regions.names[i] != UNLABELLED
     ]
-    return concepts + [i for i in by_deviation if i not in concepts], len(concepts)
+    others = [i for i in by_deviation if i not in concepts]
+    return RankedRegions(concepts + others, len(concepts), deviations=deviations)
 
 
-def one_object(number: int, name: str, box: tuple[int, int, int, int], category: str) -> dict:
-    """A region of a graph: one object and its phrase. box: x, y, w, h."""
-    return {
-        "objects": [
-            {
-                "object_id": number,
-                "name": name,
-                "attributes": [],
-                **dict(zip("xywh", map(int, box))),
-            }
-        ],
-        "relationships": [],
-        "phrase": phrase(category, name),
-    }
+def model_graph(
+    regions: Regions, ranked: RankedRegions, *, category: str, size: tuple[int, int]
+) -> Graph:
+    """Return the concepts of the network as a graph, one object each, most supporting first.
+
+    Score deviations say nothing on how regions relate, so there are no relationships.
+
+    Args:
+        regions: of the image.
+        ranked: the same, ranked.
+        category: name of the class.
+        size: height and width of the image that boxes are given in.
+    """
+    boxes = bounding_boxes(regions, size)
+    graph = {}
+    for number, i in enumerate(ranked.order[: ranked.concepts], 1):
+        x, y, w, h = boxes[i]
+        name = regions.names[i]
+        concept = Object(object_id=number, name=name, attributes=[], x=x, y=y, w=w, h=h)
+        graph[str(number)] = Region(
+            objects=[concept], relationships=[], phrase=phrase(category, name)
+        )
+    return graph
 
 
 def phrase(category: str, concept: str) -> str:
-    """a copper jay with an eye: what a region says, and what a picture is asked for with."""
-    return " with ".join(
-        f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}" for words in (category, concept)
-    )
+    """Return a phrase such as "a copper jay with an eye"."""
+    return f"{_with_article(category)} with {_with_article(concept)}"
+
+
+def _with_article(words: str) -> str:
+    article = "an" if words[:1].lower() in "aeiou" else "a"
+    return f"{article} {words}"
 
 
 def bounding_boxes(regions: Regions, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """x, y, w, h of each region, in pixels of a picture of this size (H, W)."""
-    (rows, columns), boxes = regions.index.shape, []
+    """Return x, y, w, h of each region, in pixels of an image of this size (H, W)."""
+    rows, columns = regions.index.shape
+    boxes = []
     for i in range(len(regions.names)):
         ys, xs = np.nonzero(regions.index == i)
-        edges = [
-            (int(v.min()) * p // n, -(-(int(v.max()) + 1) * p // n))
-            for v, p, n in ((xs, size[1], columns), (ys, size[0], rows))
-        ]
-        (left, right), (top, bottom) = edges
+        left, right = _scaled_span(xs, size[1], columns)
+        top, bottom = _scaled_span(ys, size[0], rows)
         boxes.append((left, top, right - left, bottom - top))
     return boxes
+
+
+def _scaled_span(places: np.ndarray, pixels: int, cells: int) -> tuple[int, int]:
+    """Return the pixels from the first place to behind the last, rounded outwards."""
+    first = int(places.min()) * pixels // cells
+    last = -(-(int(places.max()) + 1) * pixels // cells)
+    return first, last
 
 
 # ---------------------------------------------------------------- reading
 
 
-def read_graph(path: Path) -> dict:
-    """A graph from its file. Raises ValueError, one line that says what is wrong where in the file."""
+def read_graph(path: Path) -> Graph:
+    """Return a graph from its file.
+
+    Raises:
+        ValueError: one line that says what is wrong where in the file.
+    """
     try:
-        graph = json.loads(path.read_text(encoding="utf-8-sig"))
+        regions = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{path}: {place}: {error.msg}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
-        ) from None
-    try:
-        _check(graph)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ValueError(f"{path}: {reason}") from None
+    if not isinstance(regions, dict):
+        raise ValueError(f"{path}: not an object of regions")
+    graph = {}
+    for number, region in regions.items():
+        try:
+            graph[number] = msgspec.convert(region, Region)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{path}: region {number}{_place_and_problem(error)}") from None
     return graph
 
 
-def _number(value) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and value == value
-        and abs(value) < float("inf")
-    )
+def _place_and_problem(error: msgspec.ValidationError) -> str:
+    """Return msgspec's "problem - at `$.objects[0].x`" as ", objects 0, x: problem"."""
+    problem, _, path = str(error).partition(" - at `$")
+    place = re.sub(r"\[(\d+)\]", r" \1", path.rstrip("`")).replace(".", ", ")
+    return f"{place}: {problem}"
 
 
-def _name(value) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _identity(value) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
-
-
-OBJECT = {
-    "object_id": (_identity, "a number or text"),
-    "name": (_name, "a name"),
-    "attributes": (lambda v: isinstance(v, list), "a list"),
-    **{side: (_number, "a number") for side in "xywh"},
-}
-RELATIONSHIP = {
-    "relationship_id": OBJECT["object_id"],
-    "subject_id": OBJECT["object_id"],
-    "object_id": OBJECT["object_id"],
-    "name": OBJECT["name"],
-}
-
-
-def _check(graph) -> None:
-    """Raise ValueError with the place where it is not a graph."""
-    if not isinstance(graph, dict):
-        raise ValueError("not an object of regions")
-    for number, region in graph.items():
-        where = f"region {number}"
-        if not isinstance(region, dict):
-            raise ValueError(f"{where}: not an object")
-        objects, relationships = (
-            _entries(region, kind, fields, where)
-            for kind, fields in (("objects", OBJECT), ("relationships", RELATIONSHIP))
-        )
-        if not isinstance(region.get("phrase"), str):
-            raise ValueError(f"{where}: phrase is {_shown(region, 'phrase')}, not text")
-        known = {o["object_id"] for o in objects}
-        for n, relationship in enumerate(relationships):
-            for end in ("subject_id", "object_id"):
-                if relationship[end] not in known:
-                    raise ValueError(
-                        f"{where}, relationships {n}: {end} {relationship[end]!r} is no object of this region"
-                    )
-
-
-def _entries(
-    region: dict, kind: str, fields: dict[str, tuple[Callable, str]], where: str
-) -> list[dict]:
-    entries = region.get(kind)
-    if not isinstance(entries, list):
-        raise ValueError(f"{where}: {kind} is {_shown(region, kind)}, not a list")
-    for n, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise ValueError(f"{where}, {kind} {n}: not an object")
-        for field, (good, what) in fields.items():
-            if field not in entry or not good(entry[field]):
-                raise ValueError(
-                    f"{where}, {kind} {n}: {field} is {_shown(entry, field)}, not {what}"
-                )
-    return entries
-
-
-def _shown(entry: dict, field: str) -> str:
-    return repr(entry[field])[:40] if field in entry else "missing"
-
-
-# ---------------------------------------------------------------- comparing
-
-
-def plain(name: str) -> str:
-    """A concept's name for comparison: lower case, one space between words, no underscores."""
-    return " ".join(name.replace("_", " ").lower().split())
-
-
-def concepts_of(graph: dict) -> list[str]:
-    """The names of a graph's objects, each once, in their order."""
-    return list(
-        dict.fromkeys(plain(o["name"]) for region in graph.values() for o in region["objects"])
-    )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a network's and a person's concepts have in common. valid: both; confounded: the network's only; missed: the person's only.
-
-    precision, recall, f1 are None where they would divide by nothing (a graph without a concept).
-    """
-
-    valid: list[str]
-    confounded: list[str]
-    missed: list[str]
-
-    @property
-    def precision(self) -> float | None:
-        return _ratio(len(self.valid), len(self.valid) + len(self.confounded))
-
-    @property
-    def recall(self) -> float | None:
-        return _ratio(len(self.valid), len(self.valid) + len(self.missed))
-
-    @property
-    def f1(self) -> float | None:
-        return _ratio(
-            2 * len(self.valid), 2 * len(self.valid) + len(self.confounded) + len(self.missed)
-        )
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def compare(model: Iterable[str], human: Iterable[str]) -> Comparison:
-    """The network's concepts against the person's, by name."""
-    model, human = [list(dict.fromkeys(map(plain, names))) for names in (model, human)]
-    return Comparison(
-        [c for c in model if c in human],
-        [c for c in model if c not in human],
-        [c for c in human if c not in model],
-    )
+def concepts_of(graph: Graph) -> list[str]:
+    """Return the names of a graph's objects, normalised, each once, in their order."""
+    names = [plain_name(entry.name) for region in graph.values() for entry in region.objects]
+    return list(dict.fromkeys(names))

@@ -1,480 +1,419 @@
-"""The last step of concept_debug.py: train on selections, and measure before and after.
+"""Training a network on selections of images, and measuring it before and after.
 
-Of every network (the one given, and one per selection): its accuracy on the test pictures, and on those with the cue swapped where there are
-any; and on test pictures of one class that show a concept, how much the class still needs it (companions/concepts/need.py).
+    run = Improvement(network=network, bench=bench, recipe=Recipe(steps=200), results=results)
+    run.measure_given()
+    run.improve_on(read_selection(path, images, network))
+    run.rows[1].need.deviation
+
+What is done is kept in improve.json and not done again, where network, images and recipe are the
+same.
 """
 
-import argparse
 import os
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from companions.concepts.files import read_csv, read_json, told, why, write_csv, write_json
-from companions.concepts.graphs import RELEVANT, plain
-from companions.concepts.need import Need, need_of, summary
-from companions.concepts.debug_images import STRATEGIES
-from companions.concepts.figures import draw_improvement
+from companions.concepts.figures import Panel, draw_improvement
+from companions.concepts.files import read_csv, write_csv
 from companions.concepts.fine_tuning import Recipe, fine_tune
-from companions.concepts.labelled_images import Labelled, accuracy, labelled_folder, loader
-from running.command_line import (
-    above_zero,
-    add_model_options,
-    add_segmentation_options,
-    share_or_none,
+from companions.concepts.labelled_images import Labelled, loader
+from companions.concepts.measurement import Bench, Failures
+from companions.concepts.records import (
+    ImproveReport,
+    NetworkRow,
+    RecipeKey,
+    RowKey,
+    read_typed,
+    write_typed,
 )
-from running.results import make_writable
-from companions.score_deviation.scene_sets import Item, truth_of
-from score_deviation import FILLS
-from scoring.segmentation import Segmentation
-from scoring.networks import Network, choose_device, load_network
-from utils import UserError, file_sha256, load_image, log, one_line
+from companions.concepts.selection import STRATEGIES
+from companions.score_deviation.scene_sets import Item
+from drawing.record import Model
+from running.failures import why
 from running.record_files import versions
-from running.command_line import whole
+from scoring.labels import class_index
+from scoring.networks import Network
+from utils import UserError, file_sha256, log, one_line
 
-SCENES = 24  # test pictures that the need of a concept is measured on
-COLUMNS = (
-    "network",
-    "images",
-    "accuracy",
-    "accuracy_swapped",
-    "scenes",
-    "deviation",
-    "relevant",
-    "mses_needing",
-    "sags_needing",
-    "patch_mses_needing",
-    "patch_sags_needing",
-    "seconds",
-)
-PANELS = (
-    ("accuracy", "accuracy"),
-    ("accuracy_swapped", "accuracy, cue swapped"),
-    ("deviation", "mean deviation of {}"),
-    ("mses_needing", "MSEs that need {}"),
-    ("sags_needing", "SAGs that need {}"),
-)
+BEFORE = "before"  # name of the network as it was given
 
 
-def add_improve_options(p: argparse.ArgumentParser) -> None:
-    """What to train on, how, and what to measure."""
-    add, recipe = p.add_argument, Recipe()
-    add(
-        "--images",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="the pictures that the selections name",
-    )
-    add(
-        "--selection",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="CSV",
-        help="files with the columns image and class; a network is trained on each",
-    )
-    add(
-        "--test",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="pictures in a folder per class: the accuracy is measured on them",
-    )
-    add("--swapped", type=Path, metavar="DIR", help="such pictures in which the cue is swapped")
-    add(
-        "--class",
-        dest="category",
-        metavar="NAME",
-        help="the class whose need of a concept is measured; else the most confounded in compare.json",
-    )
-    add("--concept", metavar="NAME", help="the concept; else that class's most confounded one")
-    add_segmentation_options(p, "--segmentation", ["--labels", "--region-names"])
-    add(
-        "--scenes",
-        type=whole(1),
-        default=SCENES,
-        metavar="N",
-        help="test pictures of the class with the concept to measure it on",
-    )
-    add("--fill", choices=FILLS, default="mean", help="what replaces a region or patch")
-    add("--steps", type=whole(1), default=recipe.steps, metavar="N", help="of training")
-    add("--train-batch", type=whole(2), default=recipe.batch, metavar="N", help="pictures a step")
-    add(
-        "--lr",
-        type=above_zero(10, "a learning rate above 0"),
-        default=recipe.lr,
-        metavar="X",
-        help="highest learning rate",
-    )
-    add(
-        "--weight-decay",
-        type=above_zero(10, "a number from 0 to 10", or_zero=True),
-        default=recipe.weight_decay,
-        metavar="X",
-        help="of AdamW",
-    )
-    add(
-        "--erase",
-        type=share_or_none,
-        default=recipe.erase,
-        metavar="X",
-        help="share of pictures with a rectangle filled",
-    )
-    add(
-        "--hide",
-        type=share_or_none,
-        default=recipe.hide,
-        metavar="X",
-        help="share of pictures with cells of a 7 x 7 grid filled",
-    )
-    alpha = above_zero(100, "a number from 0 to 100", or_zero=True)
-    add(
-        "--mixup",
-        type=alpha,
-        default=recipe.mixup,
-        metavar="ALPHA",
-        help="mix pictures by mixup; 0: not",
-    )
-    add(
-        "--cutmix",
-        type=alpha,
-        default=recipe.cutmix,
-        metavar="ALPHA",
-        help="mix pictures by CutMix; 0: not",
-    )
-    add("--seed", type=whole(0, 2**31), default=0, metavar="N", help="of training")
-    add("--overwrite", action="store_true", help="train again what is trained")
-    add_model_options(p, class_names="--class-names")
-
-
-# ---------------------------------------------------------------- what to measure
+# ---------------------------------------------------------------- selections
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What every network is measured on. scenes: test pictures of the class that show the concept, with their regions."""
+class Selection:
+    """Images to train on: a file of them, what it is called, and what it names."""
 
-    test: Labelled
-    swapped: Labelled | None
-    category: int | None
-    concept: str | None
-    scenes: list[Item]
-    cut: Segmentation | None
-    fill: str
-    batch_size: int | str
-
-    def key(self) -> dict:
-        """What must be the same for a measurement to stand."""
-        return {
-            "test": self.test.identity(),
-            "swapped": self.swapped and self.swapped.identity(),
-            "category": self.category,
-            "concept": self.concept,
-            "fill": self.fill,
-            "scenes": [[i.name, self.cut.identity(i.name)] for i in self.scenes],
-        }
+    name: str
+    file: Path
+    images: Labelled
 
 
-def bench_of(args: argparse.Namespace, network: Network) -> Bench:
-    """What the options name. Raises UserError."""
-    test = labelled_folder(args.test, network.labels, "--test", args.results)
-    swapped = (
-        labelled_folder(args.swapped, network.labels, "--swapped", args.results)
-        if args.swapped
-        else None
-    )
-    if args.segmentation is None:
-        if args.concept or args.category:
-            raise UserError(
-                "--concept, --class: only with --segmentation, which says where the concepts of the test pictures are"
-            )
-        return Bench(test, swapped, None, None, [], None, args.fill, args.batch_size)
-    cut = Segmentation(
-        args.segmentation, args.labels, args.segments, args.segmentation_weights, network.device
-    )
-    name, concept = args.category, args.concept
-    if not (name and concept):
-        pairs = [
-            e
-            for e in (read_json(args.results / "compare.json") or {}).get("confounded", [])
-            if name in (None, e["class"])
-        ]
-        if not pairs:
-            raise UserError(
-                f"--class, --concept: say both; {args.results / 'compare.json'} has no confounded concept"
-                + (f" of {name}" if name else "")
-            )
-        name, concept = pairs[0]["class"], concept or pairs[0]["concept"]
-    try:
-        category = truth_of(name, network.labels)
-    except ValueError as error:
-        raise UserError(f"--class {name}: {error}") from None
-    scenes = []
-    for item in (i for i, t in zip(test.items, test.truth) if t == category):
-        if len(scenes) < args.scenes and region_of(cut, item, network, concept) is not None:
-            scenes.append(item)
-    if not scenes:
-        raise UserError(f"--concept {concept}: no test picture of {name} shows it")
-    return Bench(test, swapped, category, concept, scenes, cut, args.fill, args.batch_size)
+def read_selection(path: Path, images: Path, network: Network) -> Selection:
+    """Return the images that a selection names, with the classes it gives them.
+
+    Args:
+        path: a CSV file with the columns image and class.
+        images: the folder of the images.
+        network: the network that knows the classes.
+
+    Raises:
+        UserError: the file cannot be used, an image is missing, or a class is unknown.
+    """
+    items = []
+    targets = []
+    for number, row in enumerate(read_csv(path, ("image", "class")), 2):
+        where = f"--selection {path}: line {number}"
+        item = Item(images / row["image"], row["image"])
+        if not item.image.is_file():
+            raise UserError(f"{where}: no {row['image']} in --images {images}")
+        try:
+            targets.append(class_index(row["class"], network.labels))
+        except ValueError as error:
+            raise UserError(f"{where}: class {row['class']}: {error}") from None
+        items.append(item)
+    labelled = Labelled(images, items, targets=np.array(targets), empty=[])
+    return Selection(path.stem.removeprefix("selection_"), path, labelled)
 
 
-def region_of(cut: Segmentation, item: Item, network: Network, concept: str):
-    """-> the picture, its regions, and which of them is the concept; None where it is not there, or the picture cannot be read."""
-    try:
-        image = load_image(item.image, network.size)
-        regions = cut(item.image, item.name, image)
-    except ValueError:
-        return None
-    places = [i for i, name in enumerate(regions.names) if plain(name) == plain(concept)]
-    return (image, regions, places[0]) if places else None
+def read_selections(paths: Sequence[Path], images: Path, network: Network) -> list[Selection]:
+    """Return several selections.
 
-
-def measured(network: Network, bench: Bench, name: str, failures: list[tuple[str, str]]) -> dict:
-    """A network's part of the table."""
-    with tqdm(
-        total=len(bench.test) + len(bench.swapped or ()), desc=f"measure {name}", unit="image"
-    ) as bar:
-        on_test = accuracy(network, bench.test, failures, bench.batch_size, bar.update)
-        on_swapped = (
-            accuracy(network, bench.swapped, failures, bench.batch_size, bar.update)
-            if bench.swapped
-            else None
-        )
-    needs: list[Need] = []
-    for item in tqdm(bench.scenes, desc=f"need, {name}", unit="image"):
-        image, regions, place = region_of(bench.cut, item, network, bench.concept)
-        needs.append(need_of(network, image, regions, place, bench.category, bench.fill))
-    return {
-        "test": on_test,
-        "swapped": on_swapped,
-        "need": summary(needs, RELEVANT) if bench.scenes else None,
-    }
+    Raises:
+        UserError: see read_selection, or two of them have the same name.
+    """
+    selections: list[Selection] = []
+    for path in paths:
+        selection = read_selection(path, images, network)
+        if any(selection.name == other.name for other in selections):
+            raise UserError(f"--selection: two files named {selection.name}")
+        selections.append(selection)
+    return selections
 
 
 # ---------------------------------------------------------------- training
 
 
-def read_selection(path: Path, args: argparse.Namespace, network: Network) -> Labelled:
-    """The pictures that a selection names, with the classes it gives them. Raises UserError."""
-    items, truth = [], []
-    for number, row in enumerate(read_csv(path, ("image", "class")), 2):
-        items.append(Item(args.images / row["image"], row["image"]))
-        if not items[-1].image.is_file():
-            raise UserError(
-                f"--selection {path}: line {number}: no {row['image']} in --images {args.images}"
-            )
-        try:
-            truth.append(truth_of(row["class"], network.labels))
-        except ValueError as error:
-            raise UserError(f"--selection {path}: line {number}: {error}") from None
-    return Labelled(args.images, items, np.array(truth), [])
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, the number of images it was trained on, and the file of its weights."""
+
+    network: Network
+    images: int
+    weights: Path
 
 
-def trained(
-    network: Network,
-    chosen: Labelled,
-    name: str,
-    recipe: Recipe,
-    results: Path,
-    failures: list[tuple[str, str]],
-) -> tuple[Network, int]:
-    """-> the network trained on what can be read of a selection, written to improved/<name>.safetensors, and the number of pictures.
+def train_on(
+    selection: Selection, network: Network, recipe: Recipe, *, weights: Path, failures: Failures
+) -> Trained:
+    """Train a network on what can be read of a selection, and write its weights.
 
-    Raises ValueError where none can be read.
+    Args:
+        selection: the images.
+        network: where to begin; it is not changed.
+        recipe: how to train.
+        weights: the .safetensors file to write; a checkpoint lies beside it meanwhile.
+        failures: (name, reason) of images that cannot be read is added to it.
+
+    Raises:
+        ValueError: none of the images can be read.
+        FloatingPointError: the loss is NaN or infinite.
     """
-    load, kept = loader(chosen.items, network.size), []
-    for i, item in enumerate(chosen.items):
-        try:
-            load(i)
-            kept.append(i)
-        except ValueError as error:
-            failures.append((item.name, why(error)))
+    load = loader(selection.images.items, network.size)
+    kept = _readable(selection, load, failures)
     if not kept:
-        raise ValueError(f"none of its {len(chosen)} pictures can be read")
-    path = results / "improved" / f"{name}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    with tqdm(total=recipe.steps, desc=f"train {name}", unit="step") as bar:
+        raise ValueError(f"none of its {len(selection.images)} images can be read")
+    weights.parent.mkdir(exist_ok=True)
+    images = selection.images.take(kept)
+    with tqdm(total=recipe.steps, desc=f"train {selection.name}", unit="step") as bar:
 
         def on_step(loss: float) -> None:
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
 
-        pictures = chosen.take(kept)
         tuned = fine_tune(
             network,
             lambda i: load(kept[i]),
-            pictures.truth,
-            recipe,
-            path.with_suffix(".checkpoint"),
-            on_step,
-            pictures.identity(),
+            images.targets,
+            recipe=recipe,
+            checkpoint=weights.with_suffix(".checkpoint"),
+            on_step=on_step,
+            identity=images.identity(),
         )
-    save_weights(tuned, path)
-    return tuned, len(kept)
+    save_weights(tuned, weights)
+    return Trained(tuned, len(kept), weights)
+
+
+def _readable(selection: Selection, load, failures: Failures) -> list[int]:
+    """Return which images of a selection can be read."""
+    kept = []
+    for i, item in enumerate(selection.images.items):
+        try:
+            load(i)
+        except ValueError as error:
+            failures.append((item.name, why(error)))
+            continue
+        kept.append(i)
+    return kept
 
 
 def save_weights(network: Network, path: Path) -> None:
-    """A .safetensors file for --weights, whole or not at all."""
+    """Write a network's weights as a .safetensors file for --weights, atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({k: v.cpu().contiguous() for k, v in network.module.state_dict().items()}, temporary)
+    state = network.module.state_dict()
+    save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
     os.replace(temporary, path)
 
 
-def improve(args: argparse.Namespace) -> int:
-    """A row for the network as it is, and one per selection: improve.json, improve.csv, improve.png."""
-    network = load_network(
-        args.model, args.weights, args.class_names, choose_device(args.device), "--class-names"
-    )
-    names = [path.stem.removeprefix("selection_") for path in args.selection]
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"--selection: two files named {next(n for n in names if names.count(n) > 1)}"
+# ---------------------------------------------------------------- all networks
+
+
+@dataclass(kw_only=True)
+class Improvement:
+    """A row of measurements for the network as it is, and one for each selection.
+
+    Attributes:
+        network: the network as it was given.
+        bench: what every network is measured on.
+        recipe: how to train.
+        results: folder of improve.json and improved/.
+        overwrite: whether to train and measure again what is done.
+        rows: the rows of this run.
+        failures: (name, reason) of images that could not be read, and selections that failed.
+    """
+
+    network: Network
+    bench: Bench
+    recipe: Recipe
+    results: Path
+    overwrite: bool = False
+    rows: list[NetworkRow] = field(default_factory=list)
+    failures: Failures = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        report = read_typed(self.path, ImproveReport)
+        rows = report.rows if report else []
+        self.earlier = {row.network: row for row in rows}
+        self.before = RowKey(
+            model=msgspec.convert(self.network.description(), Model), bench=self.bench.key()
         )
-    chosen = [read_selection(path, args, network) for path in args.selection]
-    bench = bench_of(args, network)
-    make_writable(args.results)
-    recipe = Recipe(
-        args.steps,
-        args.train_batch,
-        args.lr,
-        args.weight_decay,
-        args.erase,
-        args.hide,
-        args.mixup,
-        args.cutmix,
-        args.seed,
-    )
-    path = args.results / "improve.json"
-    kept = {row["network"]: row for row in (read_json(path) or {}).get("rows", [])}
-    before = {"model": network.description(), "bench": bench.key()}
-    rows, failures = [], []
-    for name, images, file in zip(["before", *names], [None, *chosen], [None, *args.selection]):
-        key = (
-            before
-            if images is None
-            else {
-                **before,
-                "selection": file_sha256(file),
-                "pictures": images.identity(),
-                "recipe": asdict(recipe),
-            }
+
+    @property
+    def path(self) -> Path:
+        """The file of the report."""
+        return self.results / "improve.json"
+
+    @property
+    def concept(self) -> str | None:
+        """Name of the concept whose need is measured, if any."""
+        return self.bench.question.concept if self.bench.question else None
+
+    def measure_given(self) -> None:
+        """Measure the network as it is.
+
+        Raises:
+            UserError: it cannot be measured.
+        """
+        try:
+            self._add(self.earlier_row(BEFORE, self.before) or self._measured_row())
+        except (ValueError, FloatingPointError) as error:
+            raise UserError(f"--model {self.network.name}: {one_line(error)}") from None
+
+    def improve_on(self, selection: Selection) -> None:
+        """Train on a selection and measure; failures are recorded, and the run continues."""
+        key = self.key_of(selection)
+        try:
+            self._add(self.earlier_row(selection.name, key) or self._trained_row(selection, key))
+        except (ValueError, FloatingPointError) as error:
+            self.failures.append((f"--selection {selection.file}", one_line(error)))
+
+    def key_of(self, selection: Selection) -> RowKey:
+        """Return what must be the same for a selection's row to stand."""
+        return RowKey(
+            model=self.before.model,
+            bench=self.before.bench,
+            selection=file_sha256(selection.file),
+            pictures=selection.images.identity(),
+            recipe=RecipeKey(**asdict(self.recipe)),
         )
-        row, weights = kept.get(name), args.results / "improved" / f"{name}.safetensors"
-        if args.overwrite or not (
-            row
-            and row["key"] == key
-            and (
-                images is None
-                or weights.is_file()
-                and file_sha256(weights) == row["weights_sha256"]
-            )
-        ):
-            try:
-                row = new_row(network, name, images, recipe, bench, args.results) | {"key": key}
-            except (
-                ValueError,
-                FloatingPointError,
-            ) as error:  # no picture can be read, or NaN; the other selections go on
-                if images is None:
-                    raise UserError(f"--model {args.model}: {one_line(error)}") from None
-                failures.append((f"--selection {file}", one_line(error)))
-                continue
-        rows.append(row)
-        kept.pop(name, None)
-        failures += [
-            (image, reason) for image, reason in row.get("failed", [])
-        ]  # an earlier run's too: nothing has become of them since
-        write_json(
-            path,
-            {
-                "format": 1,
-                "class": None if bench.category is None else network.labels[bench.category],
-                "concept": bench.concept,
-                "rows": [*rows, *kept.values()],
-                "versions": versions(),
-            },
-        )  # what is not gone through yet stays: it took long to make
-        log(line_of(row, bench.concept))
-    table = [flat(row) for row in rows]
-    write_csv(args.results / "improve.csv", table, COLUMNS)
-    panels = [
-        (title.format(bench.concept), [row[k] for row in table], k != "deviation")
-        for k, title in PANELS
-        if any(row[k] is not None for row in table)
-    ]
-    draw_improvement(
-        panels,
-        [
-            f"S-{n.capitalize()}" if n in STRATEGIES else n
-            for n in (row["network"] for row in table)
-        ],
-        args.results / "improve.png",
-    )
-    return told(list(dict.fromkeys(failures)))
+
+    def weights_of(self, name: str) -> Path:
+        """Return the file of the weights that a selection's training leaves."""
+        return self.results / "improved" / f"{name}.safetensors"
+
+    def earlier_row(self, name: str, key: RowKey) -> NetworkRow | None:
+        """Return the row of an earlier run, where it still stands."""
+        row = self.earlier.get(name)
+        if self.overwrite or row is None or row.key != key:
+            return None
+        if name == BEFORE:
+            return row
+        weights = self.weights_of(name)
+        is_same = weights.is_file() and file_sha256(weights) == row.weights_sha256
+        return row if is_same else None
+
+    def _measured_row(self) -> NetworkRow:
+        start = monotonic()
+        failures: Failures = []
+        found = self.bench.measure(self.network, BEFORE, failures)
+        return NetworkRow(
+            network=BEFORE,
+            images=0,
+            test=found.test,
+            swapped=found.swapped,
+            need=found.need,
+            failed=failures,
+            weights_sha256=None,
+            seconds=monotonic() - start,
+            key=self.before,
+        )
+
+    def _trained_row(self, selection: Selection, key: RowKey) -> NetworkRow:
+        start = monotonic()
+        failures: Failures = []
+        trained = train_on(
+            selection,
+            self.network,
+            self.recipe,
+            weights=self.weights_of(selection.name),
+            failures=failures,
+        )
+        found = self.bench.measure(trained.network, selection.name, failures)
+        return NetworkRow(
+            network=selection.name,
+            images=trained.images,
+            test=found.test,
+            swapped=found.swapped,
+            need=found.need,
+            failed=failures,
+            weights_sha256=file_sha256(trained.weights),
+            seconds=monotonic() - start,
+            key=key,
+        )
+
+    def _add(self, row: NetworkRow) -> None:
+        """Add a row, name what failed in it, and write the report.
+
+        Failures of an earlier run are named again: nobody has mended the images since. Rows that
+        this run has not reached stay in the report: they took long to make.
+        """
+        self.rows.append(row)
+        self.earlier.pop(row.network, None)
+        self.failures += row.failed
+        question = self.bench.question
+        report = ImproveReport(
+            category=question.class_name if question else None,
+            concept=self.concept,
+            rows=[*self.rows, *self.earlier.values()],
+            versions=versions(),
+        )
+        write_typed(self.path, report)
+        log(log_line(row, self.concept))
+
+    def write_tables(self) -> None:
+        """Write improve.csv, and draw improve.png."""
+        table = [table_row(row) for row in self.rows]
+        write_csv(self.results / "improve.csv", table, ImproveRow)
+        names = [_shown_name(row.network) for row in table]
+        draw_improvement(_panels(table, self.concept), names, self.results / "improve.png")
 
 
-def new_row(
-    network: Network,
-    name: str,
-    images: Labelled | None,
-    recipe: Recipe,
-    bench: Bench,
-    results: Path,
-) -> dict:
-    """Train, where there is a selection, and measure. failed: pictures that could not be read, each with why."""
-    start, count, sha256, failures = time.monotonic(), 0, None, []
-    if images is not None:
-        network, count = trained(network, images, name, recipe, results, failures)
-        sha256 = file_sha256(results / "improved" / f"{name}.safetensors")
-    return {
-        "network": name,
-        "images": count,
-        **measured(network, bench, name, failures),
-        "failed": failures,
-        "weights_sha256": sha256,
-        "seconds": time.monotonic() - start,
-    }
+# ---------------------------------------------------------------- table and figure
 
 
-def flat(row: dict) -> dict:
+class ImproveRow(Struct, kw_only=True):
     """A row of improve.csv."""
-    need, swapped = row["need"] or {}, row["swapped"] or {}
-    named, patches = need.get("named", {}), need.get("patches", {})
-    return {
-        "network": row["network"],
-        "images": row["images"],
-        "accuracy": row["test"]["all"],
-        "accuracy_swapped": swapped.get("all"),
-        "scenes": need.get("images"),
-        "deviation": need.get("deviation"),
-        "relevant": need.get("relevant"),
-        "mses_needing": named.get("mses_needing"),
-        "sags_needing": named.get("sags_needing"),
-        "patch_mses_needing": patches.get("mses_needing"),
-        "patch_sags_needing": patches.get("sags_needing"),
-        "seconds": row["seconds"],
-    }
+
+    network: str
+    images: int
+    accuracy: float | None
+    accuracy_swapped: float | None
+    scenes: int | None
+    deviation: float | None
+    relevant: float | None
+    mses_needing: float | None
+    sags_needing: float | None
+    patch_mses_needing: float | None
+    patch_sags_needing: float | None
+    seconds: float
 
 
-def line_of(row: dict, concept: str | None) -> str:
-    """One line on a network, for the log."""
-    values, parts = flat(row), []
-    for key, words in (
-        ("accuracy", "accuracy"),
-        ("accuracy_swapped", "swapped"),
-        ("deviation", f"deviation of {concept}"),
-        ("mses_needing", f"MSEs that need {concept}"),
-        ("sags_needing", f"SAGs that need {concept}"),
-    ):
-        if values[key] is not None:
-            parts.append(
-                f"{words} {values[key]:+.3f}"
-                if key == "deviation"
-                else f"{words} {100 * values[key]:.1f} %"
-            )
-    return f"{row['network']} ({row['images']} images): " + ", ".join(parts)
+def table_row(row: NetworkRow) -> ImproveRow:
+    """Return the row of improve.csv of a network."""
+    need = row.need
+    return ImproveRow(
+        network=row.network,
+        images=row.images,
+        accuracy=row.test.all,
+        accuracy_swapped=row.swapped.all if row.swapped else None,
+        scenes=need.images if need else None,
+        deviation=need.deviation if need else None,
+        relevant=need.relevant if need else None,
+        mses_needing=need.named.mses_needing if need else None,
+        sags_needing=need.named.sags_needing if need else None,
+        patch_mses_needing=need.patches.mses_needing if need else None,
+        patch_sags_needing=need.patches.sags_needing if need else None,
+        seconds=row.seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of the figure and the log: its field in ImproveRow, and what it is called there.
+
+    Its names may have {} for the concept.
+    """
+
+    field: str
+    title: str
+    log_name: str
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share, shown in percent."""
+        return self.field != "deviation"
+
+
+MEASURES = (
+    Measure("accuracy", "accuracy", "accuracy"),
+    Measure("accuracy_swapped", "accuracy, cue swapped", "swapped"),
+    Measure("deviation", "mean deviation of {}", "deviation of {}"),
+    Measure("mses_needing", "MSEs that need {}", "MSEs that need {}"),
+    Measure("sags_needing", "SAGs that need {}", "SAGs that need {}"),
+)
+
+
+def log_line(row: NetworkRow, concept: str | None) -> str:
+    """Return one line on a network, for the log."""
+    values = table_row(row)
+    parts = []
+    for measure in MEASURES:
+        value = getattr(values, measure.field)
+        if value is None:
+            continue
+        shown = f"{100 * value:.1f} %" if measure.is_share else f"{value:+.3f}"
+        parts.append(f"{measure.log_name.format(concept)} {shown}")
+    return f"{row.network} ({row.images} images): {', '.join(parts)}"
+
+
+def _panels(table: Sequence[ImproveRow], concept: str | None) -> list[Panel]:
+    """Return the panels of the figure, without measures that no row has."""
+    panels = []
+    for measure in MEASURES:
+        values = [getattr(row, measure.field) for row in table]
+        if any(value is not None for value in values):
+            panels.append(Panel(measure.title.format(concept), values, measure.is_share))
+    return panels
+
+
+def _shown_name(network: str) -> str:
+    return f"S-{network.capitalize()}" if network in STRATEGIES else network

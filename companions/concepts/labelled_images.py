@@ -1,4 +1,9 @@
-"""Folders of labelled pictures: a folder per class, named as the network names its classes."""
+"""Folders of labelled images: a folder per class, named as the network names its classes.
+
+images = labelled_folder(Path("pool"), network.labels)
+images.items[0].name, images.targets[0]
+accuracy(network, images, failures=[]).all
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,53 +13,79 @@ from pathlib import Path
 
 import numpy as np
 
-from companions.concepts.debug_images import look_at
-from companions.score_deviation.scene_sets import Item, folder, truth_of
+from companions.concepts.network_outputs import network_outputs
+from companions.concepts.records import Accuracy
+from companions.score_deviation.scene_sets import Item, folder
 from running.images import not_the_images
-from running.results import seen
+from running.results import stamp
+from scoring.labels import class_index
 from scoring.networks import Network
 from utils import UserError, load_image
 
-KEPT = 4096  # pictures kept in memory once read, at most, and bytes:
-KEPT_BYTES = 2**30
+MOST_KEPT = 4096  # images kept in memory once read, at most ..
+MOST_BYTES = 2**30  # .. and so many bytes
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures of known classes. truth: (N,) class numbers. empty: classes whose folder has no picture."""
+    """Images of known classes.
+
+    Attributes:
+        path: the folder.
+        items: the images.
+        targets: (N,) class indices.
+        empty: classes whose folder has no image.
+    """
 
     path: Path
     items: list[Item]
-    truth: np.ndarray
+    targets: np.ndarray
     empty: list[str]
 
     def __len__(self) -> int:
         return len(self.items)
 
     def take(self, indices: Sequence[int]) -> "Labelled":
-        """Some of them, in this order."""
-        return replace(
-            self, items=[self.items[i] for i in indices], truth=self.truth[list(indices)]
-        )
+        """Return some of the images, in this order."""
+        items = [self.items[i] for i in indices]
+        return replace(self, items=items, targets=self.targets[list(indices)])
 
     def identity(self) -> str:
-        """One word for which pictures these are, in this order: names, sizes and times of change, for reading them all would take long."""
-        looks = [(i.name, *seen(i.image)) for i in self.items]
+        """Return one word for which images these are, in this order.
+
+        It is made of names, sizes and times of change: reading all images would take long.
+        """
+        looks = [(item.name, stamp(item.image)) for item in self.items]
         return hashlib.sha256(repr(looks).encode()).hexdigest()
 
 
 def class_of(name: str, labels: Sequence[str]) -> int | None:
-    """The class that the first folder of a picture's name is called after; None where it lies in no folder. Raises ValueError."""
+    """Return the class that the first folder of an image's name is called after.
+
+    Returns:
+        The index of the class; None where the image lies in no folder.
+
+    Raises:
+        ValueError: the network has no such class.
+    """
     first, slash, _ = name.partition("/")
-    return truth_of(first, labels) if slash else None
+    return class_index(first, labels) if slash else None
 
 
 def labelled_folder(
     path: Path, labels: Sequence[str], option: str = "--images", results: Path | None = None
 ) -> Labelled:
-    """The pictures below path/<class>/, but none of those in the folder of results.
+    """Return the images below path/<class>/, but none of those in the folder of results.
 
-    Raises UserError for a folder that is no class, a picture outside of them, or results that are to lie right among the classes.
+    Args:
+        path: the folder.
+        labels: class names of the network.
+        option: what the folder is called in errors.
+        results: a folder to leave out.
+
+    Raises:
+        UserError: a folder is no class, an image lies outside of them, or the results are to lie
+            right among the classes.
     """
     if not path.is_dir():
         raise UserError(f"{option} {path}: no such folder")
@@ -64,63 +95,89 @@ def labelled_folder(
         items = folder(path, results)
     except UserError:
         raise UserError(f"{option} {path}: no image in it") from None
-    truth = []
-    for item in items:
-        try:
-            truth.append(class_of(item.name, labels))
-        except ValueError as error:
-            raise UserError(
-                f"{option} {path}: folder {item.name.partition('/')[0]}: {error}"
-            ) from None
-        if truth[-1] is None:
-            raise UserError(f"{option} {path}: {item.name} lies in no class's folder")
-    full = {item.name.partition("/")[0] for item in items}
-    empty = sorted(
-        f.name
-        for f in path.iterdir()
-        if f.is_dir()
-        and f.name not in full
-        and not f.name.startswith(".")
-        and f.resolve() != (results and results.resolve())
-    )
-    return Labelled(
-        path, [replace(i, truth=t) for i, t in zip(items, truth)], np.array(truth), empty
+    targets = [_target(item, labels, where=f"{option} {path}") for item in items]
+    with_images = {item.name.partition("/")[0] for item in items}
+    empty = [name for name in _class_folders(path, leave_out=results) if name not in with_images]
+    return Labelled(path, items, targets=np.array(targets), empty=empty)
+
+
+def _target(item: Item, labels: Sequence[str], where: str) -> int:
+    try:
+        target = class_of(item.name, labels)
+    except ValueError as error:
+        first = item.name.partition("/")[0]
+        raise UserError(f"{where}: folder {first}: {error}") from None
+    if target is None:
+        raise UserError(f"{where}: {item.name} lies in no class's folder")
+    return target
+
+
+def _class_folders(path: Path, leave_out: Path | None) -> list[str]:
+    """Return the names of the visible folders in a folder, sorted."""
+    skipped = leave_out.resolve() if leave_out else None
+    return sorted(
+        entry.name
+        for entry in path.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".") and entry.resolve() != skipped
     )
 
 
 def loader(items: Sequence[Item], size: tuple[int, int]) -> Callable[[int], np.ndarray]:
-    """i -> picture i, (H, W, 3) uint8; read once while memory lasts. Raises ValueError where it is no picture."""
-    return lru_cache(min(KEPT, KEPT_BYTES // (3 * size[0] * size[1])))(
-        lambda i: load_image(items[i].image, size)
-    )
+    """Return a function from i to image i, (H, W, 3) uint8, read once while memory lasts.
+
+    The function raises ValueError where a file is no image.
+    """
+    height, width = size
+    kept = min(MOST_KEPT, MOST_BYTES // (3 * height * width))
+    return lru_cache(kept)(lambda i: load_image(items[i].image, size))
 
 
 def readable(
     items: Sequence[Item], size: tuple[int, int], failures: list[tuple[str, str]]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(i, picture i) of those that can be read; the others are added to failures, (name, why)."""
+    """Yield (i, image i) of the images that can be read.
+
+    Args:
+        items: the images.
+        size: height and width to resize them to.
+        failures: (name, reason) of the others is added to it.
+    """
     for i, item in enumerate(items):
         try:
-            yield i, load_image(item.image, size)
+            image = load_image(item.image, size)
         except ValueError as error:
             failures.append((item.name, str(error)))
+            continue
+        yield i, image
 
 
 def accuracy(
     network: Network,
     images: Labelled,
+    *,
     failures: list[tuple[str, str]],
     batch_size: int | str = "auto",
-    on_batch: Callable[[int], None] = lambda n: None,
-) -> dict:
-    """Of all pictures, and of each class: {"all": 0.98, "classes": {name: 0.97}, "images": 400}. What cannot be read is left out and listed."""
-    kept, answers = look_at(
-        network, readable(images.items, network.size, failures), batch_size, on_batch
+    on_batch: Callable[[int], None] = lambda count: None,
+) -> Accuracy:
+    """Return the accuracy on all images and on each class.
+
+    Args:
+        network: a classifier.
+        images: with their classes.
+        failures: (name, reason) of images that cannot be read is added to it.
+        batch_size: images per forward pass, or "auto".
+        on_batch: called with the number of images after each forward pass.
+    """
+    kept, outputs = network_outputs(
+        network,
+        readable(images.items, network.size, failures=failures),
+        batch_size=batch_size,
+        on_batch=on_batch,
     )
-    truth = images.truth[kept]
-    right = answers.predicted == truth
-    return {
-        "all": float(right.mean()) if len(right) else None,
-        "images": len(kept),
-        "classes": {network.labels[c]: float(right[truth == c].mean()) for c in np.unique(truth)},
-    }
+    targets = images.targets[kept]
+    right = outputs.predicted == targets
+    classes = {}
+    for category in np.unique(targets):
+        classes[network.labels[category]] = float(right[targets == category].mean())
+    overall = float(right.mean()) if len(right) else None
+    return Accuracy(all=overall, images=len(kept), classes=classes)

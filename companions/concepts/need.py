@@ -1,10 +1,11 @@
-"""How much a network still needs a concept: by score deviation, and by the sets of regions or patches that are enough.
+"""How much a network needs a concept: by score deviation, and by its minimal sufficient sets.
 
     need = need_of(network, image, regions, region=2, category=0)
-    need.deviation, need.named                          # 0.71, Roots(found=3, needing=2)
+    need.deviation, need.named              # 0.71, NeedCount(found=3, needing=2)
 
-An MSE on named regions needs the concept where it contains it: no MSE contains what can go. An MSE of patches needs it
-where the same patches are no longer sufficient once the concept's pixels are filled as well.
+An MSE on named regions needs the concept where it contains it: no region of an MSE can be left out.
+An MSE of patches needs it where the same patches are no longer sufficient once the concept's pixels
+are replaced as well.
 """
 
 from collections.abc import Sequence
@@ -12,20 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from companions.concepts.records import NeedShares, NeedSummary
 from get_perturbation_mask import igos_mask, make_baseline
-from scoring.scorer import MaskScorer
-from scoring.regions import Regions
-from search import Root, beam_search, exhaustive_search
 from scoring.networks import Network
+from scoring.regions import Regions
+from scoring.scorer import MaskScorer, score_image
+from search import beam_search, exhaustive_search
 
 PROB_THRESH = 0.9  # sufficient: above this share of the full image's confidence
-EXHAUSTIVE_UP_TO = (
-    8  # regions: all their sets are asked about; more of them are searched with a beam
-)
+EXHAUSTIVE_UP_TO = 8  # regions: all their sets are scored; with more, a beam search is used
 
 
 @dataclass(frozen=True)
-class Roots:
+class NeedCount:
     """How many MSEs an image has, and how many of them need the concept."""
 
     found: int
@@ -34,90 +34,149 @@ class Roots:
 
 @dataclass(frozen=True)
 class Need:
-    """One image. deviation: of the concept, for the class; named, patches: MSEs on named regions and on patches."""
+    """How much a class needs a concept in one image.
+
+    Attributes:
+        probability: of the class, on the full image.
+        deviation: score deviation of the concept.
+        named: MSEs on named regions.
+        patches: MSEs on patches.
+    """
 
     probability: float
     deviation: float
-    named: Roots
-    patches: Roots
+    named: NeedCount
+    patches: NeedCount
 
 
 def need_of(
     network: Network,
     image: np.ndarray,
     regions: Regions,
+    *,
     region: int,
     category: int,
-    fill: str = "mean",
+    baseline: str = "mean",
     grid: int = 7,
 ) -> Need:
-    """How much the class hangs on a region of a picture (H, W, 3) uint8. fill: what hides, as in make_baseline()."""
-    scorer = MaskScorer(
+    """Return how much a class needs one region of an image.
+
+    Args:
+        network: the network.
+        image: (H, W, 3) uint8, at the network's size.
+        regions: of the image.
+        region: index of the concept among them.
+        category: index of the class.
+        baseline: what hides regions and patches; see make_baseline.
+        grid: side of the grid of patches.
+    """
+    hidden = make_baseline(image, baseline)
+    scorer = score_image(
         network.module,
         network.prepare(image),
-        network.prepare(make_baseline(image, fill)),
-        category,
+        baseline=network.prepare(hidden),
+        category=category,
         basis=regions.basis(),
     )
     full, without = scorer.without([(), (region,)]).tolist()
+    without_concept = np.where((regions.index == region)[..., None], hidden, image)
     return Need(
-        full,
-        full - without,
-        named_roots(scorer, len(regions.names), region),
-        patch_roots(network, image, regions.index == region, category, fill, grid),
+        probability=full,
+        deviation=full - without,
+        named=count_on_regions(scorer, region),
+        patches=count_on_patches(
+            network,
+            image,
+            without_concept=without_concept,
+            hidden=hidden,
+            category=category,
+            grid=grid,
+        ),
     )
 
 
-def named_roots(scorer: MaskScorer, count: int, region: int) -> Roots:
-    """MSEs whose patches are the regions 0 .. count - 1. Many regions are searched with a beam, most supporting first."""
-    if count <= EXHAUSTIVE_UP_TO:
-        roots = exhaustive_search(scorer, count, PROB_THRESH, count)
-    else:
-        roots = beam_search(scorer, scorer.without([(i,) for i in range(count)]), PROB_THRESH)
-    return Roots(len(roots), sum(region in root.patches for root in roots))
+def count_on_regions(scorer: MaskScorer, region: int) -> NeedCount:
+    """Count the MSEs on named regions, and those that contain one region.
 
-
-def patch_roots(
-    network: Network, image: np.ndarray, concept: np.ndarray, category: int, fill: str, grid: int
-) -> Roots:
-    """MSEs of the main job's patches, and those that are not enough without the concept's pixels, (H, W) bool."""
-    filled, cells = make_baseline(image, fill), (grid, grid)
-    x, b = network.prepare(image), network.prepare(filled)
-    scorer = MaskScorer(network.module, x, b, category, cells)
-    roots: Sequence[Root] = beam_search(
-        scorer, igos_mask(network.module, x, b, category, cells), PROB_THRESH
-    )
-    if not roots:
-        return Roots(0, 0)
-    without = np.where(concept[..., None], filled, image)
-    left = MaskScorer(network.module, network.prepare(without), b, category, cells)(
-        [r.patches for r in roots]
-    )
-    threshold = PROB_THRESH * float(scorer([range(grid**2)])[0])
-    return Roots(len(roots), int((left <= threshold).sum()))
-
-
-def summary(needs: Sequence[Need], relevant: float) -> dict:
-    """Over images: mean deviation, share above `relevant`, and the shares of MSEs and of SAGs (images with an MSE) that need the concept.
-
-    A share is None where there is nothing to take it of. A SAG needs the concept where every one of its MSEs does.
+    Many regions are searched with a beam, the most supporting first.
     """
+    count = scorer.num_patches
+    if count <= EXHAUSTIVE_UP_TO:
+        found = exhaustive_search(scorer, count, prob_thresh=PROB_THRESH, max_size=count)
+    else:
+        saliency = scorer.without([(i,) for i in range(count)])
+        found = beam_search(scorer, saliency, prob_thresh=PROB_THRESH)
+    needing = sum(region in mse.patches for mse in found.mses)
+    return NeedCount(len(found.mses), needing)
 
-    def share(part: int, whole: int) -> float | None:
-        return part / whole if whole else None
 
-    rows = {
-        "images": len(needs),
-        "deviation": float(np.mean([n.deviation for n in needs])) if needs else None,
-        "relevant": share(sum(n.deviation > relevant for n in needs), len(needs)),
-    }
-    for kind in ("named", "patches"):
-        roots = [r for n in needs if (r := getattr(n, kind)).found]
-        rows[kind] = {
-            "images": len(roots),
-            "mses": sum(r.found for r in roots),
-            "mses_needing": share(sum(r.needing for r in roots), sum(r.found for r in roots)),
-            "sags_needing": share(sum(r.needing == r.found for r in roots), len(roots)),
-            "sags_with_one": share(sum(r.needing > 0 for r in roots), len(roots)),
-        }
-    return rows
+def count_on_patches(
+    network: Network,
+    image: np.ndarray,
+    *,
+    without_concept: np.ndarray,
+    hidden: np.ndarray,
+    category: int,
+    grid: int,
+) -> NeedCount:
+    """Count the MSEs on the main command's patches, and those not sufficient without the concept.
+
+    Args:
+        network: the network.
+        image: (H, W, 3) uint8, at the network's size.
+        without_concept: the same, with the concept's pixels replaced.
+        hidden: what is seen where patches are hidden.
+        category: index of the class.
+        grid: side of the grid of patches.
+    """
+    cells = (grid, grid)
+    x = network.prepare(image)
+    baseline = network.prepare(hidden)
+    scorer = score_image(network.module, x, baseline=baseline, category=category, grid=cells)
+    saliency = igos_mask(network.module, x, baseline=baseline, category=category, grid=cells)
+    found = beam_search(scorer, saliency, prob_thresh=PROB_THRESH)
+    if not found.mses:
+        return NeedCount(0, 0)
+    prepared = network.prepare(without_concept)
+    scorer_without = score_image(
+        network.module, prepared, baseline=baseline, category=category, grid=cells
+    )
+    left = scorer_without([mse.patches for mse in found.mses])
+    threshold = PROB_THRESH * float(scorer([range(grid**2)])[0])
+    return NeedCount(len(found.mses), int((left <= threshold).sum()))
+
+
+# ---------------------------------------------------------------- over images
+
+
+def summarise(needs: Sequence[Need], relevant: float) -> NeedSummary:
+    """Return the need of a concept over images.
+
+    Args:
+        needs: one per image.
+        relevant: a concept supports the class above this score deviation.
+    """
+    deviations = [need.deviation for need in needs]
+    return NeedSummary(
+        images=len(needs),
+        deviation=float(np.mean(deviations)) if needs else None,
+        relevant=_share(sum(d > relevant for d in deviations), len(needs)),
+        named=_shares([need.named for need in needs]),
+        patches=_shares([need.patches for need in needs]),
+    )
+
+
+def _shares(counts: Sequence[NeedCount]) -> NeedShares:
+    with_mse = [count for count in counts if count.found]
+    mses = sum(count.found for count in with_mse)
+    return NeedShares(
+        images=len(with_mse),
+        mses=mses,
+        mses_needing=_share(sum(count.needing for count in with_mse), mses),
+        sags_needing=_share(sum(c.needing == c.found for c in with_mse), len(with_mse)),
+        sags_with_one=_share(sum(c.needing > 0 for c in with_mse), len(with_mse)),
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,1 @@
+"""What the three companion commands stand on, a folder each."""

@@ -1,0 +1,1 @@
+"""What concept_debug.py stands on: concepts of networks and people, and training."""
