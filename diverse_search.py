@@ -13,6 +13,10 @@ that would grow too large ends.
 
     found = diverse_search(scorer, saliency, overlap=1, max_num_roots=10)
 
+found.stopped_by may also be "max_evaluations" or, for overlap 0, "rest_insufficient": the patches
+outside of all MSEs are insufficient together. "exhausted" means here that no set is left to start
+from.
+
 Not in the paper; the constraint is that of its diverse subset (Shitole et al., NeurIPS 2021,
 section 4.2).
 """
@@ -60,11 +64,6 @@ def diverse_search(
         max_evaluations: stop after this many different sets.
         num_paths: number of sets that grow at once (fuller batches).
         num_successors: number of patches that a path tries at each step.
-
-    Returns:
-        The MSEs. stopped_by is "max_num_roots"; "max_evaluations"; "rest_insufficient", for overlap
-        0, where the patches outside of all MSEs are insufficient together; "exhausted", where no
-        set is left to start from; or as of the other searches.
     """
     order = saliency_order(saliency)
     opened = opening(scorer, len(order), prob_thresh)

@@ -14,6 +14,7 @@ Qi, Khorram and Li, "Visualizing Deep Networks by Optimizing with Integrated Gra
 Selvaraju et al., "Grad-CAM", ICCV 2017.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,21 +138,20 @@ def igos_mask(
         baseline: (3, H, W), normalised.
         category: class index.
         grid: rows and columns of patches.
-        basis: (regions, H * W) in place of the tents. Regions lie in no order, so that the
-            variation between neighbours does not count.
+        basis: (regions, H * W) in place of the tents; variation between regions is not penalised.
         iterations: number of steps.
         seed: of the noise; the global random state is left alone.
         points: of the integrated gradient.
-        noise: standard deviation of the Gaussian noise on each perturbed input.
+        noise: standard deviation of the Gaussian noise on each input.
         deadline: a time.monotonic() after which no iteration begins.
     """
     regularisers = Regularisers(grid, tv=20.0 if basis is None else 0.0)
     confidence = _confidence_of(model, image, baseline, category, grid=grid, basis=basis)
     generator = torch.Generator().manual_seed(seed)
-    mask = torch.ones(grid[0] * grid[1], device=image.device)
-    first = None
+    mask = torch.ones(math.prod(grid), device=image.device)
+    first: float | None = None
     for iteration in range(iterations):
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline and time.monotonic() > deadline:
             break
         noises = noise * torch.randn((points, *image.shape), generator=generator)
         integrated = _integrated_gradient(confidence, mask, noises.to(image.device))

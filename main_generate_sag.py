@@ -110,14 +110,13 @@ from running.all_images import (
 from running.checks import (
     check_category,
     check_dropping,
-    check_region_size,
     check_regions,
     check_sizes,
 )
 from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
-from running.inputs import as_engine, as_pixels, settings_by_name, sha256_of
+from running.inputs import as_cut, as_engine, as_pixels, settings_by_name, sha256_of
 from running.make_record import Cut, Source, make_record
 from running.results import (
     Job,
@@ -166,8 +165,8 @@ def explain(
     Args:
         model: a torch.nn.Module in eval mode, a Network or an Engine.
         image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W).
-        transform: the model's preprocessing of a PIL image; None: resize to its input size and
-            normalise (attributes input_size, mean and std of the module, else 224 and ImageNet's).
+        transform: the model's preprocessing of a PIL image; None: as a module's attributes
+            input_size, mean and std say, else 224 pixels and ImageNet's normalisation.
         labels: class names.
         regions: named regions in place of the grid.
         **settings: fields of Settings by name, such as category=3 or search="diverse".
@@ -186,22 +185,23 @@ def explain(
         precision=precision_of(chosen),
         batch_size=chosen.batch_size,
     )
-    pixels = as_pixels(image, engine.network, transform)
-    cut = None
-    if regions is not None:
-        check_region_size(regions, engine.network)
-        cut = Cut(regions, {"source": "regions", "sha256": sha256_of(regions.index)})
+    cut = as_cut(regions, engine.network) if regions else None
     check(chosen, engine.network, num_patches=len(regions.names) if regions else chosen.grid**2)
-    category = check_category(chosen.category, 1, engine.network)
+    pixels = as_pixels(image, engine.network, transform)
+    source = Source(getattr(image, "filename", "") or "image", sha256_of(pixels))
+    category = classes_to_explain(chosen, engine, pixels)[0]
+    limit = chosen.time_limit or float("inf")
     return explain_class(
-        engine,
-        pixels,
-        chosen,
-        category=engine.most_probable(pixels, 1)[0] if category is None else category,
-        source=Source(getattr(image, "filename", "") or "image", sha256_of(pixels)),
-        cut=cut,
-        seconds=chosen.time_limit or float("inf"),
+        engine, pixels, chosen, category=category, source=source, cut=cut, seconds=limit
     )
+
+
+def classes_to_explain(settings: Settings, engine: Engine, image: np.ndarray) -> list[int]:
+    """Return the class that the settings name, else the most probable ones of an image."""
+    category = check_category(settings.category, settings.num_categories, engine.network)
+    if category is not None:
+        return [category]
+    return engine.most_probable(image, settings.num_categories)
 
 
 def precision_of(settings: Settings) -> str:
@@ -379,14 +379,9 @@ def explain_image(
     image = load_image(job.path, engine.network.size)
     cut = None
     if segmentation and region_source:
-        regions = segmentation(job.path, job.name, image)
-        check(settings, engine.network, num_patches=len(regions.names))
-        check_regions(len(regions.names))
-        cut = Cut(regions, region_source)
-    category = check_category(settings.category, settings.num_categories, engine.network)
-    categories = [category]
-    if category is None:
-        categories = engine.most_probable(image, settings.num_categories)
+        cut = Cut(segmentation(job.path, job.name, image), region_source)
+        check(settings, engine.network, num_patches=check_regions(cut.regions))
+    categories = classes_to_explain(settings, engine, image)
     explain_one = partial(
         explain_class,
         engine,

@@ -77,23 +77,13 @@ def check_sizes(
             raise UserError(f"--exhaustive-size {exhaustive_size}: {found}; {most}")
 
 
-def check_regions(count: int) -> None:
-    """Refuse more regions than graph and page can show.
+def check_regions(regions: Regions) -> int:
+    """Return the number of regions.
 
     Raises:
-        ValueError: there are too many.
+        ValueError: there are more than graph and page can show.
     """
+    count = len(regions.names)
     if count > MOST_REGIONS:
         raise ValueError(f"{count} regions; graph and page are for {MOST_REGIONS} at most")
-
-
-def check_region_size(regions: Regions, network: Network) -> None:
-    """Refuse regions that are not of the network's input size.
-
-    Raises:
-        UserError: they are of another size.
-    """
-    if regions.index.shape != network.size:
-        found = " x ".join(map(str, regions.index.shape))
-        wanted = " x ".join(map(str, network.size))
-        raise UserError(f"regions: {found} pixels, the network's input has {wanted}")
+    return count

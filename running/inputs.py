@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 from running.command_line import validate
+from running.make_record import Cut
 from scoring.engine import Engine
 from scoring.networks import Network, wrap_module
+from scoring.regions import Regions
 from utils import UserError, resize_image
 
 T = TypeVar("T")
@@ -81,6 +83,19 @@ def as_engine(
         kind = type(model).__name__
         raise UserError(f"model: a torch.nn.Module in eval mode is needed, not a {kind}")
     return Engine(network, precision=precision, batch_size=batch_size)
+
+
+def as_cut(regions: Regions, network: Network) -> Cut:
+    """Return regions that were passed in Python as the record names them.
+
+    Raises:
+        UserError: they are not of the network's input size.
+    """
+    if regions.index.shape != network.size:
+        found = " x ".join(map(str, regions.index.shape))
+        wanted = " x ".join(map(str, network.size))
+        raise UserError(f"regions: {found} pixels, the network's input has {wanted}")
+    return Cut(regions, {"source": "regions", "sha256": sha256_of(regions.index)})
 
 
 def as_pixels(

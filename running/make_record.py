@@ -1,6 +1,6 @@
 """From what the steps found out to the record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from running.record_files import versions
 from running.steps import Findings
 from scoring.engine import Engine
 from scoring.regions import Regions
-from search import disagreements
+from search import MSE, disagreements
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,11 @@ def make_record(
     cut: Cut | None,
     settings: Mapping[str, Any],
 ) -> Explanation:
-    """Return the findings as a record.
-
-    Args:
-        findings: of the steps.
-        case: the image and class.
-        engine: the network.
-        source: where the image is from.
-        cut: its regions, or None.
-        settings: of the main job, as plain values.
-    """
+    """Return the findings as a record; settings are the main job's, as plain values."""
     network = engine.network
     saliency = findings.saliency
     result = findings.sag.result
-    chosen = findings.sag.subset.chosen
-    names = cut.regions.names if cut else None
+    subset = findings.sag.subset
     return Explanation(
         image=source.name,
         image_sha256=source.sha256,
@@ -81,10 +71,10 @@ def make_record(
         gradcam=None if saliency.gradcam is None else saliency.gradcam.tolist(),
         search=Search(settings["search"], result.complete, result.stopped_by),
         roots=root_entries(result.mses, saliency.full),
-        diverse_roots=chosen[: settings["num_roots_sag"]],
-        diverse_set=chosen,
-        diverse_set_proven=findings.sag.subset.proven,
-        dnf=" | ".join(conjunction(mse.patches, names) for mse in result.mses),
+        diverse_roots=subset.chosen[: settings["num_roots_sag"]],
+        diverse_set=subset.chosen,
+        diverse_set_proven=subset.proven,
+        dnf=formula(result.mses, names=cut.regions.names if cut else None),
         sag=graph_entries(findings.sag.graph),
         curves=findings.curves,
         scores=pack_scores(exact_table(findings, case, engine)),
@@ -93,6 +83,11 @@ def make_record(
         settings=dict(settings),
         versions=versions(),
     )
+
+
+def formula(mses: Sequence[MSE], *, names: Sequence[str] | None) -> str:
+    """Return MSEs as a monotone DNF: P11 & P30 | P10 & P30."""
+    return " | ".join(conjunction(mse.patches, names) for mse in mses)
 
 
 def exact_table(findings: Findings, case: ImageCase, engine: Engine) -> dict[PatchSet, float]:
