@@ -1,0 +1,236 @@
+"""Statistics of many images, counted by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from lamps import probabilities
+
+from companions.score_deviation.record import (
+    Asked,
+    ClassProbability,
+    DeviationRecord,
+    LabelDeviation,
+    LabelMap,
+    MapSource,
+    TrueClass,
+)
+from companions.score_deviation.statistics import (
+    class_statistics,
+    distracting,
+    distracting_by_largest,
+    kind_of,
+    labels_table,
+    statistics,
+)
+from drawing.record import Category, Model
+
+A = ClassProbability(0, "a", 0.4)
+B = ClassProbability(1, "b", 0.6)
+
+
+def label_of(name, deviation=0.0, area=0.1, top=A):
+    """Return a label with these values."""
+    return LabelDeviation(
+        label=1,
+        name=name,
+        area=area,
+        deviation=deviation,
+        probability=0.5,
+        true_deviation=deviation,
+        top=top,
+    )
+
+
+def record_of(*labels, true=A, predicted=A):
+    """Return a record of class a with these labels."""
+    return DeviationRecord(
+        category=Category(0, "a"),
+        probability=0.4,
+        predicted=predicted,
+        true=TrueClass(true.index, true.name, true.probability, rank=1) if true else None,
+        baseline="mean",
+        regions=LabelMap(names=[], labels=[], areas=[], map=""),
+        labels=list(labels),
+        evaluations=1,
+        seconds=0.0,
+        image="x.png",
+        image_sha256="",
+        size=(2, 2),
+        model=Model(name="", weights_sha256="", classes=2),
+        segmentation=MapSource("slic"),
+        asked=Asked(None, "mean", seed=0, true=None),
+        settings={},
+        versions={},
+    )
+
+
+# ---------------------------------------------------------------- relevant labels
+
+
+@pytest.fixture
+def diluted():
+    """Rows of a lamp that is in one of four images, and of a wall that is in all."""
+    records = [
+        record_of(label_of("lamp", 0.03, 0.1), label_of("wall", -0.5, 0.9)),
+        record_of(label_of("wall", 0.1, 1.0)),
+        record_of(label_of("wall", 0.1, 1.0)),
+        record_of(label_of("wall", 0.1, 1.0)),
+    ]
+    return {row.label: row for row in class_statistics(records).labels}
+
+
+def test_an_absent_label_dilutes_the_mean(diluted):
+    assert diluted["lamp"].mean == pytest.approx(0.03 / 4)
+    assert diluted["lamp"].kind == "irrelevant"
+
+
+def test_the_mean_where_present_is_not_diluted(diluted):
+    assert diluted["lamp"].mean_present == pytest.approx(0.03)
+    assert diluted["lamp"].mean_area == pytest.approx(0.1)
+    assert diluted["lamp"].present == 1
+
+
+def test_mean_and_median_may_differ_in_sign(diluted):
+    assert diluted["wall"].mean == pytest.approx(-0.05)
+    assert diluted["wall"].median == pytest.approx(0.1)
+    assert diluted["wall"].kind == "opposing"
+
+
+@pytest.mark.parametrize(
+    "mean, kind",
+    [(0.02, "relevant"), (0.01, "irrelevant"), (-0.01, "irrelevant"), (-0.02, "opposing")],
+)
+def test_the_kind_of_a_label_follows_its_mean(mean, kind):
+    assert kind_of(mean, 0.01) == kind
+
+
+def test_without_a_known_class_the_explained_one_counts():
+    found = statistics([record_of(label_of("lamp", 0.2), true=None)])
+    assert found.accuracy is None
+    assert found.classes["a"].correct == 1
+    assert found.classes["a"].labels[0].mean == pytest.approx(0.2)
+
+
+# ---------------------------------------------------------------- distracting labels
+
+
+def three_labels(of_wall):
+    """Return a misclassified image; of_wall: class b's probability without the wall."""
+    return record_of(
+        label_of("lamp", top=ClassProbability(0, "a", 0.7)),
+        label_of("wall", top=ClassProbability(1, "b", of_wall)),
+        label_of("door", top=ClassProbability(0, "a", 0.6)),
+        predicted=B,
+    )
+
+
+def test_a_label_distracts_if_the_true_class_wins_without_it():
+    assert distracting(three_labels(0.9)) == {"lamp", "door"}
+
+
+def test_published_rule_names_no_label_of_another_class():
+    assert distracting_by_largest(three_labels(0.9)) == set()
+
+
+def test_published_rule_names_only_the_largest():
+    assert distracting_by_largest(three_labels(0.65)) == {"lamp"}
+
+
+def test_both_counts_are_kept():
+    rows = {row.label: row for row in class_statistics([three_labels(0.65)]).labels}
+    assert (rows["lamp"].distracting, rows["lamp"].distracting_by_largest) == (1, 1)
+    assert (rows["door"].distracting, rows["door"].distracting_by_largest) == (1, 0)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_statistics_of_a_set_by_hand(lamp_set):
+    assert lamp_set.run(*lamp_set.manifest) == 0
+    found = lamp_set.statistics()
+    # one: (1, 1), true a, predicted b: wrong; without the middle lamp a wins: it distracts.
+    # two: (0, 1), true b: right (a tie of b and c goes to b). three: (1, 0), true a: right.
+    assert found["accuracy"] == {"top_1": 2 / 3, "top_2": 2 / 3, "top_5": 1.0}
+    assert found["with_true_class"] == 3
+    a = found["classes"]["a"]
+    b = found["classes"]["b"]
+    assert (a["images"], a["correct"], b["images"], b["correct"]) == (2, 1, 1, 1)
+    rows = {row["label"]: row for row in a["labels"]}
+    gone = probabilities(1, 0)[0] - probabilities(0, 0)[0]
+    assert rows["upper lamp"]["mean"] == pytest.approx(gone, abs=1e-6)
+    assert rows["upper lamp"]["kind"] == "relevant"
+    assert rows["lower lamp"]["kind"] == rows["middle lamp"]["kind"] == "irrelevant"
+    counts = {n: (r["distracting"], r["distracting_by_largest"]) for n, r in rows.items()}
+    assert counts == {"middle lamp": (1, 1), "upper lamp": (0, 0), "lower lamp": (0, 0)}
+    middle = next(row for row in b["labels"] if row["label"] == "middle lamp")
+    wanted = probabilities(0, 1)[1] - probabilities(0, 0)[1]
+    assert middle["mean"] == pytest.approx(wanted, abs=1e-6)
+    every = {row["label"]: row for row in found["classes"]["all classes"]["labels"]}
+    assert every["upper lamp"]["images"] == 2
+    assert every["upper lamp"]["mean"] == pytest.approx(gone / 2, abs=1e-6)
+
+
+def test_arrays_have_a_row_per_image_and_a_column_per_label(lamp_set):
+    lamp_set.run(*lamp_set.manifest)
+    arrays = np.load(lamp_set.path / "out/deviations.npz")
+    gone = probabilities(1, 0)[0] - probabilities(0, 0)[0]
+    assert arrays["deviation"].shape == arrays["area"].shape == (3, 3)
+    assert arrays["labels"].tolist() == ["lower lamp", "middle lamp", "upper lamp"]
+    assert arrays["deviation"][2, 2] == pytest.approx(gone, abs=1e-6)
+    assert arrays["correct"].tolist() == [False, True, True]
+
+
+def test_labels_csv_has_the_rows_of_statistics_json(lamp_set):
+    lamp_set.run(*lamp_set.manifest)
+    table = pd.read_csv(lamp_set.path / "out/labels.csv")
+    classes = lamp_set.statistics()["classes"]
+    assert len(table) == sum(len(found["labels"]) for found in classes.values())
+    assert "values" not in table
+    for _, row in table[table["class"] == "a"].iterrows():
+        wanted = next(r for r in classes["a"]["labels"] if r["label"] == row["label"])
+        assert row["kind"] == wanted["kind"]
+        assert row["mean"] == pytest.approx(wanted["mean"], abs=1e-6)
+        assert row["distracting"] == wanted["distracting"]
+
+
+def test_a_number_in_labels_csv_has_six_digits(lamp_set):
+    lamp_set.run(*lamp_set.manifest)
+    lines = (lamp_set.path / "out/labels.csv").read_text().splitlines()
+    assert lines[0].split(",")[:6] == ["class", "label", "kind", "images", "present", "mean"]
+    row = next(line for line in lines if line.startswith("a,upper lamp"))
+    gone = probabilities(1, 0)[0] - probabilities(0, 0)[0]
+    assert row.split(",")[5] == f"{gone:.6f}"
+
+
+def test_a_class_never_recognised_has_no_means(lamp_set):
+    lamp_set.write_manifest("in/one.png,maps/one.png,c", "in/two.png,maps/two.png,a")
+    assert lamp_set.run(*lamp_set.manifest) == 0
+    found = lamp_set.statistics()["classes"]["c"]
+    assert found["correct"] == 0
+    assert all(row["mean"] is None and row["kind"] is None for row in found["labels"])
+    assert not (lamp_set.path / "out/classes/c_words.png").exists()
+    row = next(
+        line
+        for line in (lamp_set.path / "out/labels.csv").read_text().splitlines()
+        if line.startswith("c,upper lamp")
+    )
+    assert row == "c,upper lamp,,0,0,,,,,,,1,0,0"
+
+
+def test_figures_of_a_class_are_drawn(lamp_set):
+    lamp_set.run(*lamp_set.manifest)
+    assert (lamp_set.path / "out/classes/a_labels.png").exists()
+    assert (lamp_set.path / "out/classes/a_words.png").exists()
+
+
+def test_superpixels_have_no_statistics(lamp_set, capsys):
+    images = lamp_set.path / "in"
+    assert lamp_set.run(images, "--regions", "slic", "--segments", 4) == 0
+    assert "no statistics: superpixels" in capsys.readouterr().err
+    assert not (lamp_set.path / "out/statistics.json").exists()
+
+
+def test_labels_table_has_a_column_per_field():
+    table = labels_table(statistics([record_of(label_of("lamp", 0.2))]))
+    assert table.loc[0, "class"] == "a"
+    assert table.loc[0, "mean"] == pytest.approx(0.2)
