@@ -3,7 +3,7 @@
 import csv
 import importlib.util
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,18 @@ SUMMARY = (
     "folder",
     "error",
 )
-# Types in summary.parquet; all other columns are text.
+# Types of the columns of summary.parquet, with empty cells as null; all other columns are text.
 TYPES = {
-    "category": int,
-    "probability": float,
-    "roots": int,
-    "smallest_root": int,
-    "diverse": int,
-    "nodes": int,
-    "complete": bool,
-    "asked": int,
-    "scored": int,
-    "seconds": float,
+    "category": "Int64",
+    "probability": "Float64",
+    "roots": "Int64",
+    "smallest_root": "Int64",
+    "diverse": "Int64",
+    "nodes": "Int64",
+    "complete": "boolean",
+    "asked": "Int64",
+    "scored": "Int64",
+    "seconds": "Float64",
 }
 Row = dict[str, Any]
 
@@ -109,37 +109,23 @@ def merge_rows(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> list[
 
 
 def write_parquet(path: Path, rows: Sequence[Row]) -> None:
-    """Write the summary in typed columns, "" as null, where pyarrow is installed.
+    """Write the summary in typed columns, with empty cells as null, where pyarrow is installed.
 
     Elsewhere an older file, which would not agree with the CSV, is removed.
     """
     if importlib.util.find_spec("pyarrow") is None:
         path.unlink(missing_ok=True)
         return
-    import pyarrow  # half a second, and only requirements_distributed.txt brings it
-    from pyarrow.parquet import write_table
+    import pandas  # takes half a second, and only here
 
-    arrow_types = {
-        int: pyarrow.int64(),
-        float: pyarrow.float64(),
-        bool: pyarrow.bool_(),
-        str: pyarrow.string(),
-    }
-    columns = {}
+    frame = pandas.DataFrame(rows, columns=list(SUMMARY)).astype(object)
+    frame = frame.where(frame != "", None)
+    # Rows that were read from the CSV are text.
+    frame["complete"] = frame["complete"].replace({"True": True, "False": False})
     for column in SUMMARY:
-        kind = TYPES.get(column, str)
-        values = [_typed(row, column, kind) for row in rows]
-        columns[column] = pyarrow.array(values, arrow_types[kind])
-    file = io.BytesIO()
-    write_table(pyarrow.table(columns), file)
-    write_atomically(path, file.getvalue())
-
-
-def _typed(row: Mapping[str, Any], column: str, kind: type) -> Any:
-    """Return a cell as its column's type; None for an empty one."""
-    value = row[column]
-    if value == "":
-        return None
-    if kind is bool:
-        return str(value) == "True"
-    return kind(value)
+        kind = TYPES.get(column, "string")
+        values = frame[column]
+        if kind in ("Int64", "Float64"):
+            values = pandas.to_numeric(values)
+        frame[column] = values.astype(kind)
+    write_atomically(path, frame.to_parquet(index=False))
