@@ -10,7 +10,8 @@ listed, larger and smaller ones, and nothing is estimated.
 PyTorch is imported only where the network is run, so that answers from the record are immediate.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from drawing.record import PatchSet, Sag, scores_of
@@ -35,13 +36,10 @@ def answer(
 ) -> str:
     """Return the confidence of a patch set, in words.
 
-    Exactly one of only and without says which set. Both are patch numbers with commas between them
-    ("11,30"), or names of regions ("head, wing") where the record has regions.
-
     Args:
         folder: Folder of the result, which contains sag.json.
-        only: Patches that are visible; the others are hidden.
-        without: Patches that are hidden; the others are visible.
+        only: Patches that are visible, as "11,30" or, where there are regions, "head, wing".
+        without: In place of only, the patches that are hidden.
         score: Whether to run the record's network on a set that was not scored.
         images: With score, the run's images, if they have moved.
         device: With score, the device to run on: "auto", "cpu", "cuda" or "mps".
@@ -52,30 +50,47 @@ def answer(
     Raises:
         UserError: There is no record, no such patch, or the network is not the record's.
     """
-    if (only is None) == (without is None):
-        raise UserError("say which patches with either --only or --without")
     sag = load_record(folder)
-    named = parse_patches(only if without is None else without, sag)
-    visible = named if without is None else complement(named, sag.num_patches)
-    word = "only" if without is None else "without"
-    question = f"{sag.category.name}, {word} {conjunction(named, sag.region_names)}"
+    question = make_question(sag, only=only, without=without)
     table = scores_of(sag)
-    if visible in table:
-        return f"{question}: {describe_confidence(sag, table[visible])} (scored)"
-    if score:
-        from running.score_set import score_set  # imports PyTorch
+    if question.visible in table:
+        confidence = describe_confidence(sag, table[question.visible])
+        return f"{question.text}: {confidence} (scored)"
+    if not score:
+        return "\n".join(describe_nearest(sag, table, question))
+    from running.score_set import score_set  # here, because it imports PyTorch
 
-        probability = score_set(folder, visible, images=images, device=device)
-        return f"{question}: {describe_confidence(sag, probability)} (scored now, by the network)"
-    lines = [
-        f"{question}: not scored. The nearest sets that were:",
-        *describe_nearest(sag, table, visible),
-        "--score runs the network on the set itself.",
-    ]
-    return "\n".join(lines)
+    probability = score_set(folder, question.visible, images=images, device=device)
+    confidence = describe_confidence(sag, probability)
+    return f"{question.text}: {confidence} (scored now, by the network)"
 
 
 # ---------------------------------------------------------------- from text to patches
+
+
+@dataclass(frozen=True)
+class Question:
+    """A patch set that is asked about: what is visible, and how the answer begins."""
+
+    visible: PatchSet
+    text: str
+
+
+def make_question(sag: Sag, *, only: str | None, without: str | None) -> Question:
+    """Return the question about the patches that a text names, or about all others.
+
+    Raises:
+        UserError: Not exactly one of only and without is given, or there is no such patch.
+    """
+    if only is not None and without is None:
+        visible = parse_patches(only, sag)
+        text = f"{sag.category.name}, only {conjunction(visible, sag.region_names)}"
+        return Question(visible, text)
+    if without is not None and only is None:
+        hidden = parse_patches(without, sag)
+        text = f"{sag.category.name}, without {conjunction(hidden, sag.region_names)}"
+        return Question(complement(hidden, sag.num_patches), text)
+    raise UserError("say which patches with either --only or --without")
 
 
 def parse_patches(text: str, sag: Sag) -> PatchSet:
@@ -158,17 +173,23 @@ def nearest(
     return sorted(larger, key=rank)[:most], sorted(smaller, key=rank)[:most]
 
 
-def describe_nearest(sag: Sag, table: Mapping[PatchSet, float], visible: PatchSet) -> list[str]:
-    """Return a line for each of the nearest scored sets: how it differs, and its confidence."""
-    larger, smaller = nearest(table, visible)
-    lines = []
+def describe_nearest(
+    sag: Sag, table: Mapping[PatchSet, float], question: Question
+) -> Iterator[str]:
+    """Yield the answer's lines for a set that was not scored.
+
+    There is a line for each of the nearest scored sets: how it differs, and its confidence.
+    """
+    visible = set(question.visible)
+    larger, smaller = nearest(table, question.visible)
+    yield f"{question.text}: not scored. The nearest sets that were:"
     for patches in larger:
-        added = name_patches(ordered(set(patches) - set(visible)), sag.region_names)
-        lines.append(f"  showing also {added}: {describe_confidence(sag, table[patches])}")
+        added = name_patches(ordered(set(patches) - visible), sag.region_names)
+        yield f"  showing also {added}: {describe_confidence(sag, table[patches])}"
     for patches in smaller:
-        removed = name_patches(ordered(set(visible) - set(patches)), sag.region_names)
-        lines.append(f"  hiding also {removed}: {describe_confidence(sag, table[patches])}")
-    return lines
+        removed = name_patches(ordered(visible - set(patches)), sag.region_names)
+        yield f"  hiding also {removed}: {describe_confidence(sag, table[patches])}"
+    yield "--score runs the network on the set itself."
 
 
 def name_patches(patches: PatchSet, names: Sequence[str] | None) -> str:

@@ -177,7 +177,10 @@ class Case:
         if "regions" not in self.record:
             return None
         content = np.frombuffer(base64.b64decode(self.record["regions"]["map"]), np.uint8)
-        return cv2.imdecode(content, cv2.IMREAD_UNCHANGED).astype(int)
+        index = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        if index is None:
+            raise ValueError("the map of the regions is not a PNG")
+        return index.astype(int)
 
     @cached_property
     def confidence(self) -> dict[PatchSet, float]:
@@ -237,7 +240,7 @@ def baseline_image(image: np.ndarray, name: str) -> np.ndarray:
     if name in ("black", "drop"):
         return image * 0
     if name == "mean":
-        return image * 0 + np.uint8([124, 116, 104])
+        return image * 0 + np.array([124, 116, 104], np.uint8)
     blurred = cv2.GaussianBlur(image, (51, 51), 50)
     if name == "blur":
         return blurred
@@ -340,9 +343,9 @@ def masked_attention(
         (sets, classes)
     """
     side = vit.image_size // vit.patch_size
-    patch_of_token = np.arange(grid[0] * grid[1]).reshape(grid)
-    patch_of_token = patch_of_token.repeat(side // grid[0], axis=0)
-    patch_of_token = patch_of_token.repeat(side // grid[1], axis=1).ravel()
+    patches_on_grid = np.arange(grid[0] * grid[1]).reshape(grid)
+    rows_repeated = patches_on_grid.repeat(side // grid[0], axis=0)
+    patch_of_token = rows_repeated.repeat(side // grid[1], axis=1).ravel()
     tokens = vit._process_input(image[None])
     embedded = torch.cat([vit.class_token, tokens], dim=1) + vit.encoder.pos_embedding
     rows = []
@@ -661,8 +664,10 @@ def check_root_images(claims: Claims, case: Case) -> None:
 
 def shows(file: Path, expected: np.ndarray) -> bool:
     """Return whether an image file equals (H, W, 3) RGB up to rounding."""
-    shown = cv2.imread(str(file))[..., ::-1]
-    return bool(np.abs(shown - expected).max() < 1)
+    shown = cv2.imread(str(file))
+    if shown is None:
+        return False
+    return bool(np.abs(shown[..., ::-1] - expected).max() < 1)
 
 
 CHECKS = (

@@ -23,6 +23,7 @@ from running.check_record import (
     tent,
 )
 from scoring.networks import load_network
+from scoring.regions import Regions
 from utils import PROJECT
 
 MODEL = f"{PROJECT}/tests/planted.py:network"
@@ -197,6 +198,47 @@ def test_nan_is_no_record(result):
     (result / "sag.json").write_text(text.replace("0.9", "NaN", 1), encoding="utf-8")
     with pytest.raises(ValueError, match="NaN in a record"):
         read_json(result / "sag.json")
+
+
+# ---------------------------------------------------------------- regions and dropped tokens
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    """A folder with a noisy image, in/scene.png, and a map of four stripes, maps/scene.png."""
+    noise = np.random.default_rng(0).integers(0, 256, (56, 56, 3), dtype=np.uint8)
+    labels = np.repeat(np.arange(1, 5, dtype=np.uint8), 14)[:, None].repeat(56, axis=1)
+    for name, pixels in (("in", noise), ("maps", labels)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "scene.png")
+    return tmp_path
+
+
+def explain_scene(folder, function, *more):
+    """Run the main job on in/scene.png with a network of planted.py; return that network."""
+    model = f"{PROJECT}/tests/planted.py:{function}"
+    paths = ("--images", folder / "in", "--results", folder / "out", "--model", model)
+    options = (*paths, "--device", "cpu", *more)
+    assert main_generate_sag.main([str(option) for option in options]) == 0
+    return load_network(model)
+
+
+def test_a_true_record_of_regions_is_confirmed(stripes):
+    network = explain_scene(stripes, "resnet", "--regions", stripes / "maps")
+    assert found(stripes / "out/scene", stripes, network) == ""
+
+
+def test_a_false_map_of_regions_is_found(stripes):
+    network = explain_scene(stripes, "resnet", "--regions", stripes / "maps")
+    index = np.repeat(np.arange(3, -1, -1), 14)[:, None].repeat(56, axis=1)
+    turned = Regions(index.astype(np.int32), [1, 2, 3, 4], list("abcd")).png()
+    change_record(stripes / "out/scene", lambda record: record["regions"].update(map=turned))
+    assert found(stripes / "out/scene", stripes, network) != ""
+
+
+def test_a_true_record_of_dropped_tokens_is_confirmed(stripes):
+    network = explain_scene(stripes, "small_vit", "--baseline", "drop")
+    assert found(stripes / "out/scene", stripes, network) == ""
 
 
 # ---------------------------------------------------------------- its own mathematics
