@@ -15,7 +15,7 @@ from drawing.styles import POINTS_PER_INCH, Style
 from drawing.text import FAMILY
 
 MAX_SIDE = 12000  # pixels; larger figures are written at a lower resolution
-RC_SETTINGS = {
+RC_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sag",
     "pdf.fonttype": 42,

@@ -60,7 +60,7 @@ def draw_curves(sag: Sag, folder: Path, *, style: Style, formats: Sequence[str])
         )
         for axes, side in zip(figure.subplots(1, 2, sharey=True), SIDES):
             _plot(axes, sag.curves, side, measures=measures)
-            _dress(axes, sag.curves, side, style=style, measures=measures)
+            _format_axes(axes, sag.curves, side, style=style, measures=measures)
         figure.axes[0].set_ylabel(
             "% of full confidence", fontsize=measures.text, color=style.ink, fontfamily=FAMILY
         )
@@ -86,7 +86,9 @@ def _plot(axes: Axes, curves: Curves, side: Side, *, measures: Measures) -> None
         )
 
 
-def _dress(axes: Axes, curves: Curves, side: Side, *, style: Style, measures: Measures) -> None:
+def _format_axes(
+    axes: Axes, curves: Curves, side: Side, *, style: Style, measures: Measures
+) -> None:
     """Set titles, limits, colours and the legend."""
     text = measures.text
     axes.set_title(side.capitalize(), fontsize=text * 1.1, color=style.ink, fontfamily=FAMILY)

@@ -14,7 +14,7 @@ from drawing.record import Node, Sag
 from drawing.text import FONT
 from drawing.words import conjunction, joined, patch_name, percent
 
-MAX_NAMED = 4  # patches of a node that are named; of more only their number is told
+MAX_NAMED = 4  # patches named at a node; of more, their number is given
 
 
 def write_dot(
