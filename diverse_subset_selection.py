@@ -64,8 +64,10 @@ def diverse_subset(
     proven = program.maximise(np.ones(len(roots)), slack=0.5, seconds=SIZE_SHARE * time_limit)
     program.maximise(np.asarray(confidences, float), slack=1e-9, seconds=TIE_SHARE * time_limit)
     program.maximise(-1.0 * place, slack=0.5, seconds=TIE_SHARE * time_limit)
-    chosen = sorted(program.chosen.tolist(), key=lambda i: (-confidences[i], place[i]))
-    return DiverseSubset(chosen, proven)
+    chosen = program.chosen.tolist()
+    if not proven:  # time was up, perhaps before the solver had any good answer
+        chosen = max(chosen, _greedy_choice(roots, confidences, overlap), key=len)
+    return DiverseSubset(sorted(chosen, key=lambda i: (-confidences[i], place[i])), proven)
 
 
 class _Packing:
@@ -96,6 +98,17 @@ class _Packing:
         reached = gain[self.chosen].sum()
         self.constraints.append(LinearConstraint(gain[None], reached - slack, np.inf))
         return result.status == 0
+
+
+def _greedy_choice(
+    roots: Sequence[tuple[int, ...]], confidences: Sequence[float], overlap: int
+) -> list[int]:
+    """Return a subset for lack of a better one: small roots first, then confident ones."""
+    chosen: list[int] = []
+    for i in sorted(range(len(roots)), key=lambda i: (len(roots[i]), -confidences[i], roots[i])):
+        if all(len(set(roots[i]) & set(roots[j])) <= overlap for j in chosen):
+            chosen.append(i)
+    return chosen
 
 
 def _packing_matrix(roots: Sequence[tuple[int, ...]], overlap: int) -> csr_array:
