@@ -1,4 +1,7 @@
-"""The command draw_sag.py ask, on results of the main job; its answers: tests/running/test_ask.py."""
+"""The command draw_sag.py ask, on results of the main job.
+
+What it answers is specified in tests/running/test_ask.py.
+"""
 
 import json
 
@@ -47,6 +50,10 @@ def test_a_scored_set_has_its_exact_confidence(planted, answer):
         "only P6 & P10: 100 % of the full image's confidence, probability 0.9500, "
         "sufficient (scored)"
     ) in answer(planted, "--only", "6,10")
+
+
+def test_without_nothing_is_the_full_image(planted, answer):
+    assert "without no patch: 100 %" in answer(planted, "--without", "")
 
 
 def test_a_record_without_scores_knows_its_roots(copied, answer):
