@@ -238,12 +238,16 @@ def probe(
     """Return (size, mean, std) of a preprocessing, from what it makes of black and white.
 
     Raises:
-        UserError: it does not return a tensor (3, H, W), or white is not brighter than black.
+        UserError: it does not return a floating-point tensor (3, H, W), or white is not brighter
+            than black.
     """
     black = transform(Image.new("RGB", (640, 480), "black"))
     white = transform(Image.new("RGB", (640, 480), "white"))
-    if not isinstance(black, torch.Tensor) or black.dim() != 3 or len(black) != 3:
-        raise UserError("transform: must return a tensor of shape (3, height, width)")
+    is_float = isinstance(black, torch.Tensor) and black.is_floating_point()
+    if not is_float or black.dim() != 3 or len(black) != 3:
+        raise UserError(
+            "transform: must return a floating-point tensor of shape (3, height, width)"
+        )
     std = 1 / (white - black).mean((1, 2))
     if not (std.isfinite() & (std > 0)).all():
         raise UserError("transform: must map white above black in every channel")
