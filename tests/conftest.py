@@ -1,4 +1,4 @@
-"""What tests of several folders share: a browser for the pages."""
+"""What tests of several folders share: images, both precisions, a browser for the pages."""
 
 import os
 import shutil
@@ -8,6 +8,26 @@ import pytest
 # With several test processes, more threads each would compete for the cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def white_images(tmp_path):
+    """A folder of three white images: a.png, birds/b.png and birds/c d é.png."""
+    from main_job import make_white_images  # here, because most tests do without PyTorch
+
+    return make_white_images(tmp_path / "in")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A folder for results, which does not exist yet."""
+    return tmp_path / "out"
+
+
+@pytest.fixture(scope="session", params=["float32", "bfloat16"])
+def precision(request):
+    """Both precisions of the search; every processor has both, some without hardware for one."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
