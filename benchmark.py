@@ -102,7 +102,7 @@ def measure(
     measure_ceilings(bench, result)
     missing = [path for path in images if path.name not in result.images_done]
     for path in tqdm(missing, unit="image"):
-        measure_image(bench, path, result)
+        measure_image(bench, path, result=result)
         write_result(file, result)
 
 

@@ -105,7 +105,7 @@ SHEET_QUESTIONS = 20  # on each sheet
 def run(settings: Settings) -> int:
     """Measure, then make tables, figures and sheets; return the exit status."""
     make_writable(settings.results)
-    source = NetworkSource(settings.model, settings.weights, settings.labels)
+    source = NetworkSource(settings.model, settings.weights, labels=settings.labels)
     network = source.load("cpu" if settings.ray else settings.device)
     subjects = subjects_of(settings, network)
     main_job = main_job_settings(settings)
@@ -115,18 +115,18 @@ def run(settings: Settings) -> int:
         todo = missing_first(jobs)
         if settings.ray:
             outcomes = measure_on_ray(
-                todo, source, main_job, address=settings.ray, device=settings.device
+                todo, source, settings=main_job, address=settings.ray, device=settings.device
             )
         else:
-            outcomes = measure_here(todo, Engine(network, precision="float32"), main_job)
+            outcomes = measure_here(todo, Engine(network, precision="float32"), settings=main_job)
         failures = follow(outcomes, total=len(jobs))
-    rows = read_rows(jobs, network, main_job)
+    rows = read_rows(jobs, network, settings=main_job)
     tables = all_tables(rows, main_job.num_patches)
     title = settings.title or network.name
     grid = (settings.grid, settings.grid)
-    write_tables(tables, title, settings.results)
+    write_tables(tables, title, folder=settings.results)
     draw_figures(tables, rows, grid=grid, title=title, folder=settings.results)
-    write_question_sheets(jobs, network, main_job, folder=settings.results)
+    write_question_sheets(jobs, network, main_job=main_job, folder=settings.results)
     status = report_failures(failures)
     log(f"{len(rows)} of {len(jobs)} measurements are in; {settings.results / 'tables.md'}")
     return status
@@ -137,7 +137,7 @@ def subjects_of(settings: Settings, network: Network) -> list[Subject]:
     if settings.images:
         not_the_images(settings.results, settings.images)
         return from_folder(
-            settings.images, settings.labels_csv, network.labels, leave_out=settings.results
+            settings.images, settings.labels_csv, labels=network.labels, leave_out=settings.results
         )
     if settings.labels_csv:
         raise UserError(
@@ -206,7 +206,7 @@ def write_question_sheets(
 
     def with_questions() -> Iterator[MainJobMeasurement]:
         for job in main_jobs:
-            measurement = finished(job, network, main_job)
+            measurement = finished(job, network, settings=main_job)
             if measurement and measurement.finding.questions and measurement.finding.diverse_roots:
                 yield measurement
 

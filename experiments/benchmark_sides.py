@@ -84,7 +84,7 @@ def make_bench(
     plain = copy.deepcopy(network.module).to(memory_format=torch.contiguous_format)
     names = [EAGER, COMPILED] if with_compiled else [EAGER]
     engines = {name: Engine(network, precision=precision) for name in names}
-    return Bench(network, plain, engines, settings)
+    return Bench(network, plain, engines=engines, settings=settings)
 
 
 # ---------------------------------------------------------------- the bare network
@@ -151,10 +151,12 @@ def measure_image(bench: Bench, path: Path, result: BenchmarkResult) -> None:
     """Add the rows of every side on one image to the result."""
     image = load_image(path, bench.network.size)
     judge = new_judge(bench, image)
-    found = {ONE_BY_ONE: reference_side(bench, image, judge.category, name=path.name)}
+    found = {ONE_BY_ONE: reference_side(bench, image, category=judge.category, name=path.name)}
     for side, engine in bench.engines.items():
         reset_peak_memory(bench.network.device)
-        found[side] = shipped_side(engine, image, judge.category, bench.settings, name=path.name)
+        found[side] = shipped_side(
+            engine, image, category=judge.category, settings=bench.settings, name=path.name
+        )
         peak = peak_memory(bench.network.device) or 0
         result.memory[side] = max(peak, result.memory.get(side) or 0)
     rows = {side: judge.row(one) for side, one in found.items()}
@@ -234,7 +236,7 @@ class Judge:
     def proven_among(self, roots: Sequence[PatchSet]) -> list[PatchSet]:
         """Return the roots of which no subset is sufficient."""
         small = [root for root in roots if len(root) <= PROVEN_UP_TO]
-        minimal = {mse.patches for mse in prove(self.scorer, small, self.threshold)}
+        minimal = {mse.patches for mse in prove(self.scorer, small, threshold=self.threshold)}
         return sorted(minimal & set(small))
 
     def count_diverse(self, mses: Sequence[PatchSet]) -> int:
@@ -242,7 +244,7 @@ class Judge:
         if not mses:
             return 0
         confidences = self.scorer(mses).tolist()
-        return len(diverse_subset(mses, confidences, self.settings.overlap_thresh).chosen)
+        return len(diverse_subset(mses, confidences, overlap=self.settings.overlap_thresh).chosen)
 
     def diverse_row(
         self, saliency: Sequence[float], *, max_evaluations: int, wanted: int, name: str

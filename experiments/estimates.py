@@ -56,7 +56,7 @@ def estimate(
     if len(known) == 0:
         return None
     if len(known) == 1:
-        single = Estimate(float(known[0]), None, None, digits=digits, images=1)
+        single = Estimate(float(known[0]), low=None, high=None, digits=digits, images=1)
         return single if statistic is np.mean else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all values equal: an interval of width 0
@@ -69,9 +69,9 @@ def estimate(
             random_state=np.random.default_rng(0),
         )
     return Estimate(
-        float(statistic(known, axis=0)),
-        float(result.confidence_interval.low),
-        float(result.confidence_interval.high),
+        value=float(statistic(known, axis=0)),
+        low=float(result.confidence_interval.low),
+        high=float(result.confidence_interval.high),
         digits=digits,
         images=len(known),
     )

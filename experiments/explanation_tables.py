@@ -18,7 +18,7 @@ def images_table(rows: Sequence[MainJobRow]) -> Table:
     table = Table(
         "images",
         "What was explained: each image's most probable class",
-        ["images", "with a label", "named rightly", "confidence", "with an MSE"],
+        columns=["images", "with a label", "named rightly", "confidence", "with an MSE"],
     )
     if not rows:
         return table
@@ -48,7 +48,7 @@ def curves_table(rows: Sequence[MainJobRow]) -> Table:
     table = Table(
         "insertion_deletion",
         "Insertion (large is good) and deletion (small is good): areas under the curves",
-        ["order of patches", "images", "insertion", "deletion"],
+        columns=["order of patches", "images", "insertion", "deletion"],
     )
     for order, name in ORDERS.items():
         curves = curves_of(rows, order)
@@ -68,7 +68,7 @@ def study_table(rows: Sequence[MainJobRow]) -> Table:
         "simulated_study",
         "In which of two partly hidden images is the network more confident? Share of right "
         "answers",
-        ["read from", "images", "questions", "right"],
+        columns=["read from", "images", "questions", "right"],
         note="Both images show as many random patches of each kind (inner, border, corner); their "
         "confidences are at least 0.2 apart; rules in experiments/simulated_reader.py. A tie "
         "counts one half.",
@@ -94,7 +94,7 @@ def study_groups_table(rows: Sequence[MainJobRow]) -> Table:
     table = Table(
         "simulated_study_groups",
         "Right answers by what the SAG tells of the two images",
-        ["questions where", "images", "questions", *(READERS[reader] for reader in known)],
+        columns=["questions where", "images", "questions", *(READERS[reader] for reader in known)],
     )
     for group, name in GROUPS.items():
         answers = [row.groups[group] for row in rows if group in row.groups]
@@ -121,7 +121,7 @@ def ground_truth_table(searches: Mapping[str, Sequence[SearchRow]]) -> Table:
     table = Table(
         "truth",
         "MSEs against all minimal sufficient part sets of the class",
-        ["search", "images", *AGREEMENT_COLUMNS],
+        columns=["search", "images", *AGREEMENT_COLUMNS],
         note=f"A part counts as shown from {Rule().shown:.0%} of its box on; an MSE is right when "
         "the parts that it shows are sufficient, and would not be without any one of its patches; "
         "a right MSE stands for one part set at most (experiments/part_ground_truth.py). Random "
@@ -139,7 +139,7 @@ def ground_truth_rules_table(searches: Mapping[str, Sequence[SearchRow]]) -> Tab
     table = Table(
         "truth_by_rule",
         "The same, by the share of its box from which a part counts as shown, and leniently",
-        ["search", "share", "rule", "images", *AGREEMENT_COLUMNS],
+        columns=["search", "share", "rule", "images", *AGREEMENT_COLUMNS],
         note="Lenient: an MSE may show more parts than it needs, and one may stand for several "
         "part sets; large sets meet that by size alone.",
     )

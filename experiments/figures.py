@@ -158,12 +158,12 @@ def small_explanations(table: Table) -> Figure:
         values = percents(cells)[:, 0]
         colour = COLOURS[i % len(COLOURS)]
         axes.step(ks, values, where="post", color=colour, ls=DASHES[i % len(DASHES)], label=name)
-        draw_band(axes, ks, cells, color=colour, step="post")
+        draw_band(axes, ks, cells=cells, color=colour, step="post")
     marks = [k for k in MAX_SIZES if k <= ks[-1]]
     axes.set(xscale="log", xlim=(1, ks[-1]), ylim=(0, 102))  # the curves differ at the left
     axes.set_xticks(marks, marks)
     axes.minorticks_off()
-    label_axes(axes, "k, patches", "% of images with an MSE of at most k patches")
+    label_axes(axes, "k, patches", y="% of images with an MSE of at most k patches")
     axes.legend(
         frameon=False,
         prop={"family": FAMILY, "size": TEXT - 1},
@@ -184,13 +184,13 @@ def sizes(table: Table) -> Figure:
         draw_bars(
             axes,
             np.arange(len(names)) + shift,
-            row[first : first + len(names)],
+            cells=row[first : first + len(names)],
             width=width,
             color=COLOURS[i % len(COLOURS)],
             label=f"{row[0]} (n = {row[1]})",
         )
     axes.set_xticks(range(len(names)), names)
-    label_axes(axes, "patches of an MSE", "% of an image's MSEs")
+    label_axes(axes, "patches of an MSE", y="% of an image's MSEs")
     add_legend_below(figure, axes)
     return figure
 
@@ -263,14 +263,14 @@ def insertion_deletion(rows: Sequence[MainJobRow]) -> Figure:
     orders = [order for order in ORDERS if curves_of(rows, order)]
     for axes, side in zip(row, ("insertion", "deletion")):
         for i, order in enumerate(orders):
-            curve = mean_curve(rows, order, side)
+            curve = mean_curve(rows, order, side=side)
             label = f"{ORDERS[order]} (n = {curve.points[0].images})"
             values = percents(curve.points)[:, 0]
             axes.plot(curve.patches, values, color=COLOURS[i], ls=DASHES[i], label=label)
-            draw_band(axes, curve.patches, curve.points, color=COLOURS[i])
+            draw_band(axes, curve.patches, cells=curve.points, color=COLOURS[i])
         axes.set_title(side.capitalize(), fontsize=TEXT, fontfamily=FAMILY)
         axes.set_ylim(bottom=0)
-    label_axes(row[0], "patches shown", "% of full confidence")
+    label_axes(row[0], "patches shown", y="% of full confidence")
     label_axes(row[1], "patches hidden")
     add_legend_below(figure, row[0])
     return figure
@@ -298,9 +298,9 @@ def study(table: Table) -> Figure:
 def ground_truth(table: Table) -> Figure:
     """Draw precision and recall of each search, and of random sets of the same sizes."""
     figure, (left, right) = new_figure(2.5, 2, sharey=True)
-    _draw_agreement(left, table, "precision")
-    _draw_agreement(right, table, "recall")
-    label_axes(left, "", "%")
+    _draw_agreement(left, table, name="precision")
+    _draw_agreement(right, table, name="recall")
+    label_axes(left, "", y="%")
     add_legend_below(figure, left)
     return figure
 
@@ -314,7 +314,7 @@ def _draw_agreement(axes: Axes, table: Table, name: str) -> None:
         known = [(i, cell) for i, cell in enumerate(table.column(column)) if cell]
         places = [i + shift for i, _ in known]
         cells = [cell for _, cell in known]
-        draw_bars(axes, places, cells, width=0.4, color=colour, label=label)
+        draw_bars(axes, places, cells=cells, width=0.4, color=colour, label=label)
     names = [f"{row[0]}\nn = {row[1]}" for row in table.rows]
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_title(name.capitalize(), fontsize=TEXT, fontfamily=FAMILY)

@@ -85,11 +85,11 @@ def from_folder(
     """
     if labels_csv:
         root = folder
-        by_path: Mapping[Path, int | None] = labels_from_csv(labels_csv, folder, labels)
+        by_path: Mapping[Path, int | None] = labels_from_csv(labels_csv, folder, labels=labels)
     else:
         found = find_images(folder, leave_out)
         root = found.root
-        by_path = labels_from_folders(root, found.paths, labels)
+        by_path = labels_from_folders(root, found.paths, labels=labels)
     return [
         Subject(
             name=printable(path.relative_to(root)),
@@ -181,14 +181,14 @@ def read_label_rows(path: Path, folder: Path) -> list[LabelRow]:
     for line, row in table.rows:
         name = (row[file_column] or "").strip()
         place = f"--labels-csv {path}, line {line}"
-        image = image_below(folder, name, place)
+        image = image_below(folder, name, place=place)
         if image in seen:
             raise UserError(f"{place}: {name} is there twice")
         seen.add(image)
         label = (row[label_column] or "").strip()
         if table.columns.get(KAGGLE_COLUMN) == label_column:
             label = label.partition(" ")[0]
-        rows.append(LabelRow(line, image, label))
+        rows.append(LabelRow(line, image, label=label))
     if not rows:
         raise UserError(f"--labels-csv {path}: no row in it")
     return rows
@@ -251,7 +251,7 @@ def drawn_scenes(number: int, seed: int) -> list[Subject]:
     The same seed gives the same scenes.
     """
     code_sha256 = " ".join(file_sha256(Path(module.__file__)) for module in (painter, shapes))
-    return [scene_subject(i, seed, code_sha256) for i in range(number)]
+    return [scene_subject(i, seed, code_sha256=code_sha256) for i in range(number)]
 
 
 def scene_subject(number: int, seed: int, code_sha256: str) -> Subject:

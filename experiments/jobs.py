@@ -84,7 +84,7 @@ def plan_jobs(
     order = np.random.default_rng(seed).permutation(len(subjects)).tolist()
     chosen = [subjects[i] for i in order[:most_images]]
     return [
-        Job(subject, condition, folder / subject.name / f"{condition}.json")
+        Job(subject, condition, path=folder / subject.name / f"{condition}.json")
         for condition in conditions
         for subject in chosen[: limits.get(condition)]
     ]
@@ -116,7 +116,7 @@ def finished(job: Job, network: Network, settings: MainJobSettings) -> Measureme
     """
     try:
         measurement = decode_measurement(job.path.read_bytes(), job.condition)
-        if measurement.key != key_of(job, network, settings):
+        if measurement.key != key_of(job, network, settings=settings):
             return None
     except (OSError, ValueError):
         return None
@@ -132,12 +132,12 @@ def run_job(job: Job, engine: Engine, settings: MainJobSettings) -> None:
         OSError, ValueError: The image cannot be read.
     """
     network = engine.network
-    key = key_of(job, network, settings)
-    if finished(job, network, settings):
+    key = key_of(job, network, settings=settings)
+    if finished(job, network, settings=settings):
         return
     image = job.subject.load(network.size)
     category = most_probable(network, image)
-    finding = measure(engine, image, category, condition=job.condition, settings=settings)
+    finding = measure(engine, image, category=category, condition=job.condition, settings=settings)
     measurement = Measurement(
         image=job.subject.name,
         condition=job.condition,
@@ -182,7 +182,7 @@ def measure_here(
     """Run all jobs in this process, one after the other; errors are yielded, the run continues."""
     for job in jobs:
         try:
-            run_job(job, engine, settings)
+            run_job(job, engine, settings=settings)
         except Exception as error:  # of the user's model or image
             yield Outcome(job, f"{type(error).__name__}: {one_line(error)}")
         else:
@@ -226,7 +226,7 @@ def ray_worker(
     engine = Engine(source.load(device), precision="float32")
 
     def work(job: Job, jobs_left: int) -> None:
-        run_job(job, engine, settings)
+        run_job(job, engine, settings=settings)
 
     return work
 
@@ -235,7 +235,7 @@ def read_rows(jobs: Sequence[Job], network: Network, settings: MainJobSettings) 
     """Return the tables' rows of all jobs that are finished."""
     rows = Rows()
     for job in tqdm(jobs, desc="reading", unit="file", leave=False):
-        measurement = finished(job, network, settings)
+        measurement = finished(job, network, settings=settings)
         if measurement:
             rows.add(measurement)
     return rows

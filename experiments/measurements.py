@@ -154,7 +154,9 @@ def measure(
         condition: One of CONDITIONS.
         settings: The main job's settings; the condition's own changes are made here.
     """
-    problem = Problem(engine, image, category, condition_settings(condition, settings))
+    problem = Problem(
+        engine, image, category=category, settings=condition_settings(condition, settings)
+    )
     if condition == MAIN_JOB:
         return measure_main_job(problem)
     if condition == "choices":
@@ -274,7 +276,7 @@ def measure_choices(problem: Problem) -> Choices:
         if saliency is None:  # no Grad-CAM of this network
             continue
         scorer = CountingScorer(scorers[baseline])
-        result = run_search(scorer, saliency, changed.settings)
+        result = run_search(scorer, saliency, settings=changed.settings)
         found[name] = ChoiceFinding(
             **found_roots(result.mses, result.stopped_by),
             evaluations=Scored(len(scorer.asked)),
@@ -376,10 +378,10 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
             seed=problem.settings.seed,
         )
     if source == "gradcam":
-        saliency_map = grad_cam(module, case.image, case.category)
+        saliency_map = grad_cam(module, case.image, category=case.category)
         if saliency_map is None:
             return None
-        order = map_order(saliency_map, case.basis.cpu().numpy(), problem.image.shape[:2])
+        order = map_order(saliency_map, case.basis.cpu().numpy(), size=problem.image.shape[:2])
     else:
         rng = np.random.default_rng(problem.random_seed())
         order = rng.permutation(case.num_patches).tolist()
@@ -392,11 +394,11 @@ def found_roots(mses: Sequence[MSE], stopped_by: str) -> dict[str, Any]:
     sets = [mse.patches for mse in mses]
     confidences = [mse.probability for mse in mses]
     subsets = {
-        overlap: diverse_subset(sets, confidences, overlap, time_limit=DIVERSE_SECONDS)
+        overlap: diverse_subset(sets, confidences, overlap=overlap, time_limit=DIVERSE_SECONDS)
         for overlap in OVERLAPS
     }
     return {
-        "roots": [FoundRoot(mse.patches, mse.probability, mse.minimal) for mse in mses],
+        "roots": [FoundRoot(mse.patches, mse.probability, minimal=mse.minimal) for mse in mses],
         "stopped_by": stopped_by,
         "diverse": {overlap: len(subset.chosen) for overlap, subset in subsets.items()},
         "diverse_proven": {overlap: subset.proven for overlap, subset in subsets.items()},

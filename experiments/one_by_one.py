@@ -63,7 +63,7 @@ def explain_one_by_one(
     baseline = network.prepare(make_baseline(image, settings.baseline))
     start = time.monotonic()
     reference = OneByOne(
-        module, prepared, baseline, category=category, grid=(settings.grid, settings.grid)
+        module, prepared, baseline=baseline, category=category, grid=(settings.grid, settings.grid)
     )
     full = reference.confidence(range(settings.num_patches))
     roots = reference.search(
@@ -76,7 +76,7 @@ def explain_one_by_one(
     )
     for root in roots[: settings.num_roots_sag]:
         reference.score_tree(root, threshold=settings.node_prob_thresh * full)
-    return OneByOneFinding(time.monotonic() - start, reference.evaluations, roots)
+    return OneByOneFinding(time.monotonic() - start, reference.evaluations, roots=roots)
 
 
 class OneByOne:
@@ -194,7 +194,7 @@ class OneByOne:
         for _ in range(max_root_size):
             insufficient = []
             for state in beam:
-                for candidate in successors(state, order, num_successors):
+                for candidate in successors(state, order, number=num_successors):
                     probability = self.confidence(candidate)
                     if probability > threshold:
                         roots.append(self.shrink(candidate, threshold))

@@ -96,7 +96,7 @@ def precision_and_recall(
     part_sets = sufficient_part_sets(category)
     contains = np.zeros((len(mses), len(part_sets)), bool)  # which part sets each MSE shows
     for row, mse in zip(contains, mses):
-        row[:] = part_sets_shown(mse, shares, category, shown)
+        row[:] = part_sets_shown(mse, shares, category=category, shown=shown)
     right = contains.any(1)
     if lenient:
         found = int(contains[right].any(0).sum())
@@ -104,7 +104,8 @@ def precision_and_recall(
         for i, mse in enumerate(mses):
             fewer = [[p for p in mse if p != patch] for patch in mse]
             right[i] &= not any(
-                part_sets_shown(rest, shares, category, shown).any() for rest in fewer
+                part_sets_shown(rest, shares, category=category, shown=shown).any()
+                for rest in fewer
             )
         found = max_pairs(contains[right])
     precision = float(right.mean()) if len(mses) else None
@@ -115,7 +116,7 @@ def part_sets_shown(
     patches: Iterable[int], shares: np.ndarray, category: int, shown: float
 ) -> np.ndarray:
     """Return which of the class's minimal sufficient part sets the patches show, (part sets,)."""
-    seen = set(parts_shown(patches, shares, shown))
+    seen = set(parts_shown(patches, shares, shown=shown))
     return np.array([seen.issuperset(parts) for parts in sufficient_part_sets(category)], bool)
 
 

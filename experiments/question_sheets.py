@@ -82,9 +82,11 @@ def write_sheets(
     for number, measurement in enumerate(measurements, start=1):
         sag = as_sag(measurement)
         masked = MaskedImages.of(sag, load(measurement))
-        sheet_question = SheetQuestion(number, sag, masked, measurement.finding.questions[0])
+        sheet_question = SheetQuestion(
+            number, sag, masked=masked, question=measurement.finding.questions[0]
+        )
         for kind, image in explanation_images(sag, masked).items():
-            forms[kind].append(form(sheet_question, kind, image))
+            forms[kind].append(form(sheet_question, kind, explanation=image))
         key.append(key_row(sheet_question))
     for kind, title in KINDS.items():
         if forms[kind]:
@@ -101,7 +103,7 @@ def as_sag(measurement: MainJobMeasurement) -> Sag:
     settings = measurement.key.settings
     full = finding.probability
     roots = [
-        Root(root.patches, root.probability, root.probability / full, root.minimal)
+        Root(root.patches, root.probability, relative=root.probability / full, minimal=root.minimal)
         for root in finding.roots
     ]
     return Sag(
@@ -138,7 +140,7 @@ def explanation_images(sag: Sag, masked: MaskedImages) -> dict[str, np.ndarray]:
     images = {}
     if sag.gradcam is not None:
         images["gradcam"] = overlaid(masked.image, gradcam_map(sag.gradcam, size))
-    images["igos"] = overlaid(masked.image, igos_map(sag.saliency, masked.basis, size))
+    images["igos"] = overlaid(masked.image, igos_map(sag.saliency, masked.basis, size=size))
     images["root"] = masked(first_root(sag).patches, "dim")
     images["sag"] = graph_image(sag, masked)
     return images
@@ -153,7 +155,9 @@ def graph_image(sag: Sag, masked: MaskedImages) -> np.ndarray:
     """Return the figure of the graph at half its resolution, (H, W, 3) uint8."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw_graph(sag, masked, folder, style=paper(SAG_WIDTH), formats=("png",), dag_formats=())
+        draw_graph(
+            sag, masked, folder=folder, style=paper(SAG_WIDTH), formats=("png",), dag_formats=()
+        )
         drawn = Image.open(next(folder.glob("SAG_final_*.png")))
         return np.asarray(drawn.convert("RGB").reduce(2))
 
@@ -171,7 +175,7 @@ def form(one: SheetQuestion, kind: str, explanation: np.ndarray) -> str:
     if kind == "root":
         kept = percent(first_root(one.sag).relative)
         text += f" These patches alone keep {kept} of its confidence."
-    sides = side(one, "A", one.question.a) + side(one, "B", one.question.b)
+    sides = side(one, "A", patches=one.question.a) + side(one, "B", patches=one.question.b)
     return (
         f"<fieldset><legend>Question {one.number}: {name}</legend><p>{text}</p>"
         f'<div class="help"><img src="{data_uri(explanation)}" alt="the explanation"></div>'
@@ -205,7 +209,7 @@ def key_row(one: SheetQuestion) -> dict[str, Any]:
         "patches_a": conjunction(question.a),
         "patches_b": conjunction(question.b),
     }
-    simulated = readers(one.sag, one.sag.grid, one.sag.size)
+    simulated = readers(one.sag, one.sag.grid, size=one.sag.size)
     for kind in KINDS:
         row[f"{kind}_reader"] = answer(simulated[kind], question) if kind in simulated else ""
     return row

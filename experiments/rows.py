@@ -158,8 +158,8 @@ def search_row(measurement: SearchMeasurement) -> SearchRow:
 def main_job_row(measurement: MainJobMeasurement) -> MainJobRow:
     """Return the row of the main job, in which the simulated readers answer its questions."""
     finding = measurement.finding
-    of_name = readers(finding, finding.grid, measurement.size)
-    groups = group_questions(finding, of_name["sag"], finding.questions)
+    of_name = readers(finding, finding.grid, size=measurement.size)
+    groups = group_questions(finding, of_name["sag"], questions=finding.questions)
     return MainJobRow(
         **_search_fields(measurement),
         probability=finding.probability,
@@ -227,7 +227,7 @@ def ground_truth_agreement(
         size: Height and width of the image.
         seed: Seed of the run.
     """
-    shares = box_shares(boxes, grid, size)
+    shares = box_shares(boxes, grid, size=size)
     image_seed = zlib.crc32(image.encode())
     random_draws = [
         random_sets_like(mses, grid[0] * grid[1], seed=[seed, image_seed, draw])
@@ -236,7 +236,9 @@ def ground_truth_agreement(
     found = {}
     for rule in RULES:
         agreements = [
-            precision_and_recall(sets, shares, category, shown=rule.shown, lenient=rule.lenient)
+            precision_and_recall(
+                sets, shares, category=category, shown=rule.shown, lenient=rule.lenient
+            )
             for sets in (mses, *random_draws)
         ]
         found[rule] = Agreement(mses=agreements[0], random=_mean(agreements[1:]))

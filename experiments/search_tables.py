@@ -55,7 +55,7 @@ def small_explanations_table(searches: Searches, num_patches: int) -> Table:
     table = Table(
         "small_explanations",
         "Share of images with an MSE of at most k patches",
-        ["search", "images", *(f"k = {k}" for k in ks)],
+        columns=["search", "images", *(f"k = {k}" for k in ks)],
         note="Rows are about as many images as their search was run on, so two rows may differ by "
         "their images; the table of searches on the same images does not.",
     )
@@ -69,7 +69,7 @@ def every_k_table(searches: Searches, num_patches: int) -> Table:
     table = Table(
         "small_explanations_every_k",
         "Share of images with an MSE of at most k patches, every k",
-        ["k", *(f"{name} (n = {len(rows)})" for name, rows in searches.items())],
+        columns=["k", *(f"{name} (n = {len(rows)})" for name, rows in searches.items())],
     )
     for k in range(1, num_patches + 1):
         table.rows.append([k, *(share_up_to(rows, k) for rows in searches.values())])
@@ -85,7 +85,7 @@ def counts_table(searches: Searches) -> Table:
         "number_of_explanations",
         "Number of MSEs, and of MSEs no two of which share more than 0, 1, 2 patches: mean and "
         "variance over images",
-        columns,
+        columns=columns,
         note="BeamS and the diverse search stop at 10 MSEs; the others list all that they find. "
         "BeamS-3 is the main job: a large root in whose graph a smaller one turns up has given way "
         "to it.",
@@ -114,7 +114,7 @@ def sizes_table(searches: Searches) -> Table:
         "sizes",
         "Sizes of MSEs: the image's smallest, all of them, and the share that each size has among "
         "an image's MSEs",
-        [
+        columns=[
             "search",
             "images",
             "smallest",
@@ -164,7 +164,7 @@ def positions_table(searches: Searches, num_patches: int) -> Table:
         "positions_every_patch",
         "Share of an image's MSEs that hold each patch, patches numbered along the rows of the "
         "grid",
-        ["patch", *(f"{name} (n = {len(use)})" for name, use in uses.items())],
+        columns=["patch", *(f"{name} (n = {len(use)})" for name, use in uses.items())],
     )
     if uses:
         for patch in range(num_patches):
@@ -180,7 +180,7 @@ def cost_table(searches: Searches) -> Table:
     table = Table(
         "cost",
         "Cost of a search: sets it asked about, sets the network had to score, seconds",
-        ["search", "images", "asked", "scored", "seconds"],
+        columns=["search", "images", "asked", "scored", "seconds"],
         note="Without the saliency mask, the graph and the curves; float32.",
     )
     for name, rows in searches.items():
@@ -204,7 +204,7 @@ def same_images_table(searches: Searches) -> Table:
     table = Table(
         "searches_on_the_same_images",
         "Each search less BeamS-3 on the images that both were run on",
-        [
+        columns=[
             "search",
             "images",
             f"share with an MSE of at most {SMALL}",
@@ -239,7 +239,15 @@ def choices_table(rows: Sequence[ChoicesRow]) -> Table:
     table = Table(
         "choices",
         "What the choices matter: BeamS-3 with one of them changed",
-        ["changed", "images", "MSEs", "smallest", "diverse", "scored", "agreement of roots"],
+        columns=[
+            "changed",
+            "images",
+            "MSEs",
+            "smallest",
+            "diverse",
+            "scored",
+            "agreement of roots",
+        ],
         note="As it is: black baseline, threshold 0.9, I-GOS after 2 iterations, seed 0. "
         "Agreement: Jaccard index of an image's MSEs with those as it is (common "
         "ones among all of both), its mean over images. Diverse: no two share more than one patch.",
@@ -267,7 +275,7 @@ def recall_table(searches: Searches, exhaustive: Sequence[SearchRow]) -> Table:
     table = Table(
         "recall_of_small",
         f"Recall of all MSEs of at most {SMALL} patches, complete by exhaustive search",
-        ["search", "images", "such MSEs an image", "recall"],
+        columns=["search", "images", "such MSEs an image", "recall"],
         note=f"Exhaustive search was run on {len(exhaustive)} images; {len(known)} of them have "
         "such an MSE.",
     )

@@ -38,7 +38,8 @@ GAP = 0.2  # between the relative confidences of a question's two images
 RIDGE = 0.1  # how strongly the effects of patches are drawn to 0
 DISTINCT = 0.2  # from this difference of its two numbers on, the SAG reader tells the images apart
 TIE_BREAK = 0.1  # weight of the fitted effects beside the SAG reader's look-up
-LOWEST, HIGHEST = 0.005, 0.995  # confidences are clipped to these before their log-odds are taken
+LOWEST = 0.005  # confidences are clipped to these before their log-odds are taken
+HIGHEST = 0.995
 GROUPS = {
     "apart": f"the SAG's readings are {DISTINCT} or more apart",
     "alike": "they are less apart",
@@ -117,7 +118,7 @@ def draw_questions(
     sets = [patches for pair in pairs for patches in pair]
     scores = [float(score) / full_probability for score in scorer(sets)]
     questions = [
-        Question(a, b, (of_a, of_b))
+        Question(a, b, relative=(of_a, of_b))
         for (a, b), of_a, of_b in zip(pairs, scores[::2], scores[1::2])
         if abs(of_a - of_b) >= GAP
     ]

@@ -38,7 +38,7 @@ def sufficient_input_subsets(
         num_patches: Number of patches.
         prob_thresh: Sufficient is above this share of the full image's probability.
     """
-    opened = opening(scorer, num_patches, prob_thresh)
+    opened = opening(scorer, num_patches, prob_thresh=prob_thresh)
     if opened.stopped_by:
         return SearchResult((), opened.stopped_by)
     found: list[MSE] = []
@@ -57,7 +57,7 @@ def sufficient_input_subsets(
 def first_sufficient(path: Sequence[tuple[PatchSet, float]], threshold: float) -> MSE:
     """Return the first set of a path, smallest first, whose probability is above the threshold."""
     patches, probability = next((s, p) for s, p in path if p > threshold)
-    return MSE(patches, probability, "subset" if len(patches) <= PROVEN_SIZE else "single")
+    return MSE(patches, probability, minimal="subset" if len(patches) <= PROVEN_SIZE else "single")
 
 
 def backward_selection(scorer: Scorer, patches: Sequence[int]) -> list[tuple[PatchSet, float]]:

@@ -98,9 +98,9 @@ def test_what_is_missing_comes_first(finished, monkeypatch):
     looked_at = []
     run_job = jobs.run_job
 
-    def noting(job, *rest):
+    def noting(job, engine, **options):
         looked_at.append(job.path)
-        return run_job(job, *rest)
+        return run_job(job, engine, **options)
 
     monkeypatch.setattr(jobs, "run_job", noting)
     assert finished(*BEAM3_AND_SIS) == 0
