@@ -58,7 +58,7 @@ if (
 
 import time
 from itertools import combinations
-from multiprocessing import Pool
+from multiprocessing import get_context
 
 import cv2
 import numpy as np
@@ -270,7 +270,8 @@ def train(settings: Settings, log: Log) -> torch.nn.Module:
 
 def _drawn_scenes(number: int, workers: int) -> list[TrainingScene]:
     seeds = range(TRAIN_SEED, TRAIN_SEED + number)
-    with Pool(workers) as pool:
+    # Not by fork, which copies locks that OpenCV's or PyTorch's threads may hold.
+    with get_context("spawn").Pool(workers) as pool:
         scenes = pool.imap(training_scene, seeds, chunksize=64)
         return list(tqdm(scenes, total=number, desc="drawing"))
 
