@@ -136,8 +136,9 @@ def _measured(
         p_a, p_b = probabilities[rows, list(insecurity.classes)].mean(0).tolist()
         return Answer(p_a, p_b, float(difficulty[rows].mean()))
 
+    a, b = insecurity.classes
     return MeasuredInsecurity(
-        classes=tuple(Category(c, network.labels[c]) for c in insecurity.classes),
+        classes=(Category(a, network.labels[a]), Category(b, network.labels[b])),
         strength=insecurity.strength,
         score=insecurity.score,
         share=float(insecurity.region.float().mean()),

@@ -22,6 +22,7 @@ After Wang and Vasconcelos, "Deliberative Explanations: visualizing network inse
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Literal
 
@@ -108,11 +109,12 @@ def strongest_insecurities(
         attribution=method.attribution,
         batch_size=method.batch_size,
     )
+    height, width = image.shape[1:]
     found = []
     for i, j in candidates(maps):
         pair = (classes[i], classes[j])
         product = (maps[i] * maps[j] * difficult).cpu()
-        fine, region = region_of(product, tuple(image.shape[1:]), method.share)
+        fine, region = region_of(product, (height, width), method.share)
         if not region.any():
             continue
         strength = float(fine[region].mean())
@@ -224,12 +226,11 @@ def without_regions(
         Probabilities (N, C) and the difficulty (N,).
     """
     # For the scorer, the remaining pixels of each region are a patch, shown alone.
-    options = {"basis": (~regions).flatten(1).float(), "batch_size": batch_size}
+    score = partial(score_image, basis=(~regions).flatten(1).float(), batch_size=batch_size)
     patches = [(region,) for region in range(len(regions))]
-    probabilities = score_image(split.model, image, baseline, category=None, **options)(patches)
+    probabilities = score(split.model, image, baseline, category=None)(patches)
     if isinstance(difficulty, Hardness):
         network = HardnessNetwork(split, difficulty)
-        hardness = score_image(network, image, baseline, category=1, **options)(patches)
-        return probabilities, hardness
+        return probabilities, score(network, image, baseline, category=1)(patches)
     logits = probabilities.clamp(min=1e-38).log()
     return probabilities, difficulty(probabilities, logits)

@@ -80,14 +80,14 @@ class Explainer:
             OSError: a file is missing.
         """
         question = self.question(item)
-        record = read_deviation(folder / FILE)
-        stands = record is not None and not self.overwrite and record.question == question
-        if stands and self._is_drawn(record, folder):
-            return record, False
+        old = read_deviation(folder / FILE)
+        stands = old is not None and not self.overwrite and old.question == question
+        if stands and self._is_drawn(old, folder):
+            return old, False
         image = load_image(item.image, self.network.size)
+        record = old if stands else self._new_record(item, image, question)
+        folder.mkdir(parents=True, exist_ok=True)
         if not stands:
-            record = self._new_record(item, image, question)
-            folder.mkdir(parents=True, exist_ok=True)
             # The record is written last: its presence means that the folder is complete.
             (folder / FILE).unlink(missing_ok=True)
             remove_maps(folder)
