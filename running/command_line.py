@@ -258,7 +258,7 @@ def _add_option(group: Any, option: Option) -> None:
     several = next((m for m in metadata if isinstance(m, Several)), None)
     if several:
         arguments |= {"nargs": "+", "metavar": several.name}
-        arguments["type"] = _argument_type(get_args(get_args(option.kind)[0])[0])
+        arguments["type"] = _argument_type(_element_kind(option.kind))
     bare = next((m for m in metadata if isinstance(m, Bare)), None)
     if bare:
         arguments |= {"nargs": "?", "const": bare.value}
@@ -396,10 +396,17 @@ def settings_from_dict(settings: type[T], values: Mapping[str, Any]) -> T:
     for option in options_of(settings):
         value = converted.get(option.name)
         if isinstance(value, list):
-            value = ",".join(map(str, value))
-        if isinstance(value, str):
+            kind = _element_kind(option.kind)
+            converted[option.name] = tuple(convert(str(element), kind) for element in value)
+        elif isinstance(value, str):
             converted[option.name] = convert(value, option.kind)
     return settings(**converted)
+
+
+def _element_kind(kind: Any) -> Any:
+    """Return the kind of a tuple's values, also where the tuple is annotated."""
+    arguments = get_args(kind)
+    return arguments[0] if get_origin(kind) is tuple else _element_kind(arguments[0])
 
 
 def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser) -> T:
