@@ -189,11 +189,14 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
         for edge in self.sag.edges:
             last = max(edge.parent, edge.child)
             _require(last < len(self.sag.nodes), f"sag.edges: no node {last}")
+            _require(edge.patch < self.num_patches, f"sag.edges: no patch {edge.patch}")
         patch_sets: list[Node] = [*self.roots, *self.sag.nodes]
         for patch_set in patch_sets:
             largest = max(patch_set.patches, default=0)
             smallest = min(patch_set.patches, default=0)
             _require(smallest >= 0 and largest < self.num_patches, f"no patch {largest}")
+        sets = len(self.scores.sets.split())
+        _require(sets == len(self.scores.probabilities), "scores: not one probability per set")
         if self.regions:
             _require(
                 len(self.regions.names) == self.num_patches, "regions: not one name per region"
@@ -218,6 +221,10 @@ def _require(condition: bool, problem: str) -> None:
 # ---------------------------------------------------------------- to and from JSON
 
 
+class _NoFormat(Struct, tag_field="format", tag=0):
+    """Format 0, which no record has: only where there are two does msgspec require the field."""
+
+
 def decode_sag(content: bytes) -> Sag:
     """Return the record in the bytes of a sag.json.
 
@@ -225,9 +232,12 @@ def decode_sag(content: bytes) -> Sag:
         ValueError: not JSON, or not a record of this format; the message is one line.
     """
     try:
-        return msgspec.json.decode(content, type=Sag)
+        sag: Sag | _NoFormat = msgspec.json.decode(content, type=Sag | _NoFormat)
     except msgspec.MsgspecError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    if isinstance(sag, _NoFormat):
+        raise ValueError("no record has the format 0")
+    return sag
 
 
 def encode_sag(sag: Sag) -> bytes:
