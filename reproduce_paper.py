@@ -17,7 +17,7 @@ stopped is thus a random sample, and every row of every table says how many imag
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from running.command_line import (
     Bare,
@@ -31,7 +31,7 @@ from running.command_line import (
 
 PROG = "reproduce_paper.py"
 Condition = Literal["beam3", "beam15", "combs", "diverse", "sis", "choices", "exhaustive"]
-ALL_CONDITIONS = ("beam3", "beam15", "combs", "diverse", "sis", "choices", "exhaustive")
+ALL_CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
 @dataclass(frozen=True)

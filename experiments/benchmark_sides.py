@@ -144,7 +144,7 @@ class Found:
     row: SideRow  # proven and diverse are still to be counted
     roots: list[PatchSet]
     proven: list[PatchSet] | None  # None: not proven yet
-    saliency: list[float] | None = None
+    saliency: list[float]  # one number per patch; empty for the reference side
 
 
 def measure_image(bench: Bench, path: Path, result: BenchmarkResult) -> None:
@@ -185,7 +185,7 @@ def reference_side(bench: Bench, image: np.ndarray, category: int, *, name: str)
         scored=found.evaluations,
         roots=len(found.roots),
     )
-    return Found(row, found.roots, proven=None)
+    return Found(row, found.roots, proven=None, saliency=[])
 
 
 def shipped_side(

@@ -1,8 +1,9 @@
 """A scorer that counts the different sets that a search asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 from scoring.patches import PatchSet
+from search import Scorer
 
 
 class CountingScorer:
@@ -15,11 +16,11 @@ class CountingScorer:
         scorer: A callable from patch sets to probabilities.
     """
 
-    def __init__(self, scorer: Callable):
+    def __init__(self, scorer: Scorer):
         self.scorer = scorer
         self.asked: set[PatchSet] = set()
 
-    def __call__(self, patch_sets: Sequence[PatchSet]):
+    def __call__(self, patch_sets: Sequence[PatchSet]) -> Iterable[float]:
         """Return what the scorer returns for these sets."""
         self.asked.update(patch_sets)
         return self.scorer(patch_sets)

@@ -77,6 +77,6 @@ def estimate(
     )
 
 
-def variance(values, axis: int = -1):
+def variance(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the unbiased variance along an axis."""
     return np.var(values, axis=axis, ddof=1)

@@ -250,7 +250,7 @@ def drawn_scenes(number: int, seed: int) -> list[Subject]:
 
     The same seed gives the same scenes.
     """
-    code_sha256 = " ".join(file_sha256(Path(module.__file__)) for module in (painter, shapes))
+    code_sha256 = " ".join(file_sha256(Path(str(module.__file__))) for module in (painter, shapes))
     return [scene_subject(i, seed, code_sha256=code_sha256) for i in range(number)]
 
 

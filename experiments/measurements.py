@@ -32,6 +32,7 @@ from msgspec import Struct
 
 from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
+from drawing.record import Root
 from experiments.counting import CountingScorer
 from experiments.findings import (
     ChoiceFinding,
@@ -117,7 +118,8 @@ class Choice(Struct, frozen=True, omit_defaults=True):
     def apply(self, settings: MainJobSettings) -> MainJobSettings:
         """Return the settings with this choice."""
         changes = {"seed": self.seed, "prob_thresh": self.prob_thresh, "baseline": self.baseline}
-        return replace(settings, **{k: v for k, v in changes.items() if v is not None})
+        wanted: dict[str, Any] = {k: v for k, v in changes.items() if v is not None}
+        return replace(settings, **wanted)
 
 
 CHOICES = {
@@ -389,7 +391,7 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
     return torch.from_numpy(places).float()
 
 
-def found_roots(mses: Sequence[MSE], stopped_by: str) -> dict[str, Any]:
+def found_roots(mses: Sequence[MSE | Root], stopped_by: str) -> dict[str, Any]:
     """Return the fields of FoundRoots: the MSEs, and the largest diverse subset at each overlap."""
     sets = [mse.patches for mse in mses]
     confidences = [mse.probability for mse in mses]

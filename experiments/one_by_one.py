@@ -107,7 +107,7 @@ class OneByOne:
         self.baseline = baseline
         self.category = category
         self.regularisers = Regularisers(grid)
-        self.basis = tents(grid, tuple(image.shape[1:])).to(image.device)
+        self.basis = tents(grid, (image.shape[1], image.shape[2])).to(image.device)
         self.evaluations = 0
 
     def probability(self, mask: torch.Tensor, noise: torch.Tensor | float = 0.0) -> torch.Tensor:
@@ -142,8 +142,8 @@ class OneByOne:
         for k in range(1, IGOS_POINTS + 1):
             point = (k / IGOS_POINTS * mask).requires_grad_()
             noise = torch.randn_like(self.image) + torch.randn_like(self.image)
-            self.probability(point, IGOS_NOISE * noise).backward()
-            total = total + point.grad / IGOS_POINTS
+            (gradient,) = torch.autograd.grad(self.probability(point, IGOS_NOISE * noise), point)
+            total = total + gradient / IGOS_POINTS
         return total
 
     @staticmethod

@@ -95,9 +95,9 @@ def precision_and_recall(
     """
     part_sets = sufficient_part_sets(category)
     contains = np.zeros((len(mses), len(part_sets)), bool)  # which part sets each MSE shows
-    for row, mse in zip(contains, mses):
-        row[:] = part_sets_shown(mse, shares, category=category, shown=shown)
-    right = contains.any(1)
+    for i, mse in enumerate(mses):
+        contains[i] = part_sets_shown(mse, shares, category=category, shown=shown)
+    right = np.asarray(contains.any(1))
     if lenient:
         found = int(contains[right].any(0).sum())
     else:
@@ -139,13 +139,15 @@ def max_pairs(fits: np.ndarray) -> int:
     return int((columns >= 0).sum())
 
 
-def random_sets_like(mses: Iterable[PatchSet], num_patches: int, seed) -> list[PatchSet]:
+def random_sets_like(
+    mses: Iterable[PatchSet], num_patches: int, seed: int | Sequence[int]
+) -> list[PatchSet]:
     """Return a random patch set of the size of each MSE.
 
     Args:
         mses: The sets whose sizes to take.
         num_patches: Number of patches to choose from.
-        seed: Anything that numpy.random.default_rng takes.
+        seed: Of numpy.random.default_rng.
     """
     rng = np.random.default_rng(seed)
     chosen = [rng.choice(num_patches, len(mse), replace=False) for mse in mses]

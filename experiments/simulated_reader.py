@@ -52,7 +52,9 @@ Reader = Callable[[PatchSet], float]
 class HasPatches(Protocol):
     """An MSE, as a record or a finding has it."""
 
-    patches: PatchSet
+    @property
+    def patches(self) -> PatchSet:
+        """Its patches."""
 
 
 class Explained(Protocol):
@@ -60,9 +62,12 @@ class Explained(Protocol):
 
     saliency: list[float]
     gradcam: list[list[float]] | None
-    roots: Sequence[HasPatches]
     diverse_roots: list[int]
     sag: Graph
+
+    @property
+    def roots(self) -> Sequence[HasPatches]:
+        """All MSEs; diverse_roots are indices into them."""
 
 
 # ---------------------------------------------------------------- questions
@@ -91,7 +96,7 @@ def draw_questions(
     *,
     full_probability: float,
     in_sag: Sequence[PatchSet],
-    seed,
+    seed: int | Sequence[int],
     wanted: int = QUESTIONS,
     candidates: int = CANDIDATES,
 ) -> list[Question]:
@@ -105,7 +110,7 @@ def draw_questions(
         kinds: The kind of each patch (see `patch_kinds`), shape (num_patches,).
         full_probability: Probability of the full image.
         in_sag: Nodes of the SAG; pairs that hold one of them are left out.
-        seed: Anything that numpy.random.default_rng takes.
+        seed: Of numpy.random.default_rng.
         wanted: Most questions to return; fewer where fewer pairs are far enough apart.
         candidates: Number of pairs to draw.
     """

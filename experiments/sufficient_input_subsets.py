@@ -44,7 +44,7 @@ def sufficient_input_subsets(
     found: list[MSE] = []
     rest = tuple(range(num_patches))
     try:
-        while rest and float(scorer([rest])[0]) > opened.threshold:
+        while rest and probability_of(scorer, rest) > opened.threshold:
             path = backward_selection(scorer, rest)
             mse = first_sufficient(path, opened.threshold)
             found.append(mse)
@@ -52,6 +52,11 @@ def sufficient_input_subsets(
     except TimeoutError:
         return SearchResult.of(found, "time_limit")
     return SearchResult.of(found, "exhausted")
+
+
+def probability_of(scorer: Scorer, patches: PatchSet) -> float:
+    """Return the probability of one patch set."""
+    return float(next(iter(scorer([patches]))))
 
 
 def first_sufficient(path: Sequence[tuple[PatchSet, float]], threshold: float) -> MSE:
@@ -67,7 +72,7 @@ def backward_selection(scorer: Scorer, patches: Sequence[int]) -> list[tuple[Pat
     lowest number, so that the order does not depend on chance.
     """
     left = tuple(sorted(patches))
-    path = [(left, float(scorer([left])[0]))]
+    path = [(left, probability_of(scorer, left))]
     while left:
         children = [tuple(p for p in left if p != removed) for removed in left]
         scores = [float(score) for score in scorer(children)]

@@ -18,7 +18,7 @@ from experiments.estimates import Estimate
 from utils import write_atomically
 
 Cell = str | int | float | Estimate | None
-LATEX_ESCAPES = {
+LATEX_ESCAPES: dict[str, str | int | None] = {
     **{mark: "\\" + mark for mark in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -95,7 +95,7 @@ def _text(cell: Cell, images: Cell) -> str:
 
 def _estimate_columns(name: str, cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     estimates = [cell if isinstance(cell, Estimate) else None for cell in cells]
-    values = [cell.value if isinstance(cell, Estimate) else cell for cell in cells]
+    values: list[Cell] = [c.value if isinstance(c, Estimate) else c for c in cells]
     return {
         name: values,
         f"{name}, low": [one.low if one else None for one in estimates],
