@@ -186,7 +186,9 @@ def explain(
         batch_size=chosen.batch_size,
     )
     cut = as_cut(regions, engine.network) if regions else None
-    check(chosen, engine.network, num_patches=len(regions.names) if regions else chosen.grid**2)
+    num_patches = len(regions.names) if regions else chosen.grid**2
+    has_regions = regions is not None
+    check(chosen, engine.network, num_patches=num_patches, has_regions=has_regions)
     pixels = as_pixels(image, engine.network, transform)
     source = Source(getattr(image, "filename", "") or "image", sha256_of(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
@@ -209,13 +211,16 @@ def precision_of(settings: Settings) -> str:
     return "float32" if settings.baseline == "drop" else settings.precision
 
 
-def check(settings: Settings, network: Network, *, num_patches: int) -> None:
+def check(
+    settings: Settings, network: Network, *, num_patches: int | None, has_regions: bool
+) -> None:
     """Refuse what only makes sense together with the network or other settings.
 
     Args:
         settings: of the main job.
         network: the network.
-        num_patches: number of patches of the grid, or of regions.
+        num_patches: number of patches of the grid, or of regions; None: not known yet.
+        has_regions: whether the image is cut into regions.
 
     Raises:
         UserError: the first setting that does not fit.
@@ -225,15 +230,16 @@ def check(settings: Settings, network: Network, *, num_patches: int) -> None:
             network,
             (settings.grid, settings.grid),
             precision=settings.precision,
-            has_regions=settings.regions is not None,
+            has_regions=has_regions,
         )
-    check_sizes(
-        settings.search,
-        num_patches,
-        comb_top=settings.comb_top,
-        comb_size=settings.comb_size,
-        exhaustive_size=settings.exhaustive_size,
-    )
+    if num_patches is not None:
+        check_sizes(
+            settings.search,
+            num_patches,
+            comb_top=settings.comb_top,
+            comb_size=settings.comb_size,
+            exhaustive_size=settings.exhaustive_size,
+        )
 
 
 # ---------------------------------------------------------------- one class: the order of the steps
@@ -380,7 +386,8 @@ def explain_image(
     cut = None
     if segmentation and region_source:
         cut = Cut(segmentation(job.path, job.name, image), region_source)
-        check(settings, engine.network, num_patches=check_regions(cut.regions))
+        num_patches = check_regions(cut.regions)
+        check(settings, engine.network, num_patches=num_patches, has_regions=True)
     categories = classes_to_explain(settings, engine, image)
     explain_one = partial(
         explain_class,
@@ -437,8 +444,9 @@ def check_run(settings: Settings, network: Network) -> None:
     check_category(settings.category, settings.num_categories, network)
     if settings.region_names and not settings.regions:
         raise UserError(f"--region-names {settings.region_names}: only together with --regions")
-    if not settings.regions:
-        check(settings, network, num_patches=settings.grid**2)
+    has_regions = bool(settings.regions)
+    num_patches = None if has_regions else settings.grid**2
+    check(settings, network, num_patches=num_patches, has_regions=has_regions)
 
 
 def opening_line(settings: Settings, network: Network, images: int) -> str:
