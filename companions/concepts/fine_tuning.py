@@ -312,8 +312,8 @@ def run_name(
     """Return one word for what must agree for a checkpoint to be of the same run."""
     description = {
         "model": network.description(),
-        "pictures": identity,
-        "truth": [int(target) for target in targets],
+        "images": identity,
+        "targets": [int(target) for target in targets],
         "recipe": asdict(recipe),
     }
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

@@ -242,7 +242,7 @@ class Improvement:
             model=self.before.model,
             bench=self.before.bench,
             selection=file_sha256(selection.file),
-            pictures=selection.images.identity(),
+            images=selection.images.identity(),
             recipe=RecipeKey(**asdict(self.recipe)),
         )
 

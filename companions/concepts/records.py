@@ -208,7 +208,7 @@ class RowKey(Struct, omit_defaults=True):
     model: Model
     bench: BenchKey
     selection: str | None = None  # SHA-256 of the file
-    pictures: str | None = None
+    images: str | None = None
     recipe: RecipeKey | None = None
 
 
