@@ -30,7 +30,7 @@ import numpy.typing as npt
 from scipy.special import logit
 
 from scoring.curves import saliency_order
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 from search import MSE, PROVEN_UP_TO, Scorer, SearchResult, drop_singles, opening, prove
 
 RIDGE = 2.0  # how many sets must contradict what a patch says alone before it is believed

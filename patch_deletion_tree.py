@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from diverse_subset_selection import DiverseSubset, diverse_subset
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 from search import MSE, Scorer, SearchResult, minimise
 
 # A root of 20 patches could have 2^20 descendants; beyond this no further level is begun.

@@ -24,7 +24,7 @@ from itertools import chain, combinations, islice
 import numpy.typing as npt
 
 from scoring.curves import saliency_order
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 
 Scorer = Callable[[Sequence[PatchSet]], Iterable[float]]
 PROVEN_UP_TO = 10  # patches; a set of n has 2^n subsets to ask about

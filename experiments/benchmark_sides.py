@@ -37,7 +37,7 @@ from main_generate_sag import explain
 from running.image_case import ImageCase
 from scoring.engine import Engine
 from scoring.networks import Network, class_probabilities
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 from scoring.scorer import MaskScorer
 from search import PROVEN_UP_TO, prove
 from utils import load_image

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 from search import Scorer
 
 

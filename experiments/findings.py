@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from drawing.record import Baseline, Category, Curves, Evaluations, Graph
+from scoring.patch_sets import PatchSet
 
-PatchSet = tuple[int, ...]
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the last row and column included
 
 

@@ -25,7 +25,8 @@ from get_perturbation_mask import (
 )
 from scoring.curves import saliency_order
 from scoring.networks import Network, class_probabilities
-from scoring.patches import PatchSet, compose, tents
+from scoring.patch_sets import PatchSet
+from scoring.patches import compose, tents
 
 IGOS_ITERATIONS = 2
 IGOS_POINTS = 20  # of the path of the integrated gradient

@@ -34,7 +34,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from birds.painter import PARTS, minimal_sufficient_parts
-from scoring.patches import PatchSet, tents
+from scoring.patch_sets import PatchSet
+from scoring.patches import tents
 
 SHOWN = 0.25  # share of a part's box from which it counts as shown
 

@@ -29,7 +29,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from drawing.record import Graph
-from experiments.findings import PatchSet, Question
+from experiments.findings import Question
+from scoring.patch_sets import PatchSet
 from scoring.patches import tents
 
 QUESTIONS = 10  # per image

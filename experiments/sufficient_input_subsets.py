@@ -19,7 +19,7 @@ sufficient input subsets", AISTATS 2019.
 
 from collections.abc import Sequence
 
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 from search import MSE, Scorer, SearchResult, opening
 
 PROVEN_SIZE = 2  # up to which a subset is minimal: its own subsets are single patches and none

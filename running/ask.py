@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drawing.record import PatchSet, Sag, scores_of
+from drawing.record import Sag, scores_of
 from drawing.words import conjunction, percent
 from running.record_files import load_record
 from scoring.labels import plain_name
+from scoring.patch_sets import PatchSet
 from utils import UserError
 
 MAX_NEAREST = 3  # larger and smaller sets listed for one that was not scored

@@ -23,7 +23,6 @@ from drawing.record import (
     Edge,
     Graph,
     Node,
-    PatchSet,
     Root,
     Sag,
     scores_of,
@@ -31,7 +30,7 @@ from drawing.record import (
 from drawing.styles import DARK
 from running.results import save
 from scoring import curves
-from scoring.patches import canonical
+from scoring.patch_sets import PatchSet, canonical
 from search import MSE
 
 

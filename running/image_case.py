@@ -13,7 +13,8 @@ import torch
 
 from get_perturbation_mask import make_baseline
 from scoring.networks import Network, class_probabilities
-from scoring.patches import PatchSet, tents
+from scoring.patch_sets import PatchSet
+from scoring.patches import tents
 from scoring.regions import Regions
 from scoring.scorer import MaskScorer, Probabilities, auto_batch_size, image_probabilities
 from scoring.token_dropping import TokenDropping

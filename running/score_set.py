@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from drawing.record import PatchSet, Sag
+from drawing.record import Sag
 from running.image_case import ImageCase
 from running.record_files import load_result
 from scoring.networks import Network, choose_device, load_network
+from scoring.patch_sets import PatchSet
 from scoring.regions import Regions
 from utils import UserError
 

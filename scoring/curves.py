@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.integrate import trapezoid
 
-from scoring.patches import PatchSet
+from scoring.patch_sets import PatchSet
 
 MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly spaced ones of a finer grid
 

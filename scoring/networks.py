@@ -87,6 +87,11 @@ def class_probabilities(logits: torch.Tensor) -> torch.Tensor:
     return logits.float().softmax(dim=1)
 
 
+def two_logits(logits: torch.Tensor) -> torch.Tensor:
+    """Return logits (B, C); a single one, of a sigmoid, as the two whose softmax it is."""
+    return torch.cat([-logits, logits], 1) / 2 if logits.shape[1] == 1 else logits
+
+
 def choose_device(name: str) -> torch.device:
     """Return the device of this name; "auto" prefers CUDA, then Apple's MPS, then the CPU.
 

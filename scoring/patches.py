@@ -13,11 +13,7 @@ An image may be cut into regions of any shape instead (scoring/regions.py). The 
 strongly each patch or region shows each pixel, as a (patches, H * W) matrix.
 """
 
-from collections.abc import Iterable
-
 import torch
-
-PatchSet = tuple[int, ...]  # ascending patch numbers, counted row by row from 0
 
 
 def tents(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
@@ -81,8 +77,3 @@ def compose(
     """
     weights = (masks @ basis).view(-1, 1, *image.shape[1:])  # (B, 1, H, W)
     return torch.addcmul(baseline, weights, image - baseline)
-
-
-def canonical(patches: Iterable[int]) -> PatchSet:
-    """Return a patch set in its one spelling: ascending, without repeats."""
-    return tuple(sorted({int(patch) for patch in patches}))

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from scoring.networks import class_probabilities
-from scoring.patches import PatchSet, canonical, compose, tents
+from scoring.patch_sets import PatchSet, canonical
+from scoring.patches import compose, tents
 
 # Masks (B, patches) of 0 and 1 -> probabilities (B,), or (B, classes) for all classes.
 Probabilities = Callable[[torch.Tensor], torch.Tensor]

@@ -1,11 +1,14 @@
-"""Planted classifiers: networks and scorers whose right explanations are known beforehand."""
+"""Planted classifiers: networks and scorers whose explanations are known."""
 
 import torch
 import torchvision
 
 
 def dnf_scorer(conjunctions, high=0.95, low=0.05, calls=None):
-    """A plain scorer: `high` for sets that contain one of the conjunctions, else `low`. Notes each call's sets in `calls`."""
+    """Return a scorer: `high` for sets that contain one of the conjunctions, else `low`.
+
+    Each call's sets are noted in `calls`.
+    """
     wanted = [set(c) for c in conjunctions]
 
     def score(patch_sets):
@@ -17,31 +20,33 @@ def dnf_scorer(conjunctions, high=0.95, low=0.05, calls=None):
 
 
 def table_scorer(scores, default=0.0):
-    """A plain scorer that looks sets up in a dict."""
+    """Return a scorer that looks sets up in a dict."""
     return lambda patch_sets: torch.tensor([scores.get(tuple(s), default) for s in patch_sets])
 
 
 class PlantedNetwork(torch.nn.Module):
     """A network over (B, 3, 224, 224) whose class 1 is a monotone DNF of visible patches.
 
-    It looks at one pixel at each patch's centre (image white, baseline black: the pixel is the patch's own
-    tent, 1 when shown, 0 when hidden) and gives class 1 the probability `high` where all patches of some
-    conjunction are brighter than one half. It has no parameters and no convolution, and no gradient to speak of.
+    It looks at one pixel at each patch's centre (image white, baseline black: the pixel is the
+    patch's own tent, 1 when shown, 0 when hidden) and gives class 1 the probability `high` where
+    all patches of some conjunction are brighter than one half. It has no parameters and no
+    convolution, and hardly a gradient.
     """
 
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean = (0.0, 0.0, 0.0)
+    std = (1.0, 1.0, 1.0)
 
     def __init__(self, conjunctions, grid=7, size=224, high=0.95, low=0.02, classes=3):
         super().__init__()
         centres = torch.linspace(0, size - 1, grid).round().long()
-        self.rows, self.columns = centres.repeat_interleave(grid), centres.repeat(grid)
-        self.conjunctions, self.high, self.low, self.classes = (
-            [list(c) for c in conjunctions],
-            high,
-            low,
-            classes,
-        )
-        self.calls, self.input_size = [], size
+        self.rows = centres.repeat_interleave(grid)
+        self.columns = centres.repeat(grid)
+        self.conjunctions = [list(c) for c in conjunctions]
+        self.high = high
+        self.low = low
+        self.classes = classes
+        self.calls = []
+        self.input_size = size
 
     def probability(self, visible):  # (B, patches) bool -> (B,)
         hit = torch.stack([visible[:, c].all(1) for c in self.conjunctions]).any(0)
@@ -55,7 +60,8 @@ class PlantedNetwork(torch.nn.Module):
         return torch.cat([rest[:, :1], p, rest[:, 1:]], 1).log()
 
 
-WHITE, BLACK = torch.ones(3, 224, 224), torch.zeros(3, 224, 224)
+WHITE = torch.ones(3, 224, 224)
+BLACK = torch.zeros(3, 224, 224)
 
 PLANTED = [(5,), (6, 10), (1, 8, 14)]
 SMALL = {"grid": 4, "size": 56}  # small pictures, for whole runs of the program
@@ -117,7 +123,7 @@ def slow():
 
 
 def trap():
-    """Patch 5 alone looks sufficient in bfloat16, which cannot tell 257 from 256; in float32 it is not."""
+    """Patch 5 alone looks sufficient in bfloat16, which cannot tell 257 from 256, and is not."""
 
     class Trap(PlantedNetwork):
         def probability(self, visible):
@@ -135,7 +141,7 @@ def trap():
 
 
 def resnet():
-    """An untrained ResNet-18, whose answers at least differ from picture to picture; 56 x 56."""
+    """An untrained ResNet-18 on 56 x 56 pixels; its answers at least differ between images."""
     torch.manual_seed(3)
     module = torchvision.models.resnet18(num_classes=5)
     module.input_size = 56
@@ -144,7 +150,10 @@ def resnet():
 
 
 def small_vit():
-    """An untrained vision transformer with 14 x 14 tokens of 4 x 4 pixels, its head scaled so that it is sure of something."""
+    """An untrained vision transformer with 14 x 14 tokens of 4 x 4 pixels.
+
+    Its head is scaled, so that it is confident of something.
+    """
     torch.manual_seed(0)
     vit = torchvision.models.VisionTransformer(
         image_size=56,
@@ -161,7 +170,10 @@ def small_vit():
 
 
 def colours():
-    """A CNN of three classes, red, green and blue: each logit is ten times the mean of its colour, seen on 7 x 7 cells of 8 x 8 pixels."""
+    """A CNN of three classes, red, green and blue.
+
+    Each logit is ten times the mean of its colour, seen on 7 x 7 cells of 8 x 8 pixels.
+    """
     module = torch.nn.Sequential(
         torch.nn.Conv2d(3, 3, 8, stride=8, groups=3, bias=False),
         torch.nn.Conv2d(3, 3, 1, bias=False),
@@ -173,5 +185,7 @@ def colours():
     module[0].weight.data.fill_(1 / 64)
     module[1].weight.data = torch.eye(3).view(3, 3, 1, 1)
     module[5].weight.data = 10 * torch.eye(3)
-    module.input_size, module.mean, module.std = 56, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    module.input_size = 56
+    module.mean = (0.0, 0.0, 0.0)
+    module.std = (1.0, 1.0, 1.0)
     return module

@@ -13,8 +13,8 @@ weights as one that was not.
 
 import copy
 import hashlib
+import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +27,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 from torchvision.transforms import v2
 
 from get_perturbation_mask import IMAGENET_MEAN_COLOUR
-from scoring.networks import Network
+from scoring.networks import Network, two_logits
+from utils import write_atomically
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 CHECKPOINTS = 10  # in a run
@@ -168,9 +169,9 @@ class _Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomically(path, content.getvalue())
 
     def resume(self, path: Path, run: str) -> int:
         """Load a checkpoint where it is whole and of this run; return the steps that it has."""
@@ -203,10 +204,7 @@ def training_logits(output) -> torch.Tensor:
     GoogLeNet and Inception return a tuple then; a single logit of a sigmoid becomes the two whose
     softmax it is.
     """
-    logits = getattr(output, "logits", output)
-    if logits.shape[1] == 1:
-        return torch.cat([-logits, logits], dim=1) / 2
-    return logits
+    return two_logits(getattr(output, "logits", output))
 
 
 def learning_rates(optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:

@@ -9,7 +9,6 @@ What is done is kept in improve.json and not done again, where network, images a
 same.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from time import monotonic
 import msgspec
 import numpy as np
 from msgspec import Struct
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tqdm import tqdm
 
 from companions.concepts.figures import Panel, draw_improvement
@@ -41,7 +40,7 @@ from running.failures import why
 from running.record_files import versions
 from scoring.labels import class_index
 from scoring.networks import Network
-from utils import UserError, file_sha256, log, one_line
+from utils import UserError, file_sha256, log, one_line, write_atomically
 
 BEFORE = "before"  # name of the network as it was given
 
@@ -168,10 +167,8 @@ def _readable(selection: Selection, load, failures: Failures) -> list[int]:
 
 def save_weights(network: Network, path: Path) -> None:
     """Write a network's weights as a .safetensors file for --weights, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     state = network.module.state_dict()
-    save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
-    os.replace(temporary, path)
+    write_atomically(path, save({name: v.cpu().contiguous() for name, v in state.items()}))
 
 
 # ---------------------------------------------------------------- all networks

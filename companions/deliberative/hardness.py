@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 from scipy.stats import entropy, spearmanr
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from companions.deliberative.difficulty import Hardness
 from companions.deliberative.split import Split
 from scoring.networks import Network
-from utils import UserError
+from utils import UserError, write_atomically
 
 WEIGHT_DECAY = 1e-3  # of the weights of the standardised features
 STEPS = 200
@@ -146,9 +146,7 @@ def save(predictor: Hardness, path: Path, weights_sha256: str) -> None:
         "weight": predictor.weight.cpu()[None].contiguous(),
         "bias": predictor.bias.cpu().reshape(1),
     }
-    temporary = path.with_name(f".{path.name}.part")
-    save_file(state, temporary, {"network": weights_sha256})
-    temporary.replace(path)
+    write_atomically(path, safetensors_bytes(state, {"network": weights_sha256}))
 
 
 def load(path: Path, weights_sha256: str, device: torch.device) -> Hardness:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from get_perturbation_mask import last_convolution
+from scoring.networks import two_logits
 from utils import UserError
 
 
@@ -81,11 +82,6 @@ class Split(nn.Module):
         finally:
             hook.remove()
         return leaves[0], logits
-
-
-def two_logits(logits: torch.Tensor) -> torch.Tensor:
-    """Return logits (B, C); a single one, of a sigmoid, as the two whose softmax it is."""
-    return torch.cat([-logits, logits], 1) / 2 if logits.shape[1] == 1 else logits
 
 
 def last_map(model: nn.Module, image: torch.Tensor) -> tuple[nn.Module, int]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scoring.patches import canonical, cells, compose, region_basis, tents
+from scoring.patch_sets import canonical
+from scoring.patches import cells, compose, region_basis, tents
 from scoring.regions import Regions
 
 GRIDS = [
