@@ -102,7 +102,7 @@ from running.failures import report_failures
 from running.images import not_the_images
 from running.results import make_writable
 from running.summary import merge_rows
-from scoring.labels import class_index
+from scoring.labels import category_index
 from scoring.networks import Network, choose_device, load_network
 from scoring.segmentation import SUPERPIXELS, Segmentation
 
@@ -173,7 +173,7 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
     category = None
     if settings.category is not None:
         try:
-            category = class_index(settings.category, network.labels)
+            category = category_index(settings.category, network.labels)
         except ValueError as error:
             raise UserError(f"--category {settings.category}: {error}") from None
     segmentation = Segmentation(

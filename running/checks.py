@@ -2,7 +2,7 @@
 
 from math import comb
 
-from scoring.labels import class_index
+from scoring.labels import category_index
 from scoring.networks import Network
 from scoring.regions import Regions
 from scoring.token_dropping import why_not
@@ -29,7 +29,7 @@ def check_category(category: str | None, num_categories: int, network: Network) 
             f"--num-categories {num_categories}: not together with --category {category}"
         )
     try:
-        return class_index(category, network.labels)
+        return category_index(category, network.labels)
     except ValueError as error:
         raise UserError(f"--category {category}: {error}") from None
 

@@ -54,10 +54,7 @@ def class_index(text: str, labels: Sequence[str]) -> int:
     if len(exact) == 1:
         return exact[0]
     if text.strip().isdecimal():
-        index = int(text)
-        if index < len(labels):
-            return index
-        raise ValueError(f"the model has {len(labels)} classes, 0 to {len(labels) - 1}")
+        return category_index(text, labels)
     synonyms = [
         index
         for index, label in enumerate(labels)
@@ -69,3 +66,19 @@ def class_index(text: str, labels: Sequence[str]) -> int:
     if not found:
         raise ValueError(f"{text or '(empty)'} is none of the model's {len(labels)} classes")
     return found[0]
+
+
+def category_index(text: str, labels: Sequence[str]) -> int:
+    """Return the index of the class that the option --category names.
+
+    A number is an index, also where a class has a number as its name; see class_index.
+
+    Raises:
+        ValueError: no class has this index or name, or several have this name.
+    """
+    if not text.strip().isdecimal():
+        return class_index(text, labels)
+    index = int(text)
+    if index >= len(labels):
+        raise ValueError(f"the model has {len(labels)} classes, 0 to {len(labels) - 1}")
+    return index

@@ -25,7 +25,7 @@ from companions.concepts.records import (
 )
 from companions.score_deviation.record import MapSource
 from companions.score_deviation.scene_sets import Item
-from scoring.labels import class_index, plain_name
+from scoring.labels import category_index, plain_name
 from scoring.networks import Network
 from scoring.regions import Regions
 from scoring.segmentation import Segmentation
@@ -215,7 +215,7 @@ def question_of(
 
 def _index(category: str, labels: Sequence[str]) -> int:
     try:
-        return class_index(category, labels)
+        return category_index(category, labels)
     except ValueError as error:
         raise UserError(f"--category {category}: {error}") from None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scoring.labels import class_index, plain_name, read_labels
+from scoring.labels import category_index, class_index, plain_name, read_labels
 from utils import UserError
 
 NAMES = ['a "quoted" name', "<script>", "señor Ã 鳥", "d"]
@@ -150,3 +150,12 @@ def test_a_class_of_imagenet_is_found(text):
 def test_names_that_differ_in_case_only_are_shared():
     with pytest.raises(ValueError, match="Cardigan is the name of classes 264, 474"):
         class_index("Cardigan", read_labels(None, 1000))
+
+
+def test_a_category_number_is_an_index_even_where_it_is_a_name():
+    assert category_index("1", ["1", "2"]) == 1
+
+
+def test_a_category_beyond_the_last_class_is_refused():
+    with pytest.raises(ValueError, match="2 classes, 0 to 1"):
+        category_index("2", ["1", "2"])
