@@ -22,6 +22,7 @@ import ast
 import dataclasses
 import inspect
 import io
+import re
 import textwrap
 import tokenize
 import types
@@ -318,7 +319,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def _parser(prog: str, doc: str | None) -> OneLineParser:
     summary, _, rest = inspect.cleandoc(doc or "").partition("\n")
-    examples = [line for line in rest.splitlines() if line.startswith("    ")]
+    examples = [line for line in rest.splitlines() if re.match(r" {4}\S", line)]
     epilog = "examples:\n" + "\n".join(examples) if examples else None
     return OneLineParser(
         prog=prog,

@@ -28,6 +28,7 @@ PAGES = [
 IN_CI = re.compile(r"bash requirements_install\.sh|\.venv/bin/(ruff|mypy)|-m pytest")
 # What takes minutes as it is written -> options added here.
 SMALL = {
+    "my_photos --model resnet50": ["--max-num-roots", "1", "--max-root-size", "1"],
     "reproduce_paper.py --scenes 4 --conditions": ["--scenes", "1"],
     "birds.between Results/hard_scenes": ["--scenes", "24"],
     "birds.part_scenes Results/part_scenes": ["--per-class", "1"],
