@@ -34,6 +34,7 @@ KILLED = -signal.SIGKILL
 # image) and kills it each time, a moment after so many new records are there.
 KILLER = """
 import json, os, signal, sys, time
+from pathlib import Path
 import main_generate_sag
 
 out = Path(sys.argv[1])
