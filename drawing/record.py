@@ -113,7 +113,7 @@ class Scores(Struct):
     sets: hexadecimal numbers separated by spaces; bit p is set where patch p is visible.
     """
 
-    sets: str = ""
+    sets: Annotated[str, Meta(pattern=r"^([0-9a-f]+( [0-9a-f]+)*)?$")] = ""
     probabilities: list[Confidence] = []
 
 

@@ -39,8 +39,8 @@ def plain_name(name: str) -> str:
 def class_index(text: str, labels: Sequence[str]) -> int:
     """Return the index of a class given by its index or its name.
 
-    A name may be any of the synonyms of a label "a, b". A label that is a number is found as a name
-    first.
+    A label spelled exactly so comes first, then one that differs in case or spacing, then an index,
+    then one of the synonyms of a label "a, b".
 
     Args:
         text: index or name.
@@ -49,6 +49,8 @@ def class_index(text: str, labels: Sequence[str]) -> int:
     Raises:
         ValueError: no class has this name or index, or several have this name.
     """
+    if list(labels).count(text) == 1:
+        return list(labels).index(text)
     name = plain_name(text)
     exact = [index for index, label in enumerate(labels) if plain_name(label) == name]
     if len(exact) == 1:

@@ -149,11 +149,12 @@ def load_network(
         # A quarter faster. A user's module may view() its maps, which this layout forbids.
         module = module.to(memory_format=torch.channels_last)
     source = weights or loaded.weights
+    option = f"--model {name}"
     return Network(
         module=module,
         name=name,
         weights_sha256=file_sha256(source) if source else state_sha256(module),
-        labels=read_labels(labels, _count_classes(module, name, loaded.size, device)),
+        labels=read_labels(labels, _count_classes(module, option, loaded.size, device)),
         size=loaded.size,
         mean=loaded.mean,
         std=loaded.std,
@@ -218,7 +219,7 @@ def wrap_module(
     device = torch.device("cpu") if first is None else first.device
     size, mean, std = preprocessing_of(module) if transform is None else probe(transform)
     name = name or type(module).__name__
-    classes = _count_classes(module, name, size, device)
+    classes = _count_classes(module, f"model {name}", size, device)
     if labels is None:
         labels = read_labels(None, classes)
     if len(labels) != classes:
@@ -402,17 +403,22 @@ def state_sha256(module: torch.nn.Module) -> str:
 
 @torch.no_grad()  # not inference_mode: a module may keep tensors of its first call
 def _count_classes(
-    module: torch.nn.Module, name: str, size: tuple[int, int], device: torch.device
+    module: torch.nn.Module, what: str, size: tuple[int, int], device: torch.device
 ) -> int:
-    """Return the number of classes, by running the module on a black image."""
+    """Return the number of classes, by running the module on a black image.
+
+    Args:
+        module: the network.
+        what: what it is called in an error.
+        size: height and width of its input.
+        device: of the module.
+    """
     height, width = size
     try:
         output = module(torch.zeros(1, 3, height, width, device=device))
     except Exception as error:  # the user's module may fail in any way
         reason = one_line(error)[:200]
-        raise UserError(
-            f"--model {name}: fails on a 1 x 3 x {height} x {width} input: {reason}"
-        ) from error
+        raise UserError(f"{what}: fails on a 1 x 3 x {height} x {width} input: {reason}") from error
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
-        raise UserError(f"--model {name}: its output is not a (batch, classes) tensor")
+        raise UserError(f"{what}: its output is not a (batch, classes) tensor")
     return max(2, output.shape[1])

@@ -143,14 +143,12 @@ def test_a_missing_ray_is_one_line(images, tmp_path, capsys, monkeypatch):
 )
 def test_a_missing_cluster_is_one_line(images, tmp_path, capsys, address):
     pytest.importorskip("ray", reason=NEEDS_RAY)
-    start = time.monotonic()
     status = run(*options_for(images, tmp_path / "out", "--ray", address))
     output = capsys.readouterr().err
     errors = [line for line in output.splitlines() if "error:" in line]
     assert status == 2
     assert f"--ray {address}" in errors[-1]
     assert "Traceback" not in output
-    assert time.monotonic() - start < 60
 
 
 # ---------------------------------------------------------------- one process and many

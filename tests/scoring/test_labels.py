@@ -131,7 +131,7 @@ def test_an_empty_name_is_said_to_be_empty():
 
 
 @pytest.mark.parametrize(
-    "labels", [["crane", "tern", "Crane"], ["crane, bird", "x", "crane, lift"]]
+    "labels", [["Crane", "tern", "CRANE"], ["crane, bird", "x", "crane, lift"]]
 )
 def test_a_name_of_several_classes_is_refused(labels):
     with pytest.raises(ValueError, match="crane is the name of classes 0, 2"):
@@ -147,9 +147,14 @@ def test_a_class_of_imagenet_is_found(text):
     assert class_index(text, read_labels(None, 1000)) == 84
 
 
+@pytest.mark.parametrize("name, index", [("Cardigan", 264), ("cardigan", 474)])
+def test_the_exact_spelling_comes_first(name, index):
+    assert class_index(name, read_labels(None, 1000)) == index
+
+
 def test_names_that_differ_in_case_only_are_shared():
-    with pytest.raises(ValueError, match="Cardigan is the name of classes 264, 474"):
-        class_index("Cardigan", read_labels(None, 1000))
+    with pytest.raises(ValueError, match="CARDIGAN is the name of classes 264, 474"):
+        class_index("CARDIGAN", read_labels(None, 1000))
 
 
 def test_a_category_number_is_an_index_even_where_it_is_a_name():

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
@@ -87,8 +86,6 @@ def test_a_network_that_returns_nan_is_one_line(tmp_path, run, only_line, step):
 @pytest.mark.parametrize("words", [["--help"], ["improve", "--help"], ["explain", "--nonsense"]])
 def test_help_and_errors_answer_before_pytorch(words):
     command = [sys.executable, "-X", "importtime", "concept_debug.py", *words]
-    start = time.monotonic()
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode in (0, 2)
     assert " torch" not in done.stderr
-    assert time.monotonic() - start < 20  # a second; CI may be busy

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -335,13 +334,11 @@ def test_help_answers_without_pytorch(command):
         "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "except SystemExit: print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
     )
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, command], cwd=PROJECT, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert "examples:" in done.stdout
-    assert time.monotonic() - start < 10
 
 
 def test_the_bundled_scenes_run_from_python(tmp_path):
