@@ -207,8 +207,14 @@ def fingerprint(
 
 
 def result_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that change results."""
-    return {name: value for name, value in settings.items() if name not in NOT_SETTINGS}
+    """Return the settings that change results.
+
+    Earlier records have a category's number as a number; it is compared as text.
+    """
+    kept = {name: value for name, value in settings.items() if name not in NOT_SETTINGS}
+    if isinstance(kept.get("category"), int):
+        kept["category"] = str(kept["category"])
+    return kept
 
 
 def stamp(path: Path) -> FileStamp | None:
