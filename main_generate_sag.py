@@ -300,6 +300,7 @@ def find_out(
         found = find_mses(searcher, saliency.igos, settings)
     with times.step("tree", progress, "check and graph"):
         exact = case.scorer(engine.exact, batch_size=engine.batch_size, on_scored=progress.update)
+        # In float32 the certificate is one call; what the search found is not lost to the clock.
         exact.deadline = end if engine.reduced else None
         certified = certify(found, exact, threshold, anew=engine.reduced is not None)
         exact.deadline = end
@@ -487,17 +488,17 @@ def work_through(
     jobs: list[Job], settings: Settings, network: Network, segmentation: Segmentation | None
 ) -> Outcomes:
     """Return the outcomes of all images, in this process or on a Ray cluster."""
-    at_once = IMAGES_AT_ONCE.get(network.device.type, 1)
     if settings.ray:
+        on_gpu = IMAGES_AT_ONCE["cuda"]
         return on_ray(
             jobs,
             "main_generate_sag:ray_worker",
-            (settings_dict(settings), IMAGES_AT_ONCE["cuda"]),
+            (settings_dict(settings), on_gpu),
             address=settings.ray,
             device=settings.device,
-            at_once=IMAGES_AT_ONCE["cuda"],
+            at_once=on_gpu,
         )
-    at_once = max(1, min(at_once, len(jobs)))
+    at_once = min(IMAGES_AT_ONCE.get(network.device.type, 1), max(1, len(jobs)))
     engine = make_engine(network, settings, at_once)
     explain_job = partial(
         explain_image, engine=engine, settings=settings, segmentation=segmentation

@@ -86,7 +86,7 @@ def without_refuted(mses: Iterable[MSE]) -> list[MSE]:
     ]
 
 
-# ---------------------------------------------------------------- the three searches
+# ---------------------------------------------------------------- the searches
 
 
 def beam_search(
@@ -121,6 +121,7 @@ def beam_search(
             _add_mses(scorer, sufficient, found, threshold=threshold, most=max_num_roots)
             if len(found) >= max_num_roots:
                 return "max_num_roots"
+            # The most confident come first, so that the cut keeps these.
             insufficient = [s for s, p in scores.items() if p <= threshold]
             beam = [s for s in insufficient if not _contains_one_of(s, found)][:beam_width]
             if not beam:
@@ -285,7 +286,7 @@ def minimise(
 def drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[PatchSet]:
     """Return each sufficient set shrunk, least missed patch first, until no single one can go."""
     shrunk = list(sets)
-    open_places = list(range(len(shrunk)))
+    open_places = [place for place, patches in enumerate(shrunk) if patches]
     while open_places:
         children = {i: list(combinations(shrunk[i], len(shrunk[i]) - 1)) for i in open_places}
         wanted = sorted(set(chain.from_iterable(children.values())))
@@ -295,7 +296,8 @@ def drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> 
             best = min(sets_inside, key=lambda s: (-scores[s], s))
             if scores[best] > threshold:
                 shrunk[place] = best
-                still_open.append(place)
+                if best:
+                    still_open.append(place)
         open_places = still_open
     return shrunk
 

@@ -11,9 +11,11 @@ Weights are read without running code in them, and loaded strictly.
 import difflib
 import hashlib
 import importlib.util
+import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ BUNDLED_WEIGHTS = PROJECT / "birds/birds.safetensors"
 BUNDLED_LABELS = PROJECT / "birds/birds_labels.txt"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # read by torch.load
 INPUT_SIZE = 224  # of a module that does not say otherwise
 
 
@@ -107,11 +110,18 @@ def choose_device(name: str) -> torch.device:
         name = next(kind for kind, usable in available.items() if usable)
     if not available[name]:
         raise UserError(f"--device {name}: PyTorch finds no such device here")
-    # TensorFloat-32 keeps 10 bits of mantissa: results would depend on the batch they are in.
+    use_ieee_float32()
+    return torch.device(name)
+
+
+def use_ieee_float32() -> None:
+    """Switch TensorFloat-32 off on CUDA, for the whole process.
+
+    It keeps 10 bits of mantissa: results would depend on the batch they are in.
+    """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
-    return torch.device(name)
 
 
 # ---------------------------------------------------------------- loading
@@ -215,6 +225,7 @@ def wrap_module(
     """
     if module.training:
         raise UserError("model: in training mode; call model.eval() first")
+    use_ieee_float32()
     first = next(iter([*module.parameters(), *module.buffers()]), None)
     device = torch.device("cpu") if first is None else first.device
     size, mean, std = preprocessing_of(module) if transform is None else probe(transform)
@@ -319,14 +330,15 @@ def _torchvision_module(name: str, size: int, *, state: dict | None, entry: Any)
 def download(
     name: str, entry: Any, *, option: str = "--model", weights_option: str = "--weights"
 ) -> torch.nn.Module:
-    """Return a torchvision network with its own weights.
+    """Return a torchvision network with its own weights; code in their file is not run.
 
     Raises:
         UserError: the weights are out of reach or damaged; the message names the file and the
             folder to put it into.
     """
     try:
-        return torchvision.models.get_model(name, weights=entry)
+        with _weights_only():
+            return torchvision.models.get_model(name, weights=entry)
     except Exception as error:  # no network, a full disk, a damaged file in the cache
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         file = Path(entry.url).name
@@ -336,6 +348,20 @@ def download(
             f"{option} {name}: {problem} {file} ({reason}); put that file into {folder}, "
             f"or pass a state_dict with {weights_option} FILE"
         ) from error
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Have torch.load run no code in a file, also where torchvision's hub asks it to."""
+    before = os.environ.get(WEIGHTS_ONLY)
+    os.environ[WEIGHTS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WEIGHTS_ONLY]
+        else:
+            os.environ[WEIGHTS_ONLY] = before
 
 
 # ---------------------------------------------------------------- weights

@@ -1,4 +1,4 @@
-"""The memo: patch sets in, confidences out, each set scored once.
+"""The memo: patch sets in, probabilities out, each set scored once.
 
     scorer = score_image(model, image, baseline, category=84)
     scorer([(11, 30), (10, 30)])        # tensor of 2 probabilities of class 84

@@ -181,6 +181,14 @@ def test_torchvisions_weights_are_taken_from_the_cache(cached_state):
     assert torch.equal(bias, cached_state["fc.bias"])
 
 
+def test_code_in_the_cache_is_not_run(cached_state, tmp_path):
+    (file,) = (tmp_path / "hub/checkpoints").iterdir()
+    torch.save({"a": Evil(tmp_path / "owned")}, file)
+    with pytest.raises(UserError, match="cannot load"):
+        load_network(SMALL)
+    assert not (tmp_path / "owned").exists()
+
+
 def test_torchvisions_networks_have_imagenets_names(cached_state):
     assert load_network(SMALL).labels[84] == "peacock"
 
