@@ -12,7 +12,7 @@ sufficient explanations (search.py, diverse_search.py), a diverse few of them
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,7 +31,6 @@ from running.command_line import (
     exit_status,
     parse,
     settings_dict,
-    settings_from_dict,
 )
 
 PROG = "main_generate_sag.py"
@@ -189,8 +188,9 @@ def explain(
     num_patches = len(regions.names) if regions else chosen.grid**2
     has_regions = regions is not None
     check(chosen, engine.network, num_patches=num_patches, has_regions=has_regions)
+    chosen = replace(chosen, model=engine.network.name)
     pixels = as_pixels(image, engine.network, transform)
-    source = Source(getattr(image, "filename", "") or "image", sha256_of(pixels))
+    source = Source(Path(getattr(image, "filename", "") or "image").name, sha256_of(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
     limit = chosen.time_limit or float("inf")
     return explain_class(
@@ -493,7 +493,7 @@ def work_through(
         return on_ray(
             jobs,
             "main_generate_sag:ray_worker",
-            (settings_dict(settings), on_gpu),
+            (vars(settings), on_gpu),
             address=settings.ray,
             device=settings.device,
             at_once=on_gpu,
@@ -515,10 +515,10 @@ def ray_worker(
 
     Args:
         device: of the worker.
-        values: the settings, as plain values.
+        values: the settings by name. (The class would be another one in the worker.)
         images_at_once: number of images that a worker with a GPU works on at the same time.
     """
-    settings = settings_from_dict(Settings, values)
+    settings = Settings(**values)
     network = load_network(
         settings.model,
         settings.weights,

@@ -72,14 +72,19 @@ def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     """Convert a PIL image of any mode to RGB and resize it to (H, W); see load_image."""
+    height, width = size
+    return np.asarray(as_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert a PIL image of any mode to 8-bit RGB; transparent pixels become white."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    height, width = size
-    return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+    return image.convert("RGB")
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -184,6 +184,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
 
     def __post_init__(self) -> None:
         """Check what types cannot say: every index points at something that exists."""
+        _require(self.category.index < self.model.classes, "category: the model has no such class")
         _require(len(self.saliency) == self.num_patches, "saliency: not one number per patch")
         for index in (*self.diverse_roots, *self.diverse_set):
             _require(index < len(self.roots), f"diverse_roots, diverse_set: no root {index}")

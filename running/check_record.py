@@ -210,7 +210,7 @@ def problems(path: Path, image_file: Path, network: Network) -> tuple[list[str],
     """
     record = read_json(path)
     image = load_image(image_file, tuple(record["size"]))
-    case = Case(record, path.parent, image_file, image, network)
+    case = Case(record, path.parent, image_file=image_file, image=image, network=network)
     claims = Claims()
     for check in CHECKS:
         check(claims, case)
@@ -295,7 +295,7 @@ def score_sets(case: Case, sets: Sequence[PatchSet]) -> dict[PatchSet, float]:
     category = case.record["category"]["index"]
     image = case.network.prepare(case.image)
     if case.drops_tokens:
-        attended = masked_attention(case.network.module, image, case.grid, sets)
+        attended = masked_attention(case.network.module, image, grid=case.grid, sets=sets)
         return dict(zip(sets, attended[:, category].tolist(), strict=True))
     baseline = case.network.prepare(case.baseline)
     found: dict[PatchSet, float] = {}
@@ -421,7 +421,7 @@ def check_roots(claims: Claims, case: Case) -> None:
         is_ordered = list(patches) == sorted(set(patches))
         is_set = is_ordered and set(patches) <= set(case.everything)
         claims.check(is_set, f"root {patches} is not a patch set in ascending order")
-        check_numbers(claims, case, root, f"root {patches}")
+        check_numbers(claims, case, entry=root, name=f"root {patches}")
         found = case.confidence[patches]
         is_sufficient = found > case.enough - TOLERANCE and root["probability"] > case.enough
         claims.check(is_sufficient, f"root {patches} is not sufficient: it has {found}")
@@ -509,7 +509,7 @@ def check_nodes(claims: Claims, case: Case) -> None:
     """Every node is listed once, has its probability, and is not a sufficient part of a root."""
     claims.check(len(set(case.nodes)) == len(case.nodes), "a node is listed twice")
     for node, patches in zip(case.record["sag"]["nodes"], case.nodes, strict=True):
-        check_numbers(claims, case, node, f"node {patches}")
+        check_numbers(claims, case, entry=node, name=f"node {patches}")
         is_sufficient = case.confidence[patches] > case.enough + TOLERANCE
         is_inside = any(set(patches) < set(root) for root in case.roots)
         holds = not (is_sufficient and is_inside)

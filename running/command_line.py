@@ -271,6 +271,7 @@ def _add_option(group: Any, option: Option) -> None:
         if option.default is MISSING:
             return
         arguments["help"] = f"the same as {positional.name}"
+    arguments["required"] = option.default is MISSING
     group.add_argument(option.flag, dest=option.name, **arguments)
 
 
@@ -375,33 +376,34 @@ def parse_subcommands(
     return _checked(commands[name], arguments, subparsers[name])
 
 
-def validate(settings: Any) -> None:
-    """Check settings that were made in Python as those of a command line are.
+def settings_from_values(settings: type[T], values: Mapping[str, Any]) -> T:
+    """Return settings made in Python, converted and checked as those of a command line are.
+
+    Args:
+        settings: the dataclass.
+        values: field name -> value, of its own type or of the types that JSON has.
 
     Raises:
-        UserError: the first value that is out of range.
+        UserError: the first value that cannot be used.
     """
-    for option in options_of(type(settings)):
-        value = getattr(settings, option.name)
-        if option.kind is bool or value is None or value == ():
-            continue
-        try:
-            _check_value(value, option.kind)
-        except ValueError as error:
-            raise UserError(f"{option.name}: {one_line(error)}") from None
-
-
-def settings_from_dict(settings: type[T], values: Mapping[str, Any]) -> T:
-    """Return settings from the plain values that settings_dict returned."""
     converted = dict(values)
     for option in options_of(settings):
         value = converted.get(option.name)
-        if isinstance(value, list):
-            kind = _element_kind(option.kind)
-            converted[option.name] = tuple(convert(str(element), kind) for element in value)
-        elif isinstance(value, str):
-            converted[option.name] = convert(value, option.kind)
+        if option.kind is bool or value is None:
+            continue
+        try:
+            converted[option.name] = _converted(value, option.kind)
+        except ValueError as error:
+            raise UserError(f"{option.name}: {one_line(error)}") from None
     return settings(**converted)
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """Return a value as its kind; a list or tuple is converted value by value."""
+    if isinstance(value, (list, tuple)):
+        element = _element_kind(kind)
+        return tuple(convert(str(entry), element) for entry in value)
+    return convert(str(value), kind)
 
 
 def _element_kind(kind: Any) -> Any:
@@ -416,8 +418,6 @@ def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser)
     for option in options_of(settings):
         if option.name in values:
             continue
-        if option.default is MISSING:
-            parser.error(f"the following arguments are required: {option.flag}")
         if option.kind is not bool and option.default not in (None, "", ()):
             try:
                 _check_value(option.default, option.kind)

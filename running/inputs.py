@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
-from running.command_line import validate
+from running.command_line import settings_from_values
 from running.make_record import Cut
 from scoring.engine import Engine
 from scoring.networks import Network, wrap_module
 from scoring.regions import Regions
-from utils import UserError, resize_image
+from utils import UserError, as_rgb, resize_image
 
 T = TypeVar("T")
 # Settings of a run over a folder, which explain() does not take.
@@ -52,12 +52,7 @@ def settings_by_name(settings: type[T], values: Mapping[str, Any]) -> T:
             raise UserError(f"explain() has no setting {name}")
         if name in FOLDER_SETTINGS:
             raise UserError(f"{name}: a setting of a run over a folder, not of explain()")
-    chosen = dict(values)
-    if chosen.get("category") is not None:
-        chosen["category"] = str(chosen["category"])
-    made = settings(**chosen)
-    validate(made)
-    return made
+    return settings_from_values(settings, values)
 
 
 def as_engine(
@@ -117,7 +112,7 @@ def as_pixels(
     opened = _as_pil(image)
     if transform is None:
         return resize_image(opened, network.size)
-    normalised = transform(opened.convert("RGB")).cpu()
+    normalised = transform(as_rgb(opened)).cpu()
     mean = torch.tensor(network.mean).view(3, 1, 1)
     std = torch.tensor(network.std).view(3, 1, 1)
     pixels = (255 * (normalised * std + mean)).round().clamp(0, 255)
@@ -126,7 +121,7 @@ def as_pixels(
 
 def _as_pil(image: Any) -> Image.Image:
     if isinstance(image, Image.Image):
-        return image
+        return ImageOps.exif_transpose(image)
     if isinstance(image, torch.Tensor):
         image = _tensor_to_array(image)
     if not isinstance(image, np.ndarray):

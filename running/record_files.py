@@ -11,6 +11,7 @@ record are answered at once.
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,7 @@ def _find_image(sag: Sag, folder: Path, images: Path | None) -> Path | None:
     return None
 
 
+@cache
 def versions() -> dict[str, str | None]:
     """Return the versions of Python, PyTorch, torchvision, CUDA, and this project's git commit."""
     import torch

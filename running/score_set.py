@@ -7,7 +7,7 @@ import torch
 from drawing.record import Sag
 from running.image_case import ImageCase
 from running.record_files import load_result
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device, is_loadable, load_network
 from scoring.patch_sets import PatchSet
 from scoring.regions import Regions
 from utils import UserError
@@ -46,7 +46,11 @@ def load_record_network(sag: Sag, device: torch.device) -> Network:
     Raises:
         UserError: The network cannot be loaded, or its weights have changed.
     """
-    name = sag.settings["model"]
+    name = sag.settings.get("model") or sag.model.name
+    if not is_loadable(name):
+        raise UserError(
+            f"{name}: a module that was passed in Python; only sag.confidence() there can score it"
+        )
     weights = path_setting(sag, "weights")
     labels = path_setting(sag, "labels")
     network = load_network(name, weights, labels=labels, device=device)

@@ -121,7 +121,9 @@ def write_parquet(path: Path, rows: Sequence[Row]) -> None:
     frame = pandas.DataFrame(rows, columns=list(SUMMARY)).astype(object)
     frame = frame.where(frame != "", None)
     # Rows that were read from the CSV are text.
-    frame["complete"] = frame["complete"].replace({"True": True, "False": False})
+    frame["complete"] = frame["complete"].map(
+        {True: True, False: False, "True": True, "False": False}
+    )
     for column in SUMMARY:
         kind = TYPES.get(column, "string")
         values = frame[column]

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 
-from scoring.networks import Network, class_probabilities
+from scoring.networks import Network, class_probabilities, use_ieee_float32
 from scoring.scorer import auto_batch_size
 from scoring.shared_batches import Forward, SharedBatches
 from utils import UserError, one_line
@@ -52,6 +52,7 @@ class Engine:
         batch_size: int | str = "auto",
         images_at_once: int = 1,
     ):
+        use_ieee_float32()
         self.network = network
         self.compiled = False
         self.worth_compiling = network.device.type == "cpu"

@@ -110,7 +110,6 @@ def choose_device(name: str) -> torch.device:
         name = next(kind for kind, usable in available.items() if usable)
     if not available[name]:
         raise UserError(f"--device {name}: PyTorch finds no such device here")
-    use_ieee_float32()
     return torch.device(name)
 
 
@@ -225,7 +224,6 @@ def wrap_module(
     """
     if module.training:
         raise UserError("model: in training mode; call model.eval() first")
-    use_ieee_float32()
     first = next(iter([*module.parameters(), *module.buffers()]), None)
     device = torch.device("cpu") if first is None else first.device
     size, mean, std = preprocessing_of(module) if transform is None else probe(transform)
@@ -242,11 +240,17 @@ def wrap_module(
 def preprocessing_of(
     module: torch.nn.Module,
 ) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
-    """Return (size, mean, std) from a module's attributes, or 224 and ImageNet's."""
-    side = int(getattr(module, "input_size", INPUT_SIZE))
-    mean = tuple(getattr(module, "mean", IMAGENET_MEAN))
-    std = tuple(getattr(module, "std", IMAGENET_STD))
-    return (side, side), mean, std
+    """Return (size, mean, std) from a module's attributes, or 224 and ImageNet's.
+
+    Raises:
+        UserError: input_size is not a whole number.
+    """
+    size = getattr(module, "input_size", INPUT_SIZE)
+    if not isinstance(size, int):
+        raise UserError(f"model: input_size must be a whole number of pixels, not {size!r}")
+    mean = tuple(float(value) for value in getattr(module, "mean", IMAGENET_MEAN))
+    std = tuple(float(value) for value in getattr(module, "std", IMAGENET_STD))
+    return (size, size), mean, std
 
 
 def probe(
@@ -325,6 +329,13 @@ def _torchvision_module(name: str, size: int, *, state: dict | None, entry: Any)
     if given is not None and given.dim() == value.dim() and len(given) != len(value):
         module = torchvision.models.get_model(name, weights=None, num_classes=len(given), **options)
     return module
+
+
+def is_loadable(name: str) -> bool:
+    """Return whether load_network knows a name, which that of a module passed in Python is not."""
+    if name == BUNDLED or ".py:" in name:
+        return True
+    return name in torchvision.models.list_models(module=torchvision.models)
 
 
 def download(

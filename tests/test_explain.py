@@ -81,10 +81,36 @@ def test_an_image_of_another_size_is_resized(sag):
 def test_an_image_from_a_file_is_known_by_its_name(tmp_path):
     WHITE.save(tmp_path / "white.png")
     with Image.open(tmp_path / "white.png") as image:
-        assert explained(image, max_num_roots=1).image == str(tmp_path / "white.png")
+        assert explained(image, max_num_roots=1).image == "white.png"
+
+
+def test_an_image_is_turned_by_its_exif_tag(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(NOISE).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as image:
+        shown = explained(image, max_num_roots=1).shown_image
+    assert np.array_equal(shown, np.rot90(NOISE, -1))
+
+
+def test_transparent_pixels_are_white_through_a_transform():
+    clear = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
+    steps = [v2.Resize((SIDE, SIDE)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    transform = v2.Compose(steps)
+    assert explained(clear, transform=transform, max_num_roots=1).shown_image.min() == 255
 
 
 # ---------------------------------------------------------------- models
+
+
+def test_the_record_names_the_module(sag):
+    assert sag.settings["model"] == sag.model.name == "PlantedNetwork"
+
+
+def test_tf32_is_off_for_a_module_in_python(sag):
+    torch.backends.cudnn.allow_tf32 = True
+    explained(max_num_roots=1)
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("kind", MODULES)

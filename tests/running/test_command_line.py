@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
 from running.command_line import (
@@ -31,8 +32,7 @@ from running.command_line import (
     parse,
     parse_subcommands,
     settings_dict,
-    settings_from_dict,
-    validate,
+    settings_from_values,
 )
 from utils import UserError
 
@@ -355,17 +355,23 @@ def test_an_error_of_a_subcommand_is_one_line(argv, words, capsys):
 
 
 def test_valid_settings_are_accepted():
-    validate(Settings(width=5, labels=None))
+    assert settings_from_values(Settings, {"width": 5, "labels": None}) == Settings(width=5)
+
+
+@pytest.mark.parametrize("value", ["5", 5, np.int64(5)])
+def test_a_value_takes_the_type_of_its_field(value):
+    width = settings_from_values(Settings, {"width": value}).width
+    assert (width, type(width)) == (5, int)
 
 
 def test_a_value_out_of_range_is_named():
     with pytest.raises(UserError, match="^width: 0 is not a whole number"):
-        validate(Settings(width=0))
+        settings_from_values(Settings, {"width": 0})
 
 
 def test_an_unknown_choice_is_named():
     with pytest.raises(UserError, match="^search: luck is none of beam, diverse"):
-        validate(Settings(search="luck"))
+        settings_from_values(Settings, {"search": "luck"})
 
 
 # ---------------------------------------------------------------- as plain data
@@ -383,16 +389,16 @@ def test_settings_become_plain_json_values():
 @pytest.mark.parametrize("settings", [Settings(), FULL], ids=["defaults", "all changed"])
 def test_plain_values_become_the_same_settings(settings):
     values = json.loads(json.dumps(settings_dict(settings)))
-    assert settings_from_dict(Settings, values) == settings
+    assert settings_from_values(Settings, values) == settings
 
 
 def test_no_values_become_an_empty_tuple():
-    assert settings_from_dict(Tables, settings_dict(Tables())) == Tables()
+    assert settings_from_values(Tables, settings_dict(Tables())) == Tables()
 
 
 def test_a_value_with_a_comma_stays_one_value():
     settings = Tables((Path("a,b.csv"),))
-    assert settings_from_dict(Tables, settings_dict(settings)) == settings
+    assert settings_from_values(Tables, settings_dict(settings)) == settings
 
 
 def test_changed_settings_are_listed():

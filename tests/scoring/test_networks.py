@@ -15,7 +15,9 @@ from scoring.networks import (
     IMAGENET_STD,
     Network,
     choose_device,
+    is_loadable,
     load_network,
+    preprocessing_of,
     probe,
     wrap_module,
 )
@@ -518,3 +520,21 @@ def test_a_transform_must_return_a_normalised_image(transform):
 def test_a_transform_must_map_white_above_black(transform):
     with pytest.raises(UserError, match="transform: must map white above black"):
         probe(transform)
+
+
+@pytest.mark.parametrize("size", [(224, 224), "224", 224.0])
+def test_an_input_size_that_is_no_number_of_pixels_is_named(module, size):
+    module.input_size = size
+    with pytest.raises(UserError, match="input_size must be a whole number"):
+        preprocessing_of(module)
+
+
+def test_whole_numbers_of_mean_and_deviation_become_floats(module):
+    module.mean = (0, 0, 0)
+    _, mean, _ = preprocessing_of(module)
+    assert [type(value) for value in mean] == [float] * 3
+
+
+@pytest.mark.parametrize("name, known", [("birds", True), ("vgg19", True), ("ResNet", False)])
+def test_names_that_can_be_loaded_again(name, known):
+    assert is_loadable(name) == known
