@@ -167,6 +167,7 @@ from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.measurement import Bench, question_of
 from companions.concepts.selection import load_pool, write_prompts, write_selection
 from companions.score_deviation.scene_sets import folder, folders_of
+from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.images import not_the_images
 from running.results import make_writable
@@ -193,6 +194,9 @@ def run_explain(settings: Explain) -> int:
         overwrite=settings.overwrite,
     )
     found = explanations.explain_images(explainer, items, names)
+    if found.interrupted:  # without explain.json: compare takes none of an unfinished run's graphs
+        log_interrupted(settings.results)
+        return 130
     report = found.write()
     draw_table(report.classes, settings.results / "concepts.png")
     failed = len(found.failures)

@@ -94,15 +94,16 @@ from companions.deliberative.annotations import DataSet
 from companions.deliberative.difficulty import DIFFICULTIES, Difficulty
 from companions.deliberative.evaluation import DATA_SETS
 from companions.deliberative.evaluation import evaluate as evaluate_records
-from companions.deliberative.explainer import Explainer, Outcome, explain_all
+from companions.deliberative.explainer import Explainer, explain_all
 from companions.deliberative.explanation import split_network
 from companions.deliberative.insecurities import Method
-from companions.deliberative.record import DifficultySource
+from companions.deliberative.record import DeliberationRecord, DifficultySource
 from companions.deliberative.training import train_predictor
 from drawing.styles import DARK, paper
+from running.each_image import RunOutcome, log_interrupted
 from running.failures import report_failures
 from running.images import FoundImages, find_images, not_the_images
-from running.results import make_jobs, make_writable
+from running.results import Job, make_jobs, make_writable
 from scoring.networks import Network, choose_device, load_network
 
 
@@ -175,13 +176,15 @@ def difficulty_of(name: str, network: Network) -> tuple[Difficulty, DifficultySo
     return predictor, DifficultySource("hardness", sha256=file_sha256(path))
 
 
-def explain_found(explainer: Explainer, images: FoundImages, settings: Settings) -> Outcome:
+def explain_found(
+    explainer: Explainer, images: FoundImages, settings: Settings
+) -> RunOutcome[Job, DeliberationRecord]:
     """Explain images into the folder of results, and report what failed."""
     jobs = make_jobs(images.paths, root=images.root, results=settings.results)
     outcome = explain_all(explainer, jobs)
     report_failures(outcome.failures)
     if outcome.interrupted:
-        log(f"interrupted; what is finished is in {settings.results}; run it again to continue")
+        log_interrupted(settings.results)
     else:
         finished = f"{len(outcome.records)} records in {settings.results}"
         log(f"{finished}, {len(outcome.failures)} failed")
@@ -208,7 +211,8 @@ def evaluate(explainer: Explainer, data: DataSet, settings: Settings) -> int:
     outcome = explain_found(explainer, FoundImages(data.root, data.images), settings)
     if outcome.interrupted:
         return 130
-    evaluation, failures = evaluate_records(data, outcome.records)
+    records = {one.image.path: one.record for one in outcome.images if one.record is not None}
+    evaluation, failures = evaluate_records(data, records)
     evaluation.write(settings.results / "evaluation.json")
     print(evaluation.as_text())
     return max(report_failures(failures), outcome.status)

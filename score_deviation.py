@@ -98,6 +98,7 @@ from companions.score_deviation.scene_sets import SceneSet
 from companions.score_deviation.statistics import statistics, write_statistics
 from companions.score_deviation.summary import COLUMNS
 from drawing.styles import DARK, paper
+from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.images import not_the_images
 from running.results import make_writable
@@ -133,7 +134,7 @@ def run(settings: Settings) -> int:
         report_classes(outcome.records, settings)
     status = report_failures(failures)
     if outcome.interrupted:
-        log(f"interrupted; what is finished is in {settings.results}; run it again to continue")
+        log_interrupted(settings.results)
         return 130
     log(f"{len(outcome.records)} records in {settings.results}, {len(failures)} failed")
     return status

@@ -10,12 +10,11 @@ settings that change a result are the same.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from tqdm import tqdm
 
 from companions.concepts.figures import draw_numbered
 from companions.concepts.files import write_csv
@@ -36,7 +35,7 @@ from companions.score_deviation.deviations import probabilities_without
 from companions.score_deviation.record import MapSource
 from companions.score_deviation.scene_sets import Item
 from drawing.record import Model
-from running.failures import why
+from running.each_image import explain_each
 from running.record_files import versions
 from scoring.networks import Network
 from scoring.regions import Regions, upright_size
@@ -175,12 +174,15 @@ class Explainer:
     batch_size: int | str = "auto"
     overwrite: bool = False
 
-    def explain(self, item: Item, name: str) -> ImageRecord:
-        """Write an image's graph, numbered figure and, last, its record, which is returned.
+    def explain(self, item: Item, name: str) -> tuple[ImageRecord, bool]:
+        """Write an image's graph, numbered figure and, last, its record.
 
         Args:
             item: the image.
             name: of its files, below graphs/, numbered/ and deviations/.
+
+        Returns:
+            The record, and whether it is new.
 
         Raises:
             ValueError: the image or its label map cannot be used.
@@ -193,7 +195,7 @@ class Explainer:
         old = read_typed(record_path, ImageRecord)
         files_exist = graph_path.is_file() and figure_path.is_file()
         if old and old.fingerprint == fingerprint and files_exist and not self.overwrite:
-            return old
+            return old, False
         found = self._explained(item)
         for path in (graph_path, figure_path, record_path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +209,7 @@ class Explainer:
         write_json(graph_path, msgspec.to_builtins(found.graph((height, width))))
         record = found.record(item.name, fingerprint)
         write_typed(record_path, record)
-        return record
+        return record, True
 
     def _explained(self, item: Item) -> ConceptExplanation:
         image = load_image(item.image, self.network.size)
@@ -241,14 +243,15 @@ def require_names(regions: str | None) -> None:
         )
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Explained:
     """What became of the images of a run."""
 
     explainer: Explainer
-    records: list[ImageRecord] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)  # of the records' files
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    records: list[ImageRecord]
+    names: list[str]  # of the records' files
+    failures: list[tuple[str, str]]  # (name, reason)
+    interrupted: bool
 
     @property
     def report(self) -> ExplainReport:
@@ -273,7 +276,9 @@ class Explained:
 
 
 def explain_images(explainer: Explainer, items: Sequence[Item], names: Sequence[str]) -> Explained:
-    """Explain all images; failures are recorded, and the run continues.
+    """Explain each image, until the user interrupts.
+
+    Errors are recorded among the failures; the run continues.
 
     explain.json is removed first and written when the graphs are made: compare takes the graphs
     that it names, and no older ones.
@@ -284,17 +289,14 @@ def explain_images(explainer: Explainer, items: Sequence[Item], names: Sequence[
         names: of their files.
     """
     (explainer.results / "explain.json").unlink(missing_ok=True)
-    found = Explained(explainer)
-    pairs = zip(items, names, strict=True)
-    for item, name in tqdm(pairs, desc="explain", unit="image", total=len(items)):
-        try:
-            record = explainer.explain(item, name)
-        except Exception as error:  # also whatever a user's network raises
-            found.failures.append((item.name, why(error)))
-            continue
-        found.records.append(record)
-        found.names.append(name)
-    return found
+    outcome = explain_each(explainer.explain, items, names, label="explain")
+    return Explained(
+        explainer=explainer,
+        records=outcome.records,
+        names=[name for one, name in zip(outcome.images, names) if one.error is None],
+        failures=outcome.failures,
+        interrupted=outcome.interrupted,
+    )
 
 
 # ---------------------------------------------------------------- tables

@@ -2,7 +2,7 @@
 
     explainer = Explainer(network=network, split=split_network(network), settings={"share": 0.05})
     outcome = explain_all(explainer, make_jobs(images, root=root, results=Path("Results")))
-    outcome.records[images[0]].insecurities
+    outcome.records[0].insecurities
 
 A record stands where the image, the network, the difficulty and the settings that change a result
 are the same.
@@ -10,11 +10,9 @@ are the same.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from tqdm import tqdm
 
 from companions.deliberative.explanation import find_insecurities
 from companions.deliberative.figures import draw_insecurities
@@ -31,11 +29,11 @@ from companions.deliberative.record import (
 from companions.deliberative.split import Split
 from drawing.record import Model
 from drawing.styles import DARK, Style
-from running.failures import why
+from running.each_image import RunOutcome, explain_each
 from running.record_files import versions
 from running.results import Job
 from scoring.networks import Network
-from utils import file_sha256, load_image, log
+from utils import file_sha256, load_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,41 +97,12 @@ class Explainer:
         )
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """What became of the images of a run."""
-
-    records: dict[Path, DeliberationRecord] = field(default_factory=dict)  # by the image's path
-    failures: list[tuple[str, str]] = field(default_factory=list)  # (name, reason)
-    interrupted: bool = False
-
-    @property
-    def status(self) -> int:
-        """The exit status: 130 interrupted, 1 some image failed, 0 all done."""
-        if self.interrupted:
-            return 130
-        return 1 if self.failures else 0
-
-
-def explain_all(explainer: Explainer, jobs: Sequence[Job]) -> Outcome:
+def explain_all(explainer: Explainer, jobs: Sequence[Job]) -> RunOutcome[Job, DeliberationRecord]:
     """Explain each image, until the user interrupts.
 
     Errors are recorded among the failures; the run continues.
     """
-    outcome = Outcome()
-    with tqdm(total=len(jobs), desc="images", unit="image") as bar:
-        try:
-            for job in jobs:
-                try:
-                    record, fresh = explainer.explain(job)
-                    outcome.records[job.path] = record
-                    log(f"{job.name}: {log_line(record) if fresh else 'there already'}")
-                except Exception as error:  # also whatever a user's network raises
-                    outcome.failures.append((job.name, why(error)))
-                bar.update()
-        except KeyboardInterrupt:
-            outcome.interrupted = True
-    return outcome
+    return explain_each(explainer.explain, jobs, log_line=log_line)
 
 
 def log_line(record: DeliberationRecord) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec.structs import replace
-from tqdm import tqdm
 
 from companions.score_deviation.deviations import explain_regions
 from companions.score_deviation.figures import draw_map, map_files, remove_maps
@@ -33,11 +32,11 @@ from companions.score_deviation.scene_sets import Item, target_of
 from companions.score_deviation.summary import failed_row, log_line, summary_row
 from drawing.record import Model
 from drawing.styles import DARK, Style
-from running.failures import why
+from running.each_image import ImageOutcome, explain_each
 from running.record_files import versions
 from scoring.networks import Network
 from scoring.segmentation import Segmentation
-from utils import file_sha256, load_image, log
+from utils import file_sha256, load_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,18 +137,22 @@ class Explainer:
 # ---------------------------------------------------------------- all images
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True)
+class Summarized:
+    """An image's record, without its label map, and its row of summary.csv."""
+
+    record: DeviationRecord
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of the images of a run; records are kept without their label maps."""
 
-    records: list[DeviationRecord] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)  # of summary.csv
-    interrupted: bool = False
-
-    @property
-    def failures(self) -> list[tuple[str, str]]:
-        """Name and reason of each image that failed."""
-        return [(row["image"], row["error"]) for row in self.rows if row["error"]]
+    records: list[DeviationRecord]
+    rows: list[dict[str, Any]]  # of summary.csv
+    failures: list[tuple[str, str]]  # (name, reason)
+    interrupted: bool
 
 
 def explain_all(
@@ -165,22 +168,26 @@ def explain_all(
         folders: of their results.
         results: the folder that all of these lie in.
     """
-    outcome = Outcome()
-    with tqdm(total=len(items), desc="images", unit="image") as bar:
-        try:
-            for item, folder in zip(items, folders):
-                try:
-                    record, fresh = explainer.explain(item, folder)
-                    outcome.records.append(_without_map(record))
-                    row = summary_row(record, folder.relative_to(results).as_posix())
-                    log(f"{item.name}: {log_line(record) if fresh else 'there already'}")
-                except Exception as error:  # also whatever a user's network raises
-                    row = failed_row(item.name, why(error))
-                outcome.rows.append(row)
-                bar.update()
-        except KeyboardInterrupt:
-            outcome.interrupted = True
-    return outcome
+
+    def explain(item: Item, folder: Path) -> tuple[Summarized, bool]:
+        record, is_new = explainer.explain(item, folder)
+        row = summary_row(record, folder.relative_to(results).as_posix())
+        return Summarized(_without_map(record), row), is_new
+
+    found = explain_each(explain, items, folders, log_line=lambda one: log_line(one.record))
+    return Outcome(
+        records=[one.record for one in found.records],
+        rows=[_row_of(one) for one in found.images],
+        failures=found.failures,
+        interrupted=found.interrupted,
+    )
+
+
+def _row_of(outcome: ImageOutcome[Item, Summarized]) -> dict[str, Any]:
+    """Return the image's row of summary.csv."""
+    if outcome.record is None:
+        return failed_row(outcome.image.name, outcome.error)
+    return outcome.record.row
 
 
 def _without_map(record: DeviationRecord) -> DeviationRecord:
