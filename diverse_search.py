@@ -116,7 +116,11 @@ class _Search:
             if stopped_by:
                 return stopped_by
             outlook = Outlook(
-                self.known, self.order, list(self.found), self.overlap, self.threshold
+                self.known,
+                self.order,
+                found=list(self.found),
+                overlap=self.overlap,
+                threshold=self.threshold,
             )
             self._choose_paths(outlook)
             if not self.paths and not self._widen():

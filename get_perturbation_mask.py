@@ -135,7 +135,7 @@ def igos_mask(
     Args:
         model: images to logits.
         image: (3, H, W), normalised.
-        baseline: (3, H, W), normalised.
+        baseline: like the image.
         category: class index.
         grid: rows and columns of patches.
         basis: (regions, H * W) in place of the tents; variation between regions is not penalised.
@@ -146,7 +146,7 @@ def igos_mask(
         deadline: a time.monotonic() after which no iteration begins.
     """
     regularisers = Regularisers(grid, tv=20.0 if basis is None else 0.0)
-    confidence = _confidence_of(model, image, baseline, category, grid=grid, basis=basis)
+    confidence = _f_c(model, image, baseline=baseline, category=category, grid=grid, basis=basis)
     generator = torch.Generator().manual_seed(seed)
     mask = torch.ones(math.prod(grid), device=image.device)
     first: float | None = None
@@ -163,7 +163,7 @@ def igos_mask(
     return mask.reshape(grid).cpu().clone()
 
 
-def _confidence_of(
+def _f_c(
     model: torch.nn.Module,
     image: torch.Tensor,
     baseline: torch.Tensor,
@@ -177,7 +177,7 @@ def _confidence_of(
     weights = weights.to(image.device)
 
     def confidence(masks: torch.Tensor, noises: torch.Tensor | float = 0.0) -> torch.Tensor:
-        images = compose(masks, weights, image, baseline) + noises
+        images = compose(masks, weights, image=image, baseline=baseline) + noises
         return class_probabilities(model(images))[:, category]
 
     return confidence

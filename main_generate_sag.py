@@ -95,7 +95,7 @@ import torch
 from tqdm import tqdm
 
 from diverse_search import diverse_search
-from patch_deletion_tree import diverse_sag
+from patch_deletion_tree import DiverseSag, diverse_sag
 from running.all_images import (
     Explained,
     Outcome,
@@ -131,6 +131,7 @@ from running.steps import Findings, StepTimes, measure_curves, measure_saliency,
 from scoring.engine import Engine
 from scoring.networks import Network, choose_device, load_network
 from scoring.regions import Regions
+from scoring.scorer import MaskScorer
 from scoring.segmentation import Segmentation
 from search import (
     Scorer,
@@ -192,10 +193,7 @@ def explain(
     pixels = as_pixels(image, engine.network, transform)
     source = Source(Path(getattr(image, "filename", "") or "image").name, sha256_of(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
-    limit = chosen.time_limit or float("inf")
-    return explain_class(
-        engine, pixels, chosen, category=category, source=source, cut=cut, seconds=limit
-    )
+    return explain_class(engine, pixels, chosen, category=category, source=source, cut=cut)
 
 
 def classes_to_explain(settings: Settings, engine: Engine, image: np.ndarray) -> list[int]:
@@ -253,7 +251,7 @@ def explain_class(
     category: int,
     source: Source,
     cut: Cut | None = None,
-    seconds: float = float("inf"),
+    seconds: float | None = None,
     progress: tqdm = SILENT,
 ) -> Explanation:
     """Explain one class: baseline and saliency, search, certificate and graph, curves.
@@ -265,7 +263,7 @@ def explain_class(
         category: class index.
         source: where the image is from.
         cut: its regions, in place of the grid.
-        seconds: that this may take; the search has most of them.
+        seconds: that this may take, if not the settings' time limit; the search has most of them.
         progress: shows the step and the sets scored.
     """
     case = ImageCase.of(
@@ -276,7 +274,8 @@ def explain_class(
         grid=(settings.grid, settings.grid),
         regions=cut.regions if cut else None,
     )
-    findings = find_out(case, engine, settings, seconds=seconds, progress=progress)
+    limit = seconds or settings.time_limit or float("inf")
+    findings = find_out(case, engine, settings, seconds=limit, progress=progress)
     explanation = make_record(
         findings, case, engine=engine, source=source, cut=cut, settings=settings_dict(settings)
     )
@@ -304,21 +303,36 @@ def find_out(
         exact.deadline = end if engine.reduced else None
         certified = certify(found, exact, threshold, anew=engine.reduced is not None)
         exact.deadline = end
-        sag = diverse_sag(
-            certified,
-            exact,
-            saliency.full,
-            prob_thresh=settings.prob_thresh,
-            node_prob_thresh=settings.node_prob_thresh,
-            overlap=settings.overlap_thresh,
-            num_roots=settings.num_roots_sag,
-            deadline=end,
-        )
+        sag = graph_of(certified, exact, settings, full_probability=saliency.full)
     scored_before = exact.scored
     with times.step("curves", progress, "curves"):
-        curves = measure_curves(case, exact, saliency, sag.result)
+        curves = measure_curves(case, exact, saliency=saliency, result=sag.result)
     scored_for_curves = exact.scored - scored_before
-    return Findings(saliency, searcher, exact, sag, curves, scored_for_curves, times.seconds)
+    return Findings(
+        saliency,
+        searcher,
+        exact=exact,
+        sag=sag,
+        curves=curves,
+        scored_for_curves=scored_for_curves,
+        seconds=times.seconds,
+    )
+
+
+def graph_of(
+    result: SearchResult, scorer: MaskScorer, settings: Settings, *, full_probability: float
+) -> DiverseSag:
+    """Choose diverse roots and build their graph, with the settings' limits."""
+    return diverse_sag(
+        result,
+        scorer,
+        full_probability,
+        prob_thresh=settings.prob_thresh,
+        node_prob_thresh=settings.node_prob_thresh,
+        overlap=settings.overlap_thresh,
+        num_roots=settings.num_roots_sag,
+        deadline=scorer.deadline or float("inf"),
+    )
 
 
 def find_mses(scorer: Scorer, saliency: torch.Tensor, settings: Settings) -> SearchResult:
@@ -426,9 +440,9 @@ def run(settings: Settings) -> int:
         log(f"{len(done):,} images there already")
     rows = [row for old_rows in done.values() for row in old_rows]
     to_do = [job for job in jobs if job.name not in done]
-    outcomes = work_through(to_do, settings, network, segmentation)
+    outcomes = work_through(to_do, settings, network=network, segmentation=segmentation)
     with tqdm(total=len(jobs), initial=len(done), desc="images", unit="image", position=0) as bar:
-        was_interrupted = collect(outcomes, settings.results, rows, bar)
+        was_interrupted = collect(outcomes, settings.results, rows=rows, bar=bar)
     return finish_run(
         rows, settings.results, was_interrupted=was_interrupted, show_gallery=settings.open
     )

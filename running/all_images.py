@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from drawing.page import write_gallery
 from drawing.record import Sag
+from running.each_image import log_interrupted
 from running.failures import report_failures, why
 from running.gallery import open_gallery
 from running.results import (
@@ -262,7 +263,7 @@ def _outcome(job: Job, explained: Explained, results: Path) -> Outcome:
         rows=rows,
         line="; ".join(log_line(sag) for sag in sags) if is_new else "there already",
         search_seconds=sum(sag.seconds.search for sag in sags) if is_new else 0.0,
-        note=note_of(job, explained.stamp, sags, rows),
+        note=note_of(job, explained.stamp, sags=sags, rows=rows),
     )
 
 
@@ -307,7 +308,7 @@ def finish_run(rows: list[Row], results: Path, *, was_interrupted: bool, show_ga
         failures.append((f"{results}: summary.csv or index.html", one_line(error)))
     status = report_failures(failures)
     if was_interrupted:
-        log(f"interrupted; what is finished is in {results}, the same command goes on from there")
+        log_interrupted(results)
         return 130
     log(f"{records} records in {results}, {len(failures)} failed")
     return status

@@ -188,7 +188,8 @@ def options_of(settings: type) -> list[Option]:
     options = []
     for field in dataclasses.fields(settings):
         group, text = comments.get(field.name, ("", ""))
-        options.append(Option(field.name, kinds[field.name], field.default, text, group))
+        kind = kinds[field.name]
+        options.append(Option(field.name, kind, default=field.default, help=text, group=group))
     return options
 
 

@@ -91,7 +91,12 @@ class Explanation(Sag, kw_only=True, tag_field="format", tag=1):
 def root_entries(mses: Sequence[MSE], full_probability: float) -> list[Root]:
     """Return MSEs as the record lists them."""
     return [
-        Root(mse.patches, mse.probability, mse.probability / full_probability, mse.minimal)
+        Root(
+            mse.patches,
+            mse.probability,
+            relative=mse.probability / full_probability,
+            minimal=mse.minimal,
+        )
         for mse in mses
     ]
 

@@ -104,7 +104,11 @@ class ImageCase:
         if dropped is not None:
             return lambda masks: class_probabilities(dropped(masks))[:, self.category]
         return image_probabilities(
-            forward, self.image, self.baseline, self.category, basis=self.basis
+            forward,
+            self.image,
+            baseline=self.baseline,
+            category=self.category,
+            basis=self.basis,
         )
 
     def scorer(

@@ -127,8 +127,9 @@ def run_jobs(
     ray = connect(address)
     try:
         chosen = choose_device(ray, device)
-        spec = WorkerSpec(set_up, arguments, chosen, at_once if chosen == "cuda" else 1)
-        yield from Pool(ray, jobs, spec, log_line).run()
+        jobs_at_once = at_once if chosen == "cuda" else 1
+        spec = WorkerSpec(set_up, arguments, device=chosen, at_once=jobs_at_once)
+        yield from Pool(ray, jobs, spec=spec, log_line=log_line).run()
     finally:
         ray.shutdown()
 

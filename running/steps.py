@@ -74,14 +74,15 @@ def measure_saliency(case: ImageCase, engine: Engine, *, seed: int, deadline: fl
         igos = igos_mask(
             module,
             case.image,
-            case.baseline,
-            case.category,
+            baseline=case.baseline,
+            category=case.category,
             grid=case.grid,
             basis=case.region_basis,
             seed=seed,
             deadline=deadline,
         )
-        return Saliency(full, hidden, igos, grad_cam(module, case.image, case.category))
+        gradcam = grad_cam(module, case.image, case.category)
+    return Saliency(full, hidden, igos=igos, gradcam=gradcam)
 
 
 def search_scorer(case: ImageCase, engine: Engine, threshold: float) -> MaskScorer:

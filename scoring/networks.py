@@ -163,7 +163,7 @@ def load_network(
         module=module,
         name=name,
         weights_sha256=file_sha256(source) if source else state_sha256(module),
-        labels=read_labels(labels, _count_classes(module, option, loaded.size, device)),
+        labels=read_labels(labels, _count_classes(module, option, size=loaded.size, device=device)),
         size=loaded.size,
         mean=loaded.mean,
         std=loaded.std,
@@ -228,13 +228,21 @@ def wrap_module(
     device = torch.device("cpu") if first is None else first.device
     size, mean, std = preprocessing_of(module) if transform is None else probe(transform)
     name = name or type(module).__name__
-    classes = _count_classes(module, f"model {name}", size, device)
+    classes = _count_classes(module, f"model {name}", size=size, device=device)
     if labels is None:
         labels = read_labels(None, classes)
     if len(labels) != classes:
         raise UserError(f"labels: {len(labels)} names, but the model has {classes} classes")
-    sha256 = state_sha256(module)
-    return Network(module, name, sha256, list(labels), size, mean, std, device)
+    return Network(
+        module,
+        name,
+        weights_sha256=state_sha256(module),
+        labels=list(labels),
+        size=size,
+        mean=mean,
+        std=std,
+        device=device,
+    )
 
 
 def preprocessing_of(

@@ -164,7 +164,7 @@ def image_probabilities(
     wanted = slice(None) if category is None else category
 
     def probabilities(masks: torch.Tensor) -> torch.Tensor:
-        images = compose(masks.to(image.device), weights, image, baseline)
+        images = compose(masks.to(image.device), weights, image=image, baseline=baseline)
         return class_probabilities(model(images))[:, wanted]
 
     return probabilities
@@ -214,7 +214,9 @@ def score_image(
 ) -> MaskScorer:
     """Return a scorer of one image; see image_probabilities and MaskScorer for the arguments."""
     return MaskScorer(
-        image_probabilities(model, image, baseline, category, grid=grid, basis=basis),
+        image_probabilities(
+            model, image, baseline=baseline, category=category, grid=grid, basis=basis
+        ),
         grid[0] * grid[1] if basis is None else len(basis),
         batch_size=auto_batch_size(image) if batch_size == "auto" else int(batch_size),
         deadline=deadline,
