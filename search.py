@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice
+from typing import Literal
 
 import numpy.typing as npt
 
@@ -40,7 +41,7 @@ class MSE:
 
     patches: PatchSet
     probability: float
-    minimal: str
+    minimal: Literal["subset", "single"]
 
 
 Found = dict[PatchSet, MSE]

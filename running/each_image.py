@@ -59,7 +59,7 @@ class RunOutcome(Generic[Image, Record]):
     @property
     def records(self) -> list[Record]:
         """The records of the images that did not fail."""
-        return [one.record for one in self.images if one.error is None]
+        return [one.record for one in self.images if one.record is not None]
 
     @property
     def failures(self) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """What people pass to explain() in Python, as the steps need it."""
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from running.command_line import settings_from_values
+from running.command_line import options_of, settings_from_values
 from running.make_record import Cut
 from scoring.engine import Engine
 from scoring.networks import Network, wrap_module
@@ -46,7 +45,7 @@ def settings_by_name(settings: type[T], values: Mapping[str, Any]) -> T:
     Raises:
         UserError: there is no such setting, or its value is out of range.
     """
-    known = {field.name for field in dataclasses.fields(settings)}
+    known = {option.name for option in options_of(settings)}
     for name in values:
         if name not in known:
             raise UserError(f"explain() has no setting {name}")

@@ -11,6 +11,7 @@ network and an image; any other callable will do.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class MaskScorer:
         self.batch_size = max(1, batch_size)
         self.deadline = deadline
         self.on_scored = on_scored
-        self.table: dict[PatchSet, float | np.ndarray] = {}
+        self.table: dict[PatchSet, Any] = {}  # float, or (classes,) float32
         self.asked = 0
         self.scored = 0
 

@@ -10,7 +10,7 @@ it.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ class SharedBatches:
 
 def in_turn(
     work: Callable[[Any], Any], jobs: Sequence[Any], at_once: int
-) -> Iterator[tuple[Any, Callable[[], Any]]]:
+) -> Generator[tuple[Any, Callable[[], Any]], None, None]:
     """Yield (job, a function that waits for work(job) and returns its result), in order.
 
     Args:
