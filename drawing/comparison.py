@@ -83,7 +83,9 @@ def in_rows(panels: Sequence[Panel], style: Style, *, vector: bool) -> Canvas:
     tall = side * height / width
     row_height = tall + 2.9 * text + GAP
     rows = -(-len(panels) // columns)
-    canvas = Canvas(columns * (side + GAP) + GAP, rows * row_height + GAP, style, vector)
+    canvas = Canvas(
+        columns * (side + GAP) + GAP, rows * row_height + GAP, style=style, vector=vector
+    )
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
         left = GAP + column * (side + GAP)

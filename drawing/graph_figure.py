@@ -101,7 +101,7 @@ class GraphFigure:
         compose = compose_beside if style.width is None else compose_above
         text = " ".join(caption(self.sag, self.layout.drawn, self.hidden))
         plan = compose(self.sag, self.layout, text=text, with_header=original is not None)
-        canvas = Canvas(plan.width, plan.height, style, vector)
+        canvas = Canvas(plan.width, plan.height, style=style, vector=vector)
         if original is not None and plan.header is not None:
             draw_header(canvas, plan.header, original)
         draw_edges(canvas, self.sag, layout=self.layout, origin=plan.graph)

@@ -54,7 +54,7 @@ def nodes_to_draw(
     """
     nodes = sag.sag.nodes
     children = children_of(sag)
-    queue = [_Candidate(False, -nodes[i].relative, i, 0) for i in root_nodes(sag)]
+    queue = [_Candidate(False, -nodes[i].relative, node=i, steps=0) for i in root_nodes(sag)]
     heapq.heapify(queue)
     drawn: set[int] = set()
     in_row: Counter[int] = Counter()
@@ -69,7 +69,7 @@ def nodes_to_draw(
             continue
         for child in children.get(candidate.node, ()):
             steps = candidate.steps + 1
-            heapq.heappush(queue, _Candidate(True, -nodes[child].relative, child, steps))
+            heapq.heappush(queue, _Candidate(True, -nodes[child].relative, node=child, steps=steps))
     return sorted(drawn)
 
 

@@ -71,19 +71,20 @@ def find_insecurities(
     split = split or split_network(network)
     prepared = network.prepare(image)
     black = network.prepare(np.zeros_like(image))
-    found = strongest_insecurities(split, prepared, black, method)
+    found = strongest_insecurities(split, prepared, black=black, method=method)
     probabilities, difficulty = without_regions(
         split,
         prepared,
-        network.prepare(make_baseline(image, method.baseline)),
-        regions_to_remove(found, image.shape[:2], method),
+        baseline=network.prepare(make_baseline(image, method.baseline)),
+        regions=regions_to_remove(found, image.shape[:2], method),
         difficulty=method.difficulty,
         batch_size=method.batch_size,
     )
     measured = []
     for number, insecurity in enumerate(found):
         rows = [0, *_rows_of(number, method)]
-        measured.append(_measured(insecurity, network, probabilities[rows], difficulty[rows]))
+        effects = {"probabilities": probabilities[rows], "difficulty": difficulty[rows]}
+        measured.append(_measured(insecurity, network, **effects))
     return Deliberation(
         classes=most_probable(network, probabilities[0]),
         difficulty_value=float(difficulty[0]),

@@ -55,7 +55,12 @@ def draw_insecurities(
             _, region = region_of(product, image.shape[:2], record.settings["share"])
             shown = spotlit(image, region.numpy(), style)
         canvas.image(
-            shown, panel.left, panel.bottom, panel.side, layout.tall, gid=f"panel-{number}"
+            shown,
+            panel.left,
+            bottom=panel.bottom,
+            width=panel.side,
+            height=layout.tall,
+            gid=f"panel-{number}",
         )
         if number:
             write_insecurity(canvas, found[number - 1], number, panel=panel)
@@ -156,7 +161,7 @@ def write_line(
 ) -> None:
     """Write a line of text at the panel's left, shrunk to its width."""
     size = shrunk(line, canvas.style.small, panel.side)
-    canvas.text(panel.left, y, line, size, colour, va=va)
+    canvas.text(panel.left, y, text=line, size=size, colour=colour, va=va)
 
 
 def write_image(canvas: Canvas, record: DeliberationRecord, panel: Panel) -> None:
@@ -169,7 +174,7 @@ def write_image(canvas: Canvas, record: DeliberationRecord, panel: Panel) -> Non
     for number, (name, value, colour) in enumerate(rows):
         y = panel.bottom - LINE * size * number - 0.5 * size
         right = panel.left + panel.side
-        canvas.text(right, y, f"{value:.3f}", size, colour, ha="right", va="top")
+        canvas.text(right, y, text=f"{value:.3f}", size=size, colour=colour, ha="right", va="top")
         write_line(canvas, name, names, y=y, colour=colour)
 
 
@@ -235,10 +240,19 @@ def draw_bar(canvas: Canvas, bar: Bar, place: Panel, *, gid: str) -> None:
     long = place.side - 10.5 * size
     low = place.bottom
     middle = low + 0.35 * size
-    canvas.text(place.left, middle, bar.name, size, style.ink, va="center")
-    canvas.box(start, low, long, 0.7 * size, gid=f"track-{gid}", color=style.track, lw=0)
+    canvas.text(place.left, middle, text=bar.name, size=size, colour=style.ink, va="center")
     canvas.box(
-        start, low, long * bar.after, 0.7 * size, gid=f"bar-{gid}", color=bar.colour, lw=0, zorder=3
+        start, low, width=long, height=0.7 * size, gid=f"track-{gid}", color=style.track, lw=0
+    )
+    canvas.box(
+        start,
+        low,
+        width=long * bar.after,
+        height=0.7 * size,
+        gid=f"bar-{gid}",
+        color=bar.colour,
+        lw=0,
+        zorder=3,
     )
     tick = [start + long * bar.before] * 2
     ends = [low - 0.2 * size, low + 0.9 * size]
@@ -248,4 +262,4 @@ def draw_bar(canvas: Canvas, bar: Bar, place: Panel, *, gid: str) -> None:
         canvas.axes.plot(dot, [middle], "o", color=style.root, ms=size / 3, zorder=5)
     numbers = f"{bar.before:.3f} → {bar.after:.3f}"
     right = place.left + place.side
-    canvas.text(right, middle, numbers, size, style.ink, ha="right", va="center")
+    canvas.text(right, middle, text=numbers, size=size, colour=style.ink, ha="right", va="center")

@@ -35,14 +35,16 @@ def train_predictor(
     Raises:
         UserError: a folder is no class, or there are too few images.
     """
-    labelled = labelled_folder(images, network.labels, "IMAGE", results)
+    labelled = labelled_folder(images, network.labels, option="IMAGE", results=results)
     failures: list[tuple[str, str]] = []
     pooled = []
     hard = []
     progress = tqdm(labelled.items, desc="features", unit="image")
     for number, image in readable(progress, network.size, failures):
         target = int(labelled.targets[number])
-        features, hardness_of_image = hardness.example(split, network, image, target)
+        features, hardness_of_image = hardness.example(
+            split, network, image=image, true_class=target
+        )
         pooled.append(features)
         hard.append(hardness_of_image)
     if len(hard) < hardness.FEWEST:

@@ -199,14 +199,16 @@ def draw_words(
     heights = [1.25 * max(word.size for word in line) for line in lines]
     canvas = Canvas(width + 20, sum(heights) + 34, style, vector=False)
     top = sum(heights) + 8
-    canvas.text(width / 2 + 10, top + 12, name, 11, style.muted, ha="center", va="center")
+    canvas.text(
+        width / 2 + 10, top + 12, text=name, size=11, colour=style.muted, ha="center", va="center"
+    )
     for line, height in zip(lines, heights):
         left = 10 + (width - sum(word.width for word in line)) / 2
         for word in line:
             colour = word_colour(word.deviation, style)
             middle = top - height / 2
             start = left + WORD_GAP / 2 * word.size
-            canvas.text(start, middle, word.text, word.size, colour, va="center")
+            canvas.text(start, middle, text=word.text, size=word.size, colour=colour, va="center")
             left += word.width
         top -= height
     canvas.save(path)

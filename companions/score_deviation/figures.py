@@ -186,10 +186,10 @@ def _bars_below(count: int, names: float, *, width: float, shape: float, text: f
     return Layout(
         width=width,
         height=above + tall + title,
-        image=Box(0.5 * pad, above, side, tall),
-        map=Box(pad + side, above, side, tall),
-        scale=Box(1.3 * pad + 2 * side, above, 0.07, tall),
-        bars=Box(1.2 * pad + names, 2 * pad, width - names - 2 * pad, bars),
+        image=Box(0.5 * pad, above, width=side, height=tall),
+        map=Box(pad + side, above, width=side, height=tall),
+        scale=Box(1.3 * pad + 2 * side, above, width=0.07, height=tall),
+        bars=Box(1.2 * pad + names, 2 * pad, width=width - names - 2 * pad, height=bars),
     )
 
 
@@ -205,10 +205,10 @@ def _bars_beside(count: int, names: float, *, shape: float, text: float) -> Layo
     return Layout(
         width=left + BARS_WIDTH + pad,
         height=height,
-        image=Box(pad, bottom, SIDE, tall),
-        map=Box(2 * pad + SIDE, bottom, SIDE, tall),
-        scale=Box(scale, bottom, 0.1, tall),
-        bars=Box(left, (height - title - bars) / 2 + pad, BARS_WIDTH, bars),
+        image=Box(pad, bottom, width=SIDE, height=tall),
+        map=Box(2 * pad + SIDE, bottom, width=SIDE, height=tall),
+        scale=Box(scale, bottom, width=0.1, height=tall),
+        bars=Box(left, (height - title - bars) / 2 + pad, width=BARS_WIDTH, height=bars),
     )
 
 
