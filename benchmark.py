@@ -39,7 +39,7 @@ class Settings:
     # Network and machine
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
-    labels: Path | None = None  # class names, one a line; else by model
+    labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
     precision: Precision = "auto"  # of the sides as shipped
     search: Literal["beam", "diverse"] = "beam"  # of the sides as shipped

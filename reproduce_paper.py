@@ -55,7 +55,7 @@ class Settings:
     # Network and machine
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
-    labels: Path | None = None  # class names, one a line; else by model
+    labels: Path | None = None  # class names, one per line; else by model
     title: str | None = None  # the network's name in tables and figures; else the model's
     device: Device = "auto"  # what to run on
     ray: Annotated[str | None, Bare("local")] = None  # a Ray cluster's HOST:PORT, or auto for the

@@ -83,7 +83,7 @@ def _other_variants(part: int, own: int) -> list[int]:
 
 
 def write_names(path: Path) -> None:
-    """Write the names of labels 1, 2, .., one a line."""
+    """Write the names of labels 1, 2, .., one per line."""
     path.write_text("\n".join(LABEL_NAMES) + "\n", encoding="utf-8")
 
 

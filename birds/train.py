@@ -42,7 +42,7 @@ class Settings:
     scenes: Count = 16000  # scenes to train on
     epochs: CountOrZero = 11  # epochs at 112 x 112
     final_epochs: CountOrZero = 3  # epochs at 224 x 224
-    batch: Count = 64  # images a step
+    batch: Count = 64  # images per step
     lr: LearningRate = 4e-3  # highest learning rate
     workers: Count = 2  # processes that draw
     seed: Seed = 0  # of the weights and the masks

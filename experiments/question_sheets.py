@@ -5,7 +5,7 @@
 writes sheets/sheet_gradcam.html, sheet_igos.html, sheet_root.html and sheet_sag.html with the same
 questions, one from each image, and sheets/answer_key.csv with the right answers, the confidences
 and the answers of the simulated readers. A sheet is one file that loads nothing from the network;
-its button saves the answers as a CSV. Give each reader one sheet, so that nobody sees a question
+its button saves the answers as a CSV. Give each reader one sheet, so that no reader sees a question
 twice.
 
 The questions are those of the simulated study (experiments/simulated_reader.py). The images are

@@ -88,7 +88,7 @@ class SearchRow:
         return self.sizes[0] if self.sizes else None
 
     def has_mse_up_to(self, size: int) -> bool:
-        """Return whether an MSE has at most so many patches."""
+        """Return whether an MSE has at most this many patches."""
         return self.smallest is not None and self.smallest <= size
 
 

@@ -1,7 +1,7 @@
 """Check every claim of every record, with code that shares nothing with the program's own.
 
     python -m running.check_record                    # the bundled images and model
-    python -m running.check_record Results --images ../shared/photos --model resnet50
+    python -m running.check_record Results --images ~/photos --model resnet50
 
 Masked images are composed by F.interpolate (bilinear, aligned corners) and scored in a plain loop.
 Sufficiency, minimality against every subset, pairwise overlaps, the graph's nodes, edges and
@@ -33,7 +33,7 @@ class Settings:
     # The network, as in the run
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
-    labels: Path | None = None  # class names, one a line; else by model
+    labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
 
 
@@ -236,7 +236,7 @@ def is_close(a: float, b: float) -> bool:
 
 
 def baseline_image(image: np.ndarray, name: str) -> np.ndarray:
-    """Return an image with every patch hidden, as REFERENCE.md defines each baseline."""
+    """Return an image with every patch hidden, as docs/options.md defines each baseline (--baseline)."""
     if name in ("black", "drop"):
         return image * 0
     if name == "mean":

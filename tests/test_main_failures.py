@@ -60,7 +60,7 @@ def test_the_summary_tells_failures_from_results(two_bad):
     assert has_error == {"a.png": False, "b.jpg": True, "c.png": False, "cut.png": True}
 
 
-# ---------------------------------------------------------------- a network that answers NaN
+# ---------------------------------------------------------------- a network that returns NaN
 
 
 def test_nan_fails_the_image(white_images, out, capsys):

@@ -242,7 +242,7 @@ def batch_of(
 
 
 def image_numbers(count: int, recipe: Recipe, step: int) -> list[int]:
-    """Return which images a step shows: every image once before any comes again."""
+    """Return which images are shown in one step: every image once before any comes again."""
     places = range(step * recipe.batch, (step + 1) * recipe.batch)
     orders = {}
     for n in {place // count for place in places}:

@@ -300,8 +300,8 @@ class Improvement:
     def _add(self, row: NetworkRow) -> None:
         """Add a row, name what failed in it, and write the report.
 
-        Failures of an earlier run are named again: nobody has mended the images since. Rows that
-        this run has not reached stay in the report: they took long to make.
+        A row that was read from an earlier run reports its failed images again. Rows that this
+        run has not reached stay in the report: they took long to make.
         """
         self.rows.append(row)
         self.earlier.pop(row.network, None)

@@ -72,7 +72,7 @@ def example(
     """
     features, logits = split.features_and_logits(network.prepare(image)[None])
     if not logits.isfinite().all():
-        raise UserError(f"--model {network.name}: the model answers NaN")
+        raise UserError(f"--model {network.name}: the model returns NaN")
     log_probability = logits.detach().log_softmax(1)[0, true_class]
     return features.detach().mean((2, 3))[0], -torch.expm1(log_probability)
 

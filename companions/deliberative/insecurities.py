@@ -97,7 +97,7 @@ def strongest_insecurities(
     with torch.no_grad():
         logits = split(image[None])[0]
     if not logits.isfinite().all():
-        raise FloatingPointError("the model answers NaN")
+        raise FloatingPointError("the model returns NaN")
     classes = logits.topk(min(MOST_PROBABLE, len(logits))).indices.tolist()
     probabilities = logits.softmax(0)
     maps = class_maps(split, image, classes)

@@ -1,5 +1,5 @@
 "use strict";
-// One image's SAG: the picture of a patch set, the table of scores, the grid to click, the roots and the graph.
+// One image's SAG: the image of a patch set, the table of scores, the grid to click, the roots and the graph.
 const $ = id => document.getElementById(id);
 const record = JSON.parse($("record").textContent);
 const [rows, columns] = record.grid, patches = rows * columns, [height, width] = record.size;
@@ -21,7 +21,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// ------------------------------------------------------------ pictures of patch sets
+// ------------------------------------------------------------ images of patch sets
 
 const sources = {};                                     // size -> the pixels of image and baseline at that size
 
@@ -48,7 +48,7 @@ function axis(cells, size) {
   });
 }
 
-// The region at each pixel of a w x h picture: a grey level of the map, each pixel as its nearest one.
+// The region at each pixel of a w x h image: a grey level of the map, each pixel as its nearest one.
 function regionsAt(map, w, h) {
   const all = pixels(map, width, height), at = new Uint8Array(w * h);
   for (let y = 0, k = 0; y < h; y++) for (let x = 0; x < w; x++) at[k++] = all[4 * (Math.floor((y + 0.5) * height / h) * width + Math.floor((x + 0.5) * width / w))];
@@ -77,7 +77,7 @@ function compose(canvas, set, seen) {
   context.putImageData(out, 0, 0);
 }
 
-// The pixels that belong to a patch, as shares of the picture: left, top, width, height.
+// The pixels that belong to a patch, as shares of the image: left, top, width, height.
 function cell(p) {
   const span = (i, cells) => record.squares || cells === 1 ? [i / cells, (i + 1) / cells]
     : [Math.max(0, (i - 0.5) / (cells - 1)), Math.min(1, (i + 0.5) / (cells - 1))];
@@ -205,7 +205,7 @@ function choose(set) {
 
 const chosenSet = () => everything.filter(p => chosen.has(p));
 
-// The picture and the grid's buttons: of the chosen set, or, while a node is pointed at, of that node.
+// The image and the grid's buttons: of the chosen set, or, while a node is pointed at, of that node.
 function show(set, lit) {
   compose($("view"), set, $("as-seen").checked);
   const visible = new Set(set);
@@ -249,7 +249,7 @@ function fillBar(bar, probability) {
   bar.querySelector("b").style.left = `${100 * record.threshold}%`;
 }
 
-// Pointing at something, or having the keyboard on it, lights its patches up in the picture.
+// Pointing at something, or having the keyboard on it, highlights its patches in the image.
 function light(target, set, more = () => {}) {
   const on = () => { show(set, true); more(true); }, off = () => { show(chosenSet(), false); more(false); };
   target.addEventListener("mouseenter", on);
@@ -258,7 +258,7 @@ function light(target, set, more = () => {}) {
   target.addEventListener("blur", off);
 }
 
-// ------------------------------------------------------------ sets as pictures to press
+// ------------------------------------------------------------ sets as images to press
 
 const unseen = new IntersectionObserver(entries => {
   for (const {isIntersecting, target} of entries) if (isIntersecting) {
