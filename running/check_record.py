@@ -236,7 +236,7 @@ def is_close(a: float, b: float) -> bool:
 
 
 def baseline_image(image: np.ndarray, name: str) -> np.ndarray:
-    """Return an image with every patch hidden, as docs/options.md defines each baseline (--baseline)."""
+    """Return an image with every patch hidden; docs/options.md defines the baselines."""
     if name in ("black", "drop"):
         return image * 0
     if name == "mean":
