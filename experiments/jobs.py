@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from experiments.findings import Key, Measurement, decode_measurement, encode_measurement
@@ -24,7 +23,7 @@ from experiments.measurements import CHOICES, MainJobSettings, condition_setting
 from experiments.rows import Rows
 from running.record_files import versions
 from scoring.engine import Engine
-from scoring.networks import Network, choose_device, class_probabilities, load_network
+from scoring.networks import Network, choose_device, load_network
 from utils import one_line, write_atomically
 
 
@@ -136,7 +135,7 @@ def run_job(job: Job, engine: Engine, settings: MainJobSettings) -> None:
     if finished(job, network, settings=settings):
         return
     image = job.subject.load(network.size)
-    category = most_probable(network, image)
+    category = engine.most_probable(image, 1)[0]
     finding = measure(engine, image, category=category, condition=job.condition, settings=settings)
     measurement = Measurement(
         image=job.subject.name,
@@ -153,19 +152,6 @@ def run_job(job: Job, engine: Engine, settings: MainJobSettings) -> None:
     )
     job.path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(job.path, encode_measurement(measurement))
-
-
-@torch.inference_mode()
-def most_probable(network: Network, image: np.ndarray) -> int:
-    """Return the index of the most probable class of an image, (H, W, 3) uint8.
-
-    Raises:
-        FloatingPointError: The network returns NaN.
-    """
-    probabilities = class_probabilities(network.module(network.prepare(image)[None]))[0]
-    if not probabilities.isfinite().all():
-        raise FloatingPointError("the model returns NaN")
-    return int(probabilities.argmax())
 
 
 # ---------------------------------------------------------------- all jobs

@@ -10,7 +10,7 @@ listed, larger and smaller ones, and nothing is estimated.
 PyTorch is imported only where the network is run, so that answers from the record are immediate.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from drawing.record import Sag, scores_of
 from drawing.words import conjunction, percent
 from running.record_files import load_record
 from scoring.labels import plain_name
-from scoring.patch_sets import PatchSet
+from scoring.patch_sets import PatchSet, canonical
 from utils import UserError
 
 MAX_NEAREST = 3  # larger and smaller sets listed for one that was not scored
@@ -103,8 +103,8 @@ def parse_patches(text: str, sag: Sag) -> PatchSet:
     names = sag.region_names
     words = [word.strip() for word in text.split(",") if word.strip()]
     if names:
-        return ordered(parse_region(word, names) for word in words)
-    return ordered(parse_patch(word, sag.num_patches) for word in words)
+        return canonical(parse_region(word, names) for word in words)
+    return canonical(parse_patch(word, sag.num_patches) for word in words)
 
 
 def parse_patch(word: str, num_patches: int) -> int:
@@ -125,11 +125,6 @@ def parse_region(word: str, names: Sequence[str]) -> int:
     if word.isdecimal():
         return parse_patch(word, len(names))
     raise UserError(f"{word} is not a region; there are {', '.join(names)}")
-
-
-def ordered(patches: Iterable[int]) -> PatchSet:
-    """Return patches in ascending order, each once."""
-    return tuple(sorted(set(patches)))
 
 
 def complement(patches: PatchSet, num_patches: int) -> PatchSet:
@@ -185,10 +180,10 @@ def describe_nearest(
     larger, smaller = nearest(table, question.visible)
     yield f"{question.text}: not scored. The nearest sets that were:"
     for patches in larger:
-        added = name_patches(ordered(set(patches) - visible), sag.region_names)
+        added = name_patches(canonical(set(patches) - visible), sag.region_names)
         yield f"  showing also {added}: {describe_confidence(sag, table[patches])}"
     for patches in smaller:
-        removed = name_patches(ordered(visible - set(patches)), sag.region_names)
+        removed = name_patches(canonical(visible - set(patches)), sag.region_names)
         yield f"  hiding also {removed}: {describe_confidence(sag, table[patches])}"
     yield "--score runs the network on the set itself."
 
