@@ -79,7 +79,7 @@ def draw(settings: Draw) -> None:
     for path in settings.results:
         for folder in results_below(path):
             result = load_result(folder, settings.images)
-            draw_all(result.sag, result.image, folder, look)
+            draw_all(result.sag, result.image, folder=folder, look=look)
             print(folder)
         if (path / "summary.csv").is_file():
             write_gallery(path)

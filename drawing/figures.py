@@ -1,7 +1,7 @@
 """All files of a result folder that are drawn from its record.
 
-draw_all(sag, image, folder)
-draw_all(sag, image, folder, Look(style=paper(width=3.3), formats=("pdf",)))
+    draw_all(sag, image, folder)
+    draw_all(sag, image, folder, look=Look(style=paper(width=3.3), formats=("pdf",)))
 """
 
 from collections.abc import Sequence
