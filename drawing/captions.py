@@ -1,6 +1,8 @@
 """What a figure of a graph says in words: the caption below it, and the summary beside the image.
 
-caption(sag, drawn=[0, 1, 4], hidden="dim")     # sentences
+    caption(sag, drawn=[0, 1, 4], hidden="dim")     # sentences
+
+Every sentence follows from the record.
 """
 
 from collections.abc import Sequence

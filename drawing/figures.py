@@ -2,6 +2,8 @@
 
     draw_all(sag, image, folder)
     draw_all(sag, image, folder, look=Look(style=paper(width=3.3), formats=("pdf",)))
+
+The network is not needed.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
 """What the benchmark prints and draws.
 
-print(report(result))
-draw(result, Path("benchmark.png"))
+    print(report(result))
+    draw(result, Path("benchmark.png"))
+
+Times are medians over the images.
 """
 
 from pathlib import Path

@@ -1,7 +1,9 @@
 """The file benchmark.json, typed.
 
-result = read_result(path, about)           # what an earlier run measured of the same, or nothing
-result.sides["one by one"][0].seconds
+    result = read_result(path, about)           # what an earlier run measured of the same, or nothing
+    result.sides["one by one"][0].seconds
+
+A file of another network, machine or version counts as absent.
 """
 
 from pathlib import Path

@@ -1,8 +1,10 @@
 """What the tables need of each measurement: small, as there may be 50,000 of them.
 
-rows = Rows()
-rows.add(measurement)
-rows.searches["beam15"][0].sizes        # sizes of the MSEs of one image
+    rows = Rows()
+    rows.add(measurement)
+    rows.searches["beam15"][0].sizes        # sizes of the MSEs of one image
+
+Rows are grouped by condition.
 """
 
 import zlib

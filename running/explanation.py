@@ -1,10 +1,12 @@
 """What the main job returns in Python: a record that can be asked, shown and saved.
 
-sag = explain(model, image)
-sag.roots[0].patches
-sag.confidence([11, 30])            # from the record's table, or scored now
-sag.save("Results/peacock")         # all files of a result folder
-sag                                 # in a notebook, the graph shows itself
+    sag = explain(model, image)
+    sag.roots[0].patches
+    sag.confidence([11, 30])            # from the record's table, or scored now
+    sag.save("Results/peacock")         # all files of a result folder
+    sag                                 # in a notebook, the graph shows itself
+
+Everything that it holds is in sag.json; see drawing/record.py.
 """
 
 import tempfile

@@ -1,8 +1,10 @@
 """One image and class, with what hides a patch: everything that a scorer of it needs.
 
-case = ImageCase.of(network, image, category=84, baseline="black", grid=(7, 7))
-scorer = case.scorer(network.module)
-scorer([(11, 30)])
+    case = ImageCase.of(network, image, category=84, baseline="black", grid=(7, 7))
+    scorer = case.scorer(network.module)
+    scorer([(11, 30)])
+
+The scorer's memo is empty; several scorers of one case share nothing.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,10 @@
 """Folders of labelled images: a folder per class, named as the network names its classes.
 
-images = labelled_folder(Path("pool"), network.labels)
-images.items[0].name, images.targets[0]
-accuracy(network, images, failures=[]).all
+    images = labelled_folder(Path("pool"), network.labels)
+    images.items[0].name, images.targets[0]
+    accuracy(network, images, failures=[]).all
+
+Images that cannot be read are named in the failures; the others count.
 """
 
 import hashlib

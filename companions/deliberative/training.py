@@ -1,7 +1,9 @@
 """Training a predictor of hardness on a folder of images with a folder per class.
 
-fit, failures = train_predictor(network, split, Path("scenes"), file=Path("hard.safetensors"))
-print(fit)                                              # images 80, cross entropy 0.31, ..
+    fit, failures = train_predictor(network, split, Path("scenes"), file=Path("hard.safetensors"))
+    print(fit)                                              # images 80, cross entropy 0.31, ..
+
+The predictor estimates how likely the network is to be wrong on an image.
 """
 
 from pathlib import Path

@@ -1,8 +1,10 @@
 """Figures of a class's labels over many images: box plots, counts of distracting labels, words.
 
-found = statistics(records)
-draw_statistics("kitchen", found.classes["kitchen"], Path("kitchen_labels.png"), DARK)
-draw_words("kitchen", found.classes["kitchen"], Path("kitchen_words.png"), DARK)
+    found = statistics(records)
+    draw_statistics("kitchen", found.classes["kitchen"], Path("kitchen_labels.png"), DARK)
+    draw_words("kitchen", found.classes["kitchen"], Path("kitchen_words.png"), DARK)
+
+Labels that are irrelevant to the class are left out.
 """
 
 from collections.abc import Callable, Sequence
