@@ -1,6 +1,6 @@
 """The file benchmark.json, typed.
 
-    result = read_result(path, about)           # what an earlier run measured of the same, or nothing
+    result = read_result(path, about)           # what an earlier run measured, or nothing
     result.sides["one by one"][0].seconds
 
 A file of another network, machine or version counts as absent.
