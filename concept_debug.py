@@ -48,7 +48,7 @@ class NetworkSettings:
     # Network
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
-    labels: Path | None = None  # class names, one a line; else by model
+    labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
     batch_size: BatchSize = "auto"  # images per forward pass
 
@@ -60,9 +60,9 @@ class RegionSettings:
     # Regions
     regions: str | None = None  # a label map (PNG), a folder of them named as the images, or a
     #   torchvision segmentation network
-    region_names: Path | None = None  # names of the labels 1, 2, .., one a line; or ADE20K's
+    region_names: Path | None = None  # names of the labels 1, 2, .., one per line; or ADE20K's
     #   objectInfo150.csv
-    segments: Annotated[int, Between(2, 1000)] = 40  # slic: about so many superpixels
+    segments: Annotated[int, Between(2, 1000)] = 40  # slic: number of superpixels, roughly
     segmentation_weights: Path | None = None  # a state_dict for the segmentation network; else
     #   torchvision's own
     baseline: Baseline = "mean"  # what replaces a region or hides a patch
@@ -123,7 +123,7 @@ class Improve(RegionSettings, NetworkSettings):
 
     # Training
     steps: Count = 200  # of training
-    train_batch: Annotated[int, Between(2)] = 16  # images a step
+    train_batch: Annotated[int, Between(2)] = 16  # images per step
     lr: Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)] = 1e-4  # highest
     #   learning rate
     weight_decay: Annotated[float, Between(0, 10, "a number from 0 to 10")] = 0.05  # of AdamW

@@ -65,7 +65,7 @@ class Settings:
     # Network
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
-    labels: Path | None = None  # class names, one a line; else by model
+    labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
     batch_size: BatchSize = "auto"  # images per forward pass
 

@@ -57,9 +57,9 @@ class Settings:
     # Regions
     regions: str | None = None  # a label map (PNG), a folder of them named as the images, slic,
     #   or a torchvision segmentation network
-    region_names: Path | None = None  # names of the labels 1, 2, .., one a line; or ADE20K's
+    region_names: Path | None = None  # names of the labels 1, 2, .., one per line; or ADE20K's
     #   objectInfo150.csv
-    segments: Annotated[int, Between(2, 1000)] = 40  # slic: about so many superpixels
+    segments: Annotated[int, Between(2, 1000)] = 40  # slic: number of superpixels, roughly
     segmentation_weights: Path | None = None  # a state_dict for the segmentation network; else
     #   torchvision's own
     baseline: Literal["black", "blur", "mean", "median", "mixed"] = "mean"  # what replaces the
@@ -68,7 +68,7 @@ class Settings:
     # Network
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
-    labels: Path | None = None  # class names, one a line; else by model
+    labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
     batch_size: BatchSize = "auto"  # images per forward pass
     seed: Seed = 0  # for a network of yours that draws random numbers

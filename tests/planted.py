@@ -64,7 +64,7 @@ WHITE = torch.ones(3, 224, 224)
 BLACK = torch.zeros(3, 224, 224)
 
 PLANTED = [(5,), (6, 10), (1, 8, 14)]
-SMALL = {"grid": 4, "size": 56}  # small pictures, for whole runs of the program
+SMALL = {"grid": 4, "size": 56}  # small images, for whole runs of the program
 
 
 def network():
@@ -98,7 +98,7 @@ def broken():
 
 
 def answers_nan():
-    """NaN for every picture that is not black."""
+    """NaN for every image that is not black."""
 
     class Nan(PlantedNetwork):
         def forward(self, x):
@@ -110,7 +110,7 @@ def answers_nan():
 
 
 def slow():
-    """Takes its time for every picture."""
+    """Takes its time for every image."""
 
     class Slow(PlantedNetwork):
         def forward(self, x):

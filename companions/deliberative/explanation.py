@@ -80,11 +80,11 @@ def find_insecurities(
         difficulty=method.difficulty,
         batch_size=method.batch_size,
     )
-    measured = []
-    for number, insecurity in enumerate(found):
-        rows = [0, *_rows_of(number, method)]
-        effects = {"probabilities": probabilities[rows], "difficulty": difficulty[rows]}
-        measured.append(_measured(insecurity, network, **effects))
+    rows = [[0, *_rows_of(number, method)] for number in range(len(found))]
+    measured = [
+        _measured(insecurity, network, probabilities=probabilities[r], difficulty=difficulty[r])
+        for insecurity, r in zip(found, rows)
+    ]
     return Deliberation(
         classes=most_probable(network, probabilities[0]),
         difficulty_value=float(difficulty[0]),

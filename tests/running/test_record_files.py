@@ -150,9 +150,18 @@ def test_versions_name_python_torch_and_the_commit():
     assert set(versions()) == {"python", "torch", "torchvision", "cuda", "commit"}
 
 
-def test_without_git_there_is_no_commit(monkeypatch):
+@pytest.fixture
+def without_git(monkeypatch):
+    """A machine without git; versions() is asked once per process otherwise."""
+
     def no_git(*args, **kwargs):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr("running.record_files.subprocess.run", no_git)
+    versions.cache_clear()
+    yield
+    versions.cache_clear()
+
+
+def test_without_git_there_is_no_commit(without_git):
     assert versions()["commit"] is None
