@@ -8,7 +8,7 @@ scale, mirroring and pose are drawn at random. (The idea of birds built from par
 sufficient sets: FunnyBirds, Hesse et al., ICCV 2023.)
 
     python -m birds.painter                         # draw the bundled scenes into Images/ again
-    python -m birds.painter --folder /tmp/scenes    # into another folder
+    python -m birds.painter --folder Results/scenes    # into another folder
 
 In Python: scene = draw_scene(CLASSES[3][1], seed=7), then scene.image, scene.boxes["wing"], ...
 """

@@ -1,7 +1,7 @@
 """Train the bundled model: a ShuffleNetV2 x1.0 on drawn birds, from nothing, on two CPU cores.
 
     python -m birds.train           # birds/birds.safetensors, birds_labels.txt, train.log; 45 min
-    python -m birds.train --scenes 64 --epochs 1 --test-scenes 24 --set-scenes 1 --out /tmp/trial
+    python -m birds.train --scenes 64 --epochs 1 --test-scenes 24 --set-scenes 1 --out Results/trial
 
 The network has to know masked images, so that "only these patches are visible" is an ordinary
 question to it. Two thirds of what it sees is hidden in part: patches covered by one of the
