@@ -5,7 +5,9 @@ from itertools import chain, combinations
 import numpy as np
 
 EIGHT = tuple(range(8))
-LOW, MIDDLE, HIGH = 0.1, 0.5, 0.95
+LOW = 0.1
+MIDDLE = 0.5
+HIGH = 0.95
 
 
 def powerset(items):

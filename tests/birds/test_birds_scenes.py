@@ -126,7 +126,8 @@ def test_a_background_can_be_chosen(background):
 
 
 def test_between_two_birds_only_their_parts_change():
-    a, b = 5, 1
+    a = 5
+    b = 1
     first, second = (draw_between(CLASSES[a][1], CLASSES[b][1], 3, weight) for weight in (0, 1))
     parts = np.any([first.masks[part] for part in differing(a, b)], axis=0)
     assert changed(first, second)[parts].mean() > 10 * changed(first, second)[~parts].mean()
