@@ -89,22 +89,44 @@ class Graph(Struct, kw_only=True):
     stopped_by: str | None = None
 
 
-class Curve(Struct):
-    """Insertion and deletion curve of one order of the patches, with their areas."""
+class Curve(Struct, omit_defaults=True):
+    """Insertion and deletion curve of one order of the patches, with their areas.
+
+    insertion_patches, deletion_patches: at each point, how many patches are shown or hidden.
+    """
 
     insertion: list[float]
     deletion: list[float]
     insertion_area: float
     deletion_area: float
+    insertion_patches: list[Index] = []
+    deletion_patches: list[Index] = []
 
 
 class Curves(Struct, omit_defaults=True):
-    """The curves of the explanations that exist, over the same numbers of patches."""
+    """The curves of the explanations that exist.
 
-    patches: list[int]
+    patches: in older records, the counts of all curves. Each curve is given them when it is read.
+    """
+
+    patches: list[Index] | None = None
     igos: Curve | None = None
     gradcam: Curve | None = None
     roots: Curve | None = None
+
+    def __post_init__(self) -> None:
+        """Give the curves of an older record their counts, and check the counts of all."""
+        for curve in self.by_name().values():
+            curve.insertion_patches = curve.insertion_patches or list(self.patches or [])
+            curve.deletion_patches = curve.deletion_patches or list(self.patches or [])
+            _require_points(curve.insertion_patches, curve.insertion)
+            _require_points(curve.deletion_patches, curve.deletion)
+        self.patches = None
+
+    def by_name(self) -> dict[str, Curve]:
+        """Return the curves that exist, by the name of their order of the patches."""
+        named = {"igos": self.igos, "gradcam": self.gradcam, "roots": self.roots}
+        return {name: curve for name, curve in named.items() if curve is not None}
 
 
 class Scores(Struct):
@@ -197,6 +219,10 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
             largest = max(patch_set.patches, default=0)
             smallest = min(patch_set.patches, default=0)
             _require(smallest >= 0 and largest < self.num_patches, f"no patch {largest}")
+        curves = self.curves.by_name() if self.curves else {}
+        for curve in curves.values():
+            largest = max(curve.insertion_patches[-1], curve.deletion_patches[-1])
+            _require(largest <= self.num_patches, "curves: more patches than there are")
         sets = len(self.scores.sets.split())
         _require(sets == len(self.scores.probabilities), "scores: not one probability per set")
         if self.regions:
@@ -218,6 +244,11 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
 def _require(condition: bool, problem: str) -> None:
     if not condition:
         raise ValueError(problem)
+
+
+def _require_points(counts: list[int], heights: list[float]) -> None:
+    _require(len(counts) == len(heights) > 0, "curves: not one count of patches per point")
+    _require(counts == sorted(set(counts)), "curves: counts of patches do not ascend")
 
 
 # ---------------------------------------------------------------- to and from JSON

@@ -129,8 +129,9 @@ def curve_entries(found: Mapping[str, curves.Curve]) -> Curves:
             deletion=curve.deletion,
             insertion_area=curve.insertion_area,
             deletion_area=curve.deletion_area,
+            insertion_patches=curve.insertion_patches,
+            deletion_patches=curve.deletion_patches,
         )
         for name, curve in found.items()
     }
-    counts = next(iter(found.values())).patches
-    return Curves(patches=counts, **entries)
+    return Curves(**entries)

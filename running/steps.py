@@ -16,6 +16,7 @@ from running.explanation import curve_entries
 from running.image_case import ImageCase
 from scoring.curves import explanation_orders, insertion_deletion
 from scoring.engine import Engine
+from scoring.questions import answer
 from scoring.scorer import CheckedProbabilities, MaskScorer
 from search import Scorer, SearchResult
 
@@ -112,6 +113,6 @@ def measure_curves(
         size=(case.image.shape[1], case.image.shape[2]),
     )
     try:
-        return curve_entries(insertion_deletion(scorer, orders, saliency.full))
+        return curve_entries(answer(insertion_deletion(orders, saliency.full), scorer))
     except TimeoutError:
         return None

@@ -6,16 +6,21 @@ rises early in the first (a large area under the curve) and falls early in the s
 area).
 
     orders = {"igos": saliency_order(saliency), "roots": roots_order(roots, saliency)}
-    curves = insertion_deletion(scorer, orders, full_probability)
+    curves = answer(insertion_deletion(orders, full_probability), scorer)
     curves["igos"].insertion_area, curves["igos"].deletion_area
+
+Curves are sampled where they bend: first at nine evenly spaced counts of patches, then halfway
+between neighbours where the confidence changes much and not along a straight line. Every point of a
+curve was scored; none is interpolated.
 
 Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC
 2018; here with the patches of the grid in place of pixels, and with confidences relative to the
 full image.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -23,72 +28,132 @@ import numpy.typing as npt
 from scipy.integrate import trapezoid
 
 from scoring.patch_sets import PatchSet
+from scoring.questions import Asks, Question
 
 MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly spaced ones of a finer grid
+FIRST_POINTS = 9  # evenly spaced, before any interval is halved
+HALVED_ABOVE = 0.014  # an interval's change or bend x its width, both as shares of the axes
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Insertion and deletion of one order; confidences are relative to the full image."""
+    """Insertion and deletion of one order.
 
-    patches: list[int]  # number of patches shown or hidden at each point, from 0 to all
+    Attributes:
+        insertion_patches: numbers of patches shown at each point of insertion, from 0 to all.
+        insertion: confidence at each of them, relative to the full image.
+        deletion_patches: numbers of patches hidden at each point of deletion, from 0 to all.
+        deletion: confidence at each of them, relative to the full image.
+    """
+
+    insertion_patches: list[int]
     insertion: list[float]
+    deletion_patches: list[int]
     deletion: list[float]
 
     @property
     def insertion_area(self) -> float:
         """Mean height of the insertion curve, by trapezoids."""
-        return area(self.patches, self.insertion)
+        return area(self.insertion_patches, self.insertion)
 
     @property
     def deletion_area(self) -> float:
         """Mean height of the deletion curve, by trapezoids."""
-        return area(self.patches, self.deletion)
+        return area(self.deletion_patches, self.deletion)
 
 
 def insertion_deletion(
-    scorer: Callable[[Sequence[PatchSet]], Iterable[float]],
-    orders: Mapping[str, Sequence[int]],
-    full_probability: float,
-) -> dict[str, Curve]:
-    """Return the curves of several orders; all their sets are scored in one call.
+    orders: Mapping[str, Sequence[int]], full_probability: float, *, all_counts: bool = False
+) -> Asks[dict[str, Curve]]:
+    """Return the curves of several orders; each round asks once, for the sets of all curves.
 
     Args:
-        scorer: patch sets to probabilities.
         orders: name of each order -> patches, the most important first.
         full_probability: of the full image, above 0.
+        all_counts: whether to sample every one of points() and not only where a curve bends.
+
+    Raises:
+        TimeoutError: time is up before the first round. Later the curves are as far as they got.
     """
-    total = max((len(order) for order in orders.values()), default=0)
-    counts = points(total)
-    shown = {name: [_set(order[:k]) for k in counts] for name, order in orders.items()}
-    hidden = {name: [_set(order[k:]) for k in counts] for name, order in orders.items()}
-    lists = [*shown.values(), *hidden.values()]
-    wanted = list(dict.fromkeys(patches for sets in lists for patches in sets))
-    scores = scorer(wanted) if wanted else []
-    relative = {s: float(p) / full_probability for s, p in zip(wanted, scores)}
+    insertions = {name: _Samples(order) for name, order in orders.items()}
+    deletions = {name: _Samples(order, hides=True) for name, order in orders.items()}
+    sides = [*insertions.values(), *deletions.values()]
+    first = MOST_POINTS if all_counts else FIRST_POINTS
+    counts = [points(len(side.order), first) for side in sides]
+    relative: dict[PatchSet, float] = {}
+    while any(counts):
+        wanted = dict.fromkeys(side.set_at(k) for side, ks in zip(sides, counts) for k in ks)
+        new = [patches for patches in wanted if patches not in relative]
+        try:
+            scores = (yield Question(new, is_proof=True)) if new else []
+        except TimeoutError:
+            if not relative:
+                raise
+            break
+        relative |= {patches: p / full_probability for patches, p in zip(new, scores)}
+        for side, ks in zip(sides, counts):
+            side.heights |= {k: relative[side.set_at(k)] for k in ks}
+        counts = [[] if all_counts else side.next_counts() for side in sides]
     return {
-        name: Curve(
-            patches=counts,
-            insertion=[relative[s] for s in shown[name]],
-            deletion=[relative[s] for s in hidden[name]],
-        )
-        for name in orders
+        name: Curve(*insertions[name].in_order(), *deletions[name].in_order()) for name in orders
     }
 
 
-def points(total: int) -> list[int]:
-    """Return the numbers of patches at which a curve over `total` patches is sampled."""
-    spaced = np.linspace(0, total, min(total + 1, MOST_POINTS))
+@dataclass
+class _Samples:
+    """What is known of one curve while it is sampled.
+
+    Attributes:
+        order: patches, the most important first.
+        hides: whether the first patches of the order are hidden, or shown.
+        heights: number of patches shown or hidden -> relative confidence.
+    """
+
+    order: Sequence[int]
+    hides: bool = False
+    heights: dict[int, float] = field(default_factory=dict)
+
+    def set_at(self, count: int) -> PatchSet:
+        """Return the patches that are visible at a count."""
+        visible = self.order[count:] if self.hides else self.order[:count]
+        return tuple(sorted(visible))
+
+    def in_order(self) -> tuple[list[int], list[float]]:
+        """Return the counts sampled so far, in ascending order, and the confidences at them."""
+        counts = sorted(self.heights)
+        return counts, [self.heights[count] for count in counts]
+
+    def next_counts(self) -> list[int]:
+        """Return the middles of the intervals that are worth halving, at most MOST_POINTS in all.
+
+        An interval is worth it where both its change of confidence and its bend, multiplied by its
+        width, are large. The bend is how much it would change less, or more, with the slope of the
+        interval beside it. Where not all fit, those with the largest products are halved.
+        """
+        counts, heights = self.in_order()
+        widths = np.diff(counts) / len(self.order)
+        slopes = np.diff(heights) / widths
+        beside = np.pad(slopes, 1, mode="edge")
+        bends = np.maximum(np.abs(slopes - beside[:-2]), np.abs(slopes - beside[2:]))
+        products = np.minimum(np.abs(slopes), bends) * widths**2
+        middles = {
+            (left + right) // 2: product
+            for (left, right), product in zip(pairwise(counts), products)
+            if right - left > 1 and product > HALVED_ABOVE
+        }
+        largest_first = sorted(middles, key=lambda middle: -middles[middle])
+        return largest_first[: max(0, MOST_POINTS - len(counts))]
+
+
+def points(total: int, most: int = MOST_POINTS) -> list[int]:
+    """Return at most `most` evenly spaced numbers from 0 to `total`, both included."""
+    spaced = np.linspace(0, total, min(total + 1, most))
     return np.unique(spaced.round().astype(int)).tolist()
 
 
 def area(counts: Sequence[int], heights: Sequence[float]) -> float:
     """Return the mean height of a curve with these heights at these counts, by trapezoids."""
     return float(trapezoid(heights, counts) / (counts[-1] - counts[0]))
-
-
-def _set(patches: Sequence[int]) -> PatchSet:
-    return tuple(sorted(patches))
 
 
 # ---------------------------------------------------------------- orders

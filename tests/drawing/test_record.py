@@ -20,14 +20,21 @@ from drawing.record import (
     encode_sag,
 )
 
-RISING = Curve(insertion=[0.0, 1.0], deletion=[1.0, 0.0], insertion_area=0.5, deletion_area=0.5)
+RISING = Curve(
+    insertion=[0.0, 1.0],
+    deletion=[1.0, 0.5, 0.0],
+    insertion_area=0.5,
+    deletion_area=0.5,
+    insertion_patches=[0, 49],
+    deletion_patches=[0, 24, 49],
+)
 REGIONS = RegionMap(
     names=["head", "wing"], labels=[1, 4], areas=[0.25, 0.75], map="AAAA", source={"source": "slic"}
 )
 SAGS = {
     "without roots": make_sag(),
     "of one root": wide_sag(),
-    "with curves": make_sag(curves=Curves(patches=[0, 49], igos=RISING)),
+    "with curves": make_sag(curves=Curves(igos=RISING)),
     "with Grad-CAM": make_sag(gradcam=[[0.0, 1.0]]),
     "of regions": make_sag(grid=(1, 2), saliency=[0.5, 1.0], regions=REGIONS),
     "of an odd name": make_sag(category=Category(0, 'ñ "鳥" <b>\n')),
@@ -66,7 +73,51 @@ def test_a_grid_has_no_regions_in_the_file():
 
 def test_curves_that_do_not_exist_are_not_in_the_file():
     curves = json.loads(encode_sag(SAGS["with curves"]))["curves"]
-    assert set(curves) == {"patches", "igos"}
+    assert set(curves) == {"igos"}
+
+
+def test_each_curve_of_the_file_has_its_own_counts():
+    curve = json.loads(encode_sag(SAGS["with curves"]))["curves"]["igos"]
+    assert (curve["insertion_patches"], curve["deletion_patches"]) == ([0, 49], [0, 24, 49])
+
+
+OLD_CURVE = {"insertion": [0, 1], "deletion": [1, 0], "insertion_area": 0.5, "deletion_area": 0.5}
+
+
+def with_curves(curves):
+    """Return a record as JSON whose curves are these."""
+    record = json.loads(encode_sag(make_sag()))
+    return json.dumps(record | {"curves": curves}).encode()
+
+
+@pytest.mark.parametrize("name", ["igos", "gradcam", "roots"])
+def test_a_curve_of_an_older_record_has_the_common_counts(name):
+    sag = decode_sag(with_curves({"patches": [0, 49], name: OLD_CURVE}))
+    curve = sag.curves.by_name()[name]
+    assert curve.insertion_patches == curve.deletion_patches == [0, 49]
+
+
+def test_an_older_record_is_written_with_counts_of_each_curve():
+    sag = decode_sag(with_curves({"patches": [0, 49], "igos": OLD_CURVE}))
+    curves = json.loads(encode_sag(sag))["curves"]
+    assert set(curves) == {"igos"} and curves["igos"]["deletion_patches"] == [0, 49]
+
+
+@pytest.mark.parametrize(
+    "counts, problem",
+    [
+        ([0], "not one count of patches per point"),
+        ([], "not one count of patches per point"),
+        ([0, 3, 49], "not one count of patches per point"),
+        ([49, 0], "do not ascend"),
+        ([7, 7], "do not ascend"),
+        ([0, 50], "more patches than there are"),
+    ],
+)
+def test_counts_that_do_not_fit_their_curve_are_an_error(counts, problem):
+    curve = OLD_CURVE | {"insertion_patches": counts, "deletion_patches": [0, 49]}
+    with pytest.raises(ValueError, match=problem):
+        decode_sag(with_curves({"igos": curve}))
 
 
 def test_a_field_that_is_not_known_is_ignored():
