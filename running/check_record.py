@@ -62,7 +62,7 @@ TOLERANCE = 1e-5  # between two float32 probabilities scored in different batche
 AREA_TOLERANCE = 1e-9  # between two areas under the same curve
 BATCH_SIZE = 8
 MAX_SAMPLED_SCORES = 200  # rows of the table of scored sets that are checked
-CURVE_POINTS = 4  # points of each curve that are checked
+CURVE_POINTS = 4  # points of each curve that are scored again
 LARGEST_PROVEN_ROOT = 10  # patches; only a larger root may be minimal against single removals alone
 FILES = (
     "dnf.txt",
@@ -169,7 +169,11 @@ class Case:
     @cached_property
     def curve_points(self) -> list[tuple[PatchSet, float]]:
         """A sample of the curves' points: a patch set and its relative confidence."""
-        return sampled_curves(self.record)
+        return [
+            line[position]
+            for line in curve_lines(self.record)
+            for position in sorted({len(line) * i // CURVE_POINTS for i in range(CURVE_POINTS)})
+        ]
 
     @cached_property
     def region_of_pixel(self) -> np.ndarray | None:
@@ -547,17 +551,23 @@ def single_deletions(case: Case) -> set[tuple[PatchSet, PatchSet, int]]:
 # ---------------------------------------------------------------- scored sets and curves
 
 
+def scored_sets(record: dict[str, Any]) -> list[tuple[PatchSet, float]]:
+    """Return the rows of the table of scored sets: patch set and probability."""
+    packed = record.get("scores") or {"sets": "", "probabilities": []}  # an older record has none
+    num_patches = record["grid"][0] * record["grid"][1]
+    rows = []
+    for text, probability in zip(packed["sets"].split(), packed["probabilities"], strict=False):
+        bits = int(text, 16)
+        patches = tuple(patch for patch in range(num_patches) if bits >> patch & 1)
+        rows.append((patches, probability))
+    return rows
+
+
 def sampled_scores(record: dict[str, Any]) -> dict[PatchSet, float]:
     """Return rows of the table of scored sets, evenly spaced: patch set to probability."""
-    packed = record.get("scores") or {"sets": "", "probabilities": []}  # an older record has none
-    rows = list(zip(packed["sets"].split(), packed["probabilities"], strict=False))
+    rows = scored_sets(record)
     step = max(1, -(-len(rows) // MAX_SAMPLED_SCORES))
-    num_patches = record["grid"][0] * record["grid"][1]
-    sample = {}
-    for text, probability in rows[::step]:
-        bits = int(text, 16)
-        sample[tuple(patch for patch in range(num_patches) if bits >> patch & 1)] = probability
-    return sample
+    return dict(rows[::step])
 
 
 def curve_orders(record: dict[str, Any]) -> dict[str, list[int]]:
@@ -579,24 +589,28 @@ def curve_orders(record: dict[str, Any]) -> dict[str, list[int]]:
     }
 
 
-def sampled_curves(record: dict[str, Any]) -> list[tuple[PatchSet, float]]:
-    """Return points of the curves, evenly spaced: patch set and relative confidence."""
-    curves = record.get("curves")
-    if not curves:
-        return []
-    counts = curves["patches"]
-    positions = sorted({len(counts) * point // CURVE_POINTS for point in range(CURVE_POINTS)})
-    sample = []
+def counts_of(record: dict[str, Any], name: str, side: str) -> list[int]:
+    """Return the numbers of patches shown or hidden at the points of one curve.
+
+    In an older record all curves have the same.
+    """
+    curves = record["curves"]
+    return curves[name].get(f"{side}_patches") or curves["patches"]
+
+
+def curve_lines(record: dict[str, Any]) -> list[list[tuple[PatchSet, float]]]:
+    """Return the points of each curve whose order is known: patch set and relative confidence."""
+    curves = record.get("curves") or {}
+    lines = []
     for name, order in curve_orders(record).items():
         curve = curves.get(name)
         if not curve:
             continue
-        for position in positions:
-            first = tuple(sorted(order[: counts[position]]))
-            rest = tuple(sorted(order[counts[position] :]))
-            sample.append((first, curve["insertion"][position]))
-            sample.append((rest, curve["deletion"][position]))
-    return sample
+        shown = [tuple(sorted(order[:k])) for k in counts_of(record, name, "insertion")]
+        left = [tuple(sorted(order[k:])) for k in counts_of(record, name, "deletion")]
+        lines.append(list(zip(shown, curve["insertion"], strict=True)))
+        lines.append(list(zip(left, curve["deletion"], strict=True)))
+    return lines
 
 
 def check_scores(claims: Claims, case: Case) -> None:
@@ -618,12 +632,27 @@ def check_curves(claims: Claims, case: Case) -> None:
         claims.check(is_close(found, relative * case.full), f"curves: {patches} has {found}")
 
 
+def check_measured(claims: Claims, case: Case) -> None:
+    """Every point of the curves is a set that was scored, and has its confidence."""
+    table = dict(scored_sets(case.record))
+    if not table:  # an older record has none
+        return
+    for patches, relative in [point for line in curve_lines(case.record) for point in line]:
+        probability = table.get(patches)
+        holds = probability is not None and is_close(probability, relative * case.full)
+        claims.check(holds, f"curves: {patches} was scored as {probability}")
+
+
 def check_areas(claims: Claims, case: Case) -> None:
-    """The area under each curve is that of its points."""
+    """Curves go from no patch to all, and the area under each is that of its points."""
     curves = dict(case.record.get("curves") or {})
-    counts = curves.pop("patches", [])
+    curves.pop("patches", None)  # of an older record
     for name, curve in curves.items():
         for side in ("insertion", "deletion"):
+            counts = counts_of(case.record, name, side)
+            ends = (counts[0], counts[-1]) == (0, len(case.everything))
+            holds = ends and counts == sorted(set(counts))
+            claims.check(holds, f"curves: the {side} counts of {name} do not go from 0 to all")
             area = mean_height(counts, curve[side])
             holds = abs(area - curve[f"{side}_area"]) < AREA_TOLERANCE
             claims.check(holds, f"curves: the {side} area of {name} is {area}")
@@ -685,6 +714,7 @@ CHECKS = (
     check_edges,
     check_scores,
     check_curves,
+    check_measured,
     check_areas,
     check_files,
     check_root_images,

@@ -78,6 +78,12 @@ def test_many_claims_are_checked(result, run_folder, network):
     assert checked > 150
 
 
+def forget_scores(record):
+    """Make the table of scored sets that of the full image and of the baseline alone."""
+    hidden = record["baseline"]["probability"]
+    record["scores"] = {"sets": "0 ffff", "probabilities": [hidden, record["probability"]]}
+
+
 LARGER_ROOT = {"patches": [5, 9], "probability": 0.95, "relative": 1.0, "minimal": "subset"}
 NOT_A_ROOT = {"patches": [0], "probability": 0.02, "relative": 0.02 / 0.95}
 FALSE_CLAIMS = {  # what is changed -> (how, what the check says)
@@ -161,7 +167,42 @@ FALSE_CLAIMS = {  # what is changed -> (how, what the check says)
         "the insertion area of igos is",
     ),
     "curve": (lambda r: r["curves"]["roots"]["deletion"].__setitem__(0, 0.5), "curves: "),
+    "counts": (
+        lambda r: r["curves"]["roots"]["insertion_patches"].__setitem__(0, 1),
+        "curves: the insertion counts of roots do not go from 0 to all",
+    ),
+    "counts that do not ascend": (
+        lambda r: r["curves"]["igos"]["deletion_patches"].__setitem__(1, 0),
+        "curves: the deletion counts of igos do not go from 0 to all",
+    ),
+    "a point that is not in the table": (forget_scores, "was scored as None"),
+    "a point that is not as in the table": (
+        lambda r: r["curves"]["igos"]["insertion"].__setitem__(-2, 0.5),
+        "was scored as 0.9",
+    ),
 }
+
+
+def as_in_an_older_record(record):
+    """Keep the points of the curves at every second count, listed once for all curves."""
+    counts = list(range(0, 17, 2))
+    for curve in record["curves"].values():
+        for side in ("insertion", "deletion"):
+            heights = dict(zip(curve.pop(f"{side}_patches"), curve[side], strict=True))
+            curve[side] = [heights[count] for count in counts]
+            curve[f"{side}_area"] = mean_height(counts, curve[side])
+    record["curves"]["patches"] = counts
+
+
+def test_an_older_record_is_confirmed(result, run_folder, network):
+    change_record(result, as_in_an_older_record)
+    assert found(result, run_folder, network) == ""
+
+
+def test_a_false_curve_of_an_older_record_is_named(result, run_folder, network):
+    change_record(result, as_in_an_older_record)
+    change_record(result, lambda r: r["curves"]["roots"]["deletion"].__setitem__(0, 0.5))
+    assert "curves: the deletion area of roots" in found(result, run_folder, network)
 
 
 @pytest.mark.parametrize("name", FALSE_CLAIMS)
