@@ -251,9 +251,17 @@ class MeanCurve:
 
 
 def mean_curve(rows: Sequence[MainJobRow], order: str, side: str) -> MeanCurve:
-    """Return the mean of one order's "insertion" or "deletion" curves; one grid for all images."""
-    counts = next(row.curves.patches for row in rows if row.curves)
-    heights = [getattr(curve, side) for curve in curves_of(rows, order)]
+    """Return the mean of one order's "insertion" or "deletion" curves.
+
+    It has a point at every count of patches at which some image was measured. There each other
+    image has the value of its own curve, which is straight between its measurements.
+    """
+    curves = curves_of(rows, order)
+    measured = [getattr(curve, f"{side}_patches") for curve in curves]
+    counts = sorted({count for counts in measured for count in counts})
+    heights = [
+        np.interp(counts, at, getattr(curve, side)).tolist() for at, curve in zip(measured, curves)
+    ]
     return MeanCurve(counts, [estimate(at_point) for at_point in zip(*heights)])
 
 

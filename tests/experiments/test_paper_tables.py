@@ -165,12 +165,13 @@ def test_recall_says_how_many_images_have_small_ones(recall_of_small):
 
 def curve(insertion, deletion):
     """Return a curve with these areas."""
-    return Curve([0.0, 1.0], [1.0, 0.0], insertion, deletion)
+    counts = {"insertion_patches": [0, 49], "deletion_patches": [0, 49]}
+    return Curve([0.0, 1.0], [1.0, 0.0], insertion, deletion, **counts)
 
 
 def test_insertion_and_deletion(main_job_row):
-    both = Curves([0, 1], igos=curve(0.4, 0.2), roots=curve(0.6, 0.1))
-    one = Curves([0, 1], igos=curve(0.2, 0.4))
+    both = Curves(igos=curve(0.4, 0.2), roots=curve(0.6, 0.1))
+    one = Curves(igos=curve(0.2, 0.4))
     rows = [main_job_row("a", [1], curves=both), main_job_row("b", [], curves=one)]
     table = tables_of(beam3=rows)["insertion_deletion"]
     assert values(table, *table.columns) == [
