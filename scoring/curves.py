@@ -32,7 +32,9 @@ from scoring.questions import Asks, Question
 
 MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly spaced ones of a finer grid
 FIRST_POINTS = 9  # evenly spaced, before any interval is halved
-HALVED_ABOVE = 0.014  # an interval's change or bend x its width, both as shares of the axes
+# An interval is halved where change x width and bend x width are above this share of the axes. On 40
+# photos (ResNet-18) this gave 14.5 points a curve, and areas within 0.003 by median, 0.016 for 95 %.
+HALVED_ABOVE = 0.012
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class _Samples:
         """Return the middles of the intervals that are worth halving, at most MOST_POINTS in all.
 
         An interval is worth it where both its change of confidence and its bend, multiplied by its
-        width, are large. The bend is how much it would change less, or more, with the slope of the
-        interval beside it. Where not all fit, those with the largest products are halved.
+        width, are large. The bend is the difference to the change that it would have with the slope
+        of an interval beside it. Where not all fit, those with the largest products are halved.
         """
         counts, heights = self.in_order()
         widths = np.diff(counts) / len(self.order)
