@@ -73,7 +73,6 @@ def draw(settings: Draw) -> None:
     look = Look(
         style=with_limits(style, settings.max_nodes),
         hidden=settings.hidden,
-        graph_formats=settings.formats,
         formats=settings.formats,
     )
     for path in settings.results:

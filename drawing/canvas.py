@@ -3,14 +3,21 @@
 Text stays text, images keep their full resolution, an SVG is one file and a PDF embeds its fonts.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon, Rectangle
 
+from drawing.png import save_png
 from drawing.styles import POINTS_PER_INCH, Style
 from drawing.text import FAMILY
 
@@ -21,18 +28,62 @@ RC_SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "image.composite_image": False,
 }
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {  # no dates: the same figure has the same bytes
-    ".svg": {"metadata": {"Date": None}},
-    ".pdf": {"metadata": {"CreationDate": None}},
-    ".png": {"pil_kwargs": {"compress_level": 4}},
+NO_DATES: dict[str, dict[str, Any]] = {  # so that the same figure has the same bytes
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
 }
 
 
 def save_figure(figure: Figure, path: Path, style: Style) -> None:
     """Write a figure in the format that its path ends in: png, svg or pdf."""
-    dpi = min(style.dpi, MAX_SIDE / max(figure.get_size_inches()))
+    dpi = resolution_of(figure, style)
+    if path.suffix == ".png":
+        save_png(pixels_of(figure, dpi), path, dpi)
+        return
     with matplotlib.rc_context(RC_SETTINGS):
-        figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor(), **SAVE_OPTIONS[path.suffix])
+        figure.savefig(
+            path, dpi=dpi, facecolor=figure.get_facecolor(), metadata=NO_DATES[path.suffix]
+        )
+
+
+def resolution_of(figure: Figure, style: Style) -> float:
+    """Return the style's pixels per inch, or fewer for a figure that would get too large."""
+    return min(style.dpi, MAX_SIDE / max(figure.get_size_inches()))
+
+
+def pixels_of(figure: Figure, dpi: float) -> np.ndarray:
+    """Return a figure drawn at a resolution, (H, W, 4) uint8."""
+    before = figure.dpi
+    figure.dpi = dpi
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    figure.dpi = before
+    return np.asarray(canvas.buffer_rgba())
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a figure that becomes a file of its own.
+
+    Attributes:
+        left, bottom, width, height: Where it is in the figure, in points.
+        without: Ids of what the figure has beside it.
+    """
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+    without: frozenset[str]
+
+    def cut(self, pixels: np.ndarray, dpi: float) -> np.ndarray:
+        """Return the part's pixels out of those of the figure, (H, W, 4)."""
+        scale = dpi / POINTS_PER_INCH
+        width = int(scale * self.width)
+        height = int(scale * self.height)
+        left = min(round(scale * self.left), pixels.shape[1] - width)
+        top = max(pixels.shape[0] - round(scale * self.bottom) - height, 0)
+        return pixels[top : top + height, left : left + width]
 
 
 class Canvas:
@@ -42,12 +93,12 @@ class Canvas:
         width: Width of the figure in points.
         height: Height of the figure in points.
         style: Colours, and the resolution of a PNG.
-        vector: Whether it is saved as SVG or PDF, where images keep their pixels as they are.
     """
 
-    def __init__(self, width: float, height: float, style: Style, vector: bool):
+    def __init__(self, width: float, height: float, style: Style):
         self.style = style
-        self.vector = vector
+        self.width = width
+        self.height = height
         self.figure = Figure(
             figsize=(width / POINTS_PER_INCH, height / POINTS_PER_INCH), facecolor=style.background
         )
@@ -56,26 +107,33 @@ class Canvas:
         )
         self.axes.set_axis_off()
 
+    # Artists are added as such. axes.plot, .imshow and .add_patch measure them for limits that do
+    # not change here, which takes longer than to draw them.
+
     def image(
         self, pixels: np.ndarray, left: float, bottom: float, width: float, height: float, gid: str
     ) -> None:
         """Place an image, (H, W, 3) uint8, in a box."""
-        limits = self.axes.axis()
-        self.axes.imshow(
-            pixels,
-            extent=(left, left + width, bottom, bottom + height),
-            aspect="auto",
-            gid=gid,
-            zorder=3,
-            interpolation="none" if self.vector else "hanning",
-        )
-        self.axes.axis(limits)
+        extent = (left, left + width, bottom, bottom + height)
+        image = AxesImage(self.axes, extent=extent, gid=gid, zorder=3)
+        image.set_data(pixels)
+        image.set_clip_path(self.axes.patch)
+        self.axes.add_image(image)
 
     def box(
         self, left: float, bottom: float, width: float, height: float, gid: str, **look: Any
     ) -> None:
         """Place a rectangle; look: properties of matplotlib's Rectangle."""
-        self.axes.add_patch(Rectangle((left, bottom), width, height, gid=gid, **look))
+        self.axes.add_artist(Rectangle((left, bottom), width, height, gid=gid, **look))
+
+    def polygon(self, corners: np.ndarray, **look: Any) -> None:
+        """Place a polygon with corners (n, 2); look: properties of matplotlib's Polygon."""
+        self.axes.add_artist(Polygon(corners, **look))
+
+    def line(self, start: np.ndarray, end: np.ndarray, gid: str, **look: Any) -> None:
+        """Place a straight line between two points; look: properties of matplotlib's Line2D."""
+        x, y = zip(start, end)
+        self.axes.add_artist(Line2D(x, y, gid=gid, **look))
 
     def text(self, x: float, y: float, text: str, size: float, colour: str, **look: Any) -> None:
         """Place a line of text, "$" meaning itself; look: properties of matplotlib's Text."""
@@ -91,6 +149,40 @@ class Canvas:
             **look,
         )
 
-    def save(self, path: Path) -> None:
-        """Write the figure in the format that its path ends in."""
+    def save(self, path: Path, parts: dict[Path, Part] | None = None) -> None:
+        """Write the figure, and parts of it as files of their own, in the format of the path.
+
+        Args:
+            path: A PNG, SVG or PDF.
+            parts: File of the same format -> what it shows. PNGs are cut from one drawing.
+        """
+        parts = parts or {}
+        for image in self.axes.images:  # a vector file has the pixels as they are
+            image.set_interpolation("hanning" if path.suffix == ".png" else "none")
+        if path.suffix == ".png":
+            dpi = resolution_of(self.figure, self.style)
+            pixels = pixels_of(self.figure, dpi)
+            save_png(pixels, path, dpi)
+            for file, part in parts.items():
+                save_png(part.cut(pixels, dpi), file, dpi)
+            return
         save_figure(self.figure, path, self.style)
+        for file, part in parts.items():
+            with self._showing(part):
+                save_figure(self.figure, file, self.style)
+
+    @contextmanager
+    def _showing(self, part: Part) -> Iterator[None]:
+        """Make the figure as large as a part, and show nothing else."""
+        others = [artist for artist in self.axes.get_children() if artist.get_gid() in part.without]
+        for artist in others:
+            artist.set_visible(False)
+        self._frame(part.left, part.bottom, width=part.width, height=part.height)
+        yield
+        self._frame(0, 0, width=self.width, height=self.height)
+        for artist in others:
+            artist.set_visible(True)
+
+    def _frame(self, left: float, bottom: float, *, width: float, height: float) -> None:
+        self.figure.set_size_inches(width / POINTS_PER_INCH, height / POINTS_PER_INCH)
+        self.axes.set(xlim=(left, left + width), ylim=(bottom, bottom + height))

@@ -40,14 +40,15 @@ def draw_comparison(
     In the dark style comparison.gif is written as well: the same row, with all roots in turn.
     """
     panels = saliency_panels(sag, masked)
+    number_of_maps = len(panels)
     for i in sag.diverse_roots[:MAX_ROOTS]:
         root = sag.roots[i]
         panels.append(Panel(root_title(root, sag.region_names), masked(root.patches)))
+    canvas = in_rows(panels, style)
     for kind in formats:
-        canvas = in_rows(panels, style, vector=kind != "png")
         canvas.save(folder / f"comparison{style.ending}.{kind}")
     if not style.is_paper:
-        animate(sag, masked, folder / "comparison.gif")
+        animate(panels[:number_of_maps], root_cards(sag, masked), folder / "comparison.gif")
 
 
 def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
@@ -57,8 +58,7 @@ def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
     panels = [Panel((sag.category.name, f"{sag.probability:.3f}"), image)]
     if sag.gradcam:
         panels.append(Panel(("Grad-CAM", ""), overlaid(image, gradcam_map(sag.gradcam, size))))
-    saliency_map = igos_map(sag.saliency, masked.basis, size)
-    panels.append(Panel(("I-GOS", ""), overlaid(image, saliency_map)))
+    panels.append(Panel(("I-GOS", ""), overlaid(image, igos_map(sag.saliency, masked))))
     return panels
 
 
@@ -70,7 +70,7 @@ def root_title(root: Root, names: Sequence[str] | None) -> tuple[str, str]:
     return patches, percent(root.relative)
 
 
-def in_rows(panels: Sequence[Panel], style: Style, *, vector: bool) -> Canvas:
+def in_rows(panels: Sequence[Panel], style: Style) -> Canvas:
     """Draw titled panels in a row, or, in a figure of a given width, in as many rows as needed."""
     columns = len(panels)
     side: float = PANEL_SIDE
@@ -83,9 +83,7 @@ def in_rows(panels: Sequence[Panel], style: Style, *, vector: bool) -> Canvas:
     tall = side * height / width
     row_height = tall + 2.9 * text + GAP
     rows = -(-len(panels) // columns)
-    canvas = Canvas(
-        columns * (side + GAP) + GAP, rows * row_height + GAP, style=style, vector=vector
-    )
+    canvas = Canvas(columns * (side + GAP) + GAP, rows * row_height + GAP, style)
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
         left = GAP + column * (side + GAP)
@@ -122,14 +120,11 @@ def _write_title(
         )
 
 
-def animate(sag: Sag, masked: MaskedImages, path: Path) -> None:
-    """Write the row of panels as an animated GIF whose last panel shows the roots in turn."""
-    still = [
-        captioned(panel.image, "  ".join(panel.title).strip())
-        for panel in saliency_panels(sag, masked)
-    ]
+def animate(panels: Sequence[Panel], cards: Sequence[Image.Image], path: Path) -> None:
+    """Write panels in a row as an animated GIF, the cards of the roots in turn at their right."""
+    still = [captioned(panel.image, "  ".join(panel.title).strip()) for panel in panels]
     frames = []
-    for card in root_cards(sag, masked):
+    for card in cards:
         row = side_by_side([*still, card])
         frames.append(row.quantize(method=Image.Quantize.FASTOCTREE))
     save_animation(frames, path)

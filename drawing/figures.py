@@ -21,7 +21,7 @@ from drawing.page import write_page
 from drawing.record import Sag
 from drawing.roots import draw_roots
 from drawing.saliency_maps import draw_saliency_maps
-from drawing.styles import DARK, FORMATS, Hidden, Style
+from drawing.styles import DARK, Hidden, Pictures, Style
 from drawing.words import conjunction, percent, why_no_root
 
 
@@ -32,21 +32,22 @@ class Look:
     Attributes:
         style: Colours, measures and limits.
         hidden: How the graph shows what was hidden from the network.
-        graph_formats: Of the graph beside the original.
-        formats: Of the other figures.
+        formats: Of the graph, the comparison and the curves; the other files are images.
+        pictures: Which files are written. "all"; "graph": the graph beside the original, and
+            dnf.txt; "none": dnf.txt.
     """
 
     style: Style = DARK
     hidden: Hidden = "dim"
-    graph_formats: Sequence[str] = FORMATS
     formats: Sequence[str] = ("png",)
+    pictures: Pictures = "all"
 
 
 DEFAULT_LOOK = Look()
 
 
 def draw_all(sag: Sag, image: np.ndarray, folder: Path, look: Look = DEFAULT_LOOK) -> None:
-    """Write every file of a result folder except sag.json.
+    """Write every file of a result folder except sag.json, or those that look.pictures names.
 
     In the paper style only the figures are written, beside the dark ones.
 
@@ -54,31 +55,39 @@ def draw_all(sag: Sag, image: np.ndarray, folder: Path, look: Look = DEFAULT_LOO
         sag: The record.
         image: (H, W, 3) uint8 RGB, as the network got it.
         folder: The result folder, which exists.
-        look: Style and formats.
+        look: Style and formats, and which files.
 
     Raises:
         OSError: the folder cannot be written.
     """
     style = look.style
-    masked = MaskedImages.of(sag, image, paper=style.is_paper)
     if not style.is_paper:
-        draw_saliency_maps(sag, masked, folder)
-        draw_grid(masked, folder / "gridimage.png")
-        draw_roots(sag, masked, folder)
         (folder / "dnf.txt").write_text(dnf_text(sag), encoding="utf-8")
-    draw_comparison(sag, masked, folder, style=style, formats=look.formats)
-    draw_curves(sag, folder, style=style, formats=look.formats)
+    if look.pictures == "none":
+        return
+    masked = MaskedImages.of(sag, image, paper=style.is_paper)
+    if look.pictures == "all":
+        _draw_beside_graph(sag, masked, folder, look)
     draw_graph(
         sag,
         masked,
         folder=folder,
         style=style,
         hidden=look.hidden,
-        formats=look.graph_formats,
-        dag_formats=look.formats,
+        formats=look.formats,
+        only_final=look.pictures == "graph",
     )
-    if not style.is_paper:
+
+
+def _draw_beside_graph(sag: Sag, masked: MaskedImages, folder: Path, look: Look) -> None:
+    """Write everything but the graph and dnf.txt."""
+    if not look.style.is_paper:
+        draw_saliency_maps(sag, masked, folder)
+        draw_grid(masked, folder / "gridimage.png")
+        draw_roots(sag, masked, folder)
         write_page(sag, masked, folder / "sag.html")
+    draw_comparison(sag, masked, folder, style=look.style, formats=look.formats)
+    draw_curves(sag, folder, style=look.style, formats=look.formats)
 
 
 def dnf_text(sag: Sag) -> str:

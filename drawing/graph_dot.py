@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pygraphviz
-from PIL import Image
 
 from drawing.captions import caption
 from drawing.graph_layout import drop_along, root_nodes
+from drawing.png import save_png
 from drawing.record import Node, Sag
 from drawing.text import FONT
 from drawing.words import conjunction, joined, patch_name, percent
@@ -34,7 +34,7 @@ def write_dot(
     for i in drawn:
         node = sag.sag.nodes[i]
         file = Path("nodes") / f"{joined(node.patches)}.png"
-        Image.fromarray(images[i]).save(folder / file)
+        save_png(images[i], folder / file)
         label = _node_label(node, file, is_root=i in roots, names=sag.region_names)
         graph.add_node(i, label=label)
     for edge in sag.sag.edges:

@@ -1,6 +1,6 @@
 """The figure of a Structured Attention Graph: PNG, SVG and PDF from one drawing.
 
-    draw_graph(sag, masked, folder)                             # SAG_dag_<n>roots.*, SAG_final_*
+    draw_graph(sag, masked, folder)                             # SAG_final_<n>roots.*, SAG_dag_*
     draw_graph(sag, masked, folder, style=paper(width=3.3))     # for a column of a two-column page
 
 drawing.graph_layout places the nodes and edges; this module composes the figure of the graph, the
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from drawing.canvas import Canvas
+from drawing.canvas import Canvas, Part
 from drawing.captions import caption, summary_lines
 from drawing.graph_dot import write_dot
 from drawing.graph_layout import Layout, drop_along, fitted
 from drawing.graph_parts import draw_edges, draw_nodes
 from drawing.masked_images import MaskedImages, Removal
 from drawing.record import Sag
-from drawing.styles import DARK, FORMATS, Hidden, Style
+from drawing.styles import DARK, Hidden, Style
 from drawing.text import wrapped
 
 PAD_BESIDE = 12  # points around everything in the dark style
@@ -28,6 +28,9 @@ PAD_ABOVE = 4  # and in the paper style
 MIN_GRAPH_WIDTH = 220  # points in the dark style, for the caption
 STRIP_HEIGHT = 64  # points of the header in the paper style
 LEADING = 1.35  # of the caption
+ORIGINAL = "original"  # id of the image in the header
+SUMMARY = "summary"  # and of its lines
+HEADER_IDS = frozenset({ORIGINAL, SUMMARY})
 
 
 def draw_graph(
@@ -37,12 +40,13 @@ def draw_graph(
     *,
     style: Style = DARK,
     hidden: Hidden = "dim",
-    formats: Sequence[str] = FORMATS,
-    dag_formats: Sequence[str] = ("png",),
+    formats: Sequence[str] = ("png",),
+    only_final: bool = False,
 ) -> None:
     """Draw SAG_final_<n>roots, and SAG_dag_<n>roots without the original image; n = roots drawn.
 
-    In the dark style SAG_<n>roots.dot is written as well; in the paper style names end in _paper.
+    The graph is laid out and composed once, for all files. In the dark style SAG_<n>roots.dot is
+    written as well; in the paper style names end in _paper.
 
     Args:
         sag: The record.
@@ -50,18 +54,19 @@ def draw_graph(
         folder: Where to write.
         style: Colours, measures and limits.
         hidden: How the part of the image shows that was hidden from the network.
-        formats: Of SAG_final.
-        dag_formats: Of SAG_dag.
+        formats: Of SAG_final and SAG_dag.
+        only_final: Whether to write SAG_final alone.
     """
     layout = fitted(sag, style)
     images = node_images(sag, masked, layout=layout, hidden=hidden)
-    figure = GraphFigure(sag, layout, images=images, hidden=hidden)
+    text = " ".join(caption(sag, layout.drawn, hidden))
+    plan = composed(sag, layout, text)
+    canvas = drawn_graph(sag, layout, plan=plan, images=images, original=masked.image)
     ending = f"{len(sag.diverse_roots)}roots{style.ending}"
-    for kind in dag_formats:
-        figure.draw(None, vector=kind != "png").save(folder / f"SAG_dag_{ending}.{kind}")
     for kind in formats:
-        figure.draw(masked.image, vector=kind != "png").save(folder / f"SAG_final_{ending}.{kind}")
-    if not style.is_paper:
+        parts = {} if only_final else {folder / f"SAG_dag_{ending}.{kind}": plan.graph_part}
+        canvas.save(folder / f"SAG_final_{ending}.{kind}", parts)
+    if not style.is_paper and not only_final:
         write_dot(sag, layout.drawn, images=images, folder=folder)
 
 
@@ -74,40 +79,6 @@ def node_images(
         edge = drawn.edge
         removed[edge.child].append(Removal(edge.patch, drop_along(sag, edge)))
     return {i: masked.outlined(sag.sag.nodes[i].patches, removed[i], hidden) for i in removed}
-
-
-@dataclass(frozen=True)
-class GraphFigure:
-    """Everything that a figure of a graph is composed of.
-
-    Args:
-        images: Each drawn node's image.
-        hidden: How those images show the hidden part, for the caption.
-    """
-
-    sag: Sag
-    layout: Layout
-    images: dict[int, np.ndarray]
-    hidden: Hidden
-
-    def draw(self, original: np.ndarray | None, *, vector: bool) -> Canvas:
-        """Draw the graph with its caption, and with the original image where one is given.
-
-        Args:
-            original: (H, W, 3) uint8, or None to draw the graph alone.
-            vector: Whether the figure is saved as SVG or PDF.
-        """
-        style = self.layout.style
-        compose = compose_beside if style.width is None else compose_above
-        text = " ".join(caption(self.sag, self.layout.drawn, self.hidden))
-        plan = compose(self.sag, self.layout, text=text, with_header=original is not None)
-        canvas = Canvas(plan.width, plan.height, style=style, vector=vector)
-        if original is not None and plan.header is not None:
-            draw_header(canvas, plan.header, original)
-        draw_edges(canvas, self.sag, layout=self.layout, origin=plan.graph)
-        draw_nodes(canvas, self.sag, layout=self.layout, images=self.images, origin=plan.graph)
-        draw_caption(canvas, plan.caption)
-        return canvas
 
 
 # ---------------------------------------------------------------- what is where
@@ -157,54 +128,67 @@ class Composition:
 
     Attributes:
         graph: Lower left corner of the graph, (2,).
+        graph_part: The graph with its caption, without the header.
     """
 
     width: float
     height: float
     graph: np.ndarray
     caption: Caption
-    header: Header | None
+    header: Header
+    graph_part: Part
 
 
-def compose_beside(sag: Sag, layout: Layout, *, text: str, with_header: bool) -> Composition:
+def composed(sag: Sag, layout: Layout, text: str) -> Composition:
+    """Compose the figure as its style wants it; text: the caption."""
+    compose = compose_beside if layout.style.width is None else compose_above
+    return compose(sag, layout, text)
+
+
+def compose_beside(sag: Sag, layout: Layout, text: str) -> Composition:
     """Compose the dark figure: the header at the left of the graph, as wide as both need."""
     pad = PAD_BESIDE
     style = layout.style
     side = min(max(layout.height * 0.4, 240), 460)
     header_lines = _header_lines(sag, text=style.text * max(1, side / 290), width=side)
-    header_width = side + 36 if with_header else 0.0
+    header_width = side + 36
     header_height = side + sum(1.6 * line.size for line in header_lines) + 12
     graph_width = max(layout.width, MIN_GRAPH_WIDTH)
     size = style.text * 0.85
     lines = wrapped(text, size, graph_width)
     below = LEADING * size * len(lines) + pad
-    content = layout.height + below
-    if with_header:
-        content = max(header_height, content)
+    graph_height = layout.height + below
+    content = max(header_height, graph_height)
     height = content + 2 * pad
-    bottom = (height - layout.height - below) / 2 + below
-    header = None
-    if with_header:
-        top = pad + (content - header_height) / 2 + header_height
-        header = Header(
-            side=side,
-            left=pad,
-            bottom=top - side,
-            text_left=pad,
-            text_top=top - side - 8,
-            leading=1.6,
-            lines=header_lines,
-        )
+    bottom = (height - graph_height) / 2 + below
+    top = pad + (content - header_height) / 2 + header_height
+    header = Header(
+        side=side,
+        left=pad,
+        bottom=top - side,
+        text_left=pad,
+        text_top=top - side - 8,
+        leading=1.6,
+        lines=header_lines,
+    )
+    part_width = graph_width + 2 * pad
     return Composition(
-        width=graph_width + header_width + 2 * pad,
+        width=header_width + part_width,
         height=height,
         graph=np.array([pad + header_width + (graph_width - layout.width) / 2, bottom]),
         caption=Caption(left=pad + header_width, top=bottom - pad, size=size, lines=lines),
         header=header,
+        graph_part=Part(
+            left=header_width,
+            bottom=bottom - below - pad,
+            width=part_width,
+            height=graph_height + 2 * pad,
+            without=HEADER_IDS,
+        ),
     )
 
 
-def compose_above(sag: Sag, layout: Layout, *, text: str, with_header: bool) -> Composition:
+def compose_above(sag: Sag, layout: Layout, text: str) -> Composition:
     """Compose the figure for print: the header above the graph, all as wide as the style says."""
     pad = PAD_ABOVE
     style = layout.style
@@ -212,26 +196,25 @@ def compose_above(sag: Sag, layout: Layout, *, text: str, with_header: bool) -> 
     size = style.small
     lines = wrapped(text, size, width - 2 * pad)
     below = LEADING * size * len(lines) + pad
-    header_height = STRIP_HEIGHT if with_header else 0
-    height = header_height + layout.height + below + 2 * pad
-    header = None
-    if with_header:
-        side = STRIP_HEIGHT - 8
-        header = Header(
-            side=side,
-            left=pad,
-            bottom=height - pad - side,
-            text_left=pad + side + 6,
-            text_top=height - pad,
-            leading=1.45,
-            lines=_header_lines(sag, text=style.text, width=width - 8 - side - 6),
-        )
+    part_height = layout.height + below + 2 * pad
+    height = STRIP_HEIGHT + part_height
+    side = STRIP_HEIGHT - 8
+    header = Header(
+        side=side,
+        left=pad,
+        bottom=height - pad - side,
+        text_left=pad + side + 6,
+        text_top=height - pad,
+        leading=1.45,
+        lines=_header_lines(sag, text=style.text, width=width - 8 - side - 6),
+    )
     return Composition(
         width=width,
         height=height,
         graph=np.array([(width - layout.width) / 2, pad + below]),
         caption=Caption(left=pad, top=below, size=size, lines=lines),
         header=header,
+        graph_part=Part(left=0, bottom=0, width=width, height=part_height, without=HEADER_IDS),
     )
 
 
@@ -244,7 +227,32 @@ def _header_lines(sag: Sag, *, text: float, width: float) -> list[HeaderLine]:
     return lines
 
 
-# ---------------------------------------------------------------- header and caption
+# ---------------------------------------------------------------- the figure
+
+
+def drawn_graph(
+    sag: Sag,
+    layout: Layout,
+    *,
+    plan: Composition,
+    images: dict[int, np.ndarray],
+    original: np.ndarray,
+) -> Canvas:
+    """Return the figure of the original image, the graph and its caption.
+
+    Args:
+        sag: The record.
+        layout: Which nodes and edges, and where.
+        plan: Where the parts of the figure are.
+        images: Each drawn node's image, (H, W, 3) uint8.
+        original: (H, W, 3) uint8.
+    """
+    canvas = Canvas(plan.width, plan.height, layout.style)
+    draw_header(canvas, plan.header, original)
+    draw_edges(canvas, sag, layout=layout, origin=plan.graph)
+    draw_nodes(canvas, sag, layout=layout, images=images, origin=plan.graph)
+    draw_caption(canvas, plan.caption)
+    return canvas
 
 
 def draw_header(canvas: Canvas, header: Header, original: np.ndarray) -> None:
@@ -255,7 +263,7 @@ def draw_header(canvas: Canvas, header: Header, original: np.ndarray) -> None:
         bottom=header.bottom,
         width=header.side,
         height=header.side,
-        gid="original",
+        gid=ORIGINAL,
     )
     y = header.text_top
     for line in header.lines:
@@ -266,7 +274,7 @@ def draw_header(canvas: Canvas, header: Header, original: np.ndarray) -> None:
             size=line.size,
             colour=canvas.style.ink,
             va="top",
-            gid="summary",
+            gid=SUMMARY,
         )
         y -= header.leading * line.size
 

@@ -97,18 +97,20 @@ def drop_along(sag: Sag, edge: Edge) -> float:
 
 @dataclass(frozen=True)
 class LabelBox:
-    """The room of an edge's label: its centre (2,), width and height in points."""
+    """The room of an edge's label: its centre, width and height in points."""
 
-    centre: np.ndarray
+    x: float
+    y: float
     width: float
     height: float
 
     def shared_area(self, other: "LabelBox") -> float:
         """Return the area that two boxes share."""
-        size = np.array([self.width, self.height])
-        other_size = np.array([other.width, other.height])
-        shared = (size + other_size) / 2 - np.abs(self.centre - other.centre)
-        return float(np.prod(np.minimum(np.maximum(shared, 0), np.minimum(size, other_size))))
+        across = (self.width + other.width) / 2 - abs(self.x - other.x)
+        up = (self.height + other.height) / 2 - abs(self.y - other.y)
+        if across <= 0 or up <= 0:
+            return 0.0
+        return min(across, self.width, other.width) * min(up, self.height, other.height)
 
 
 @dataclass(frozen=True)
@@ -249,13 +251,13 @@ def route(sag: Sag, edges: Sequence[Edge], layout: Layout) -> list[DrawnEdge]:
         start = _lower_end(layout, edge, _spread(leaving.index(x[edge.child]), len(leaving)))
         tip = _upper_end(layout, edge, _spread(arriving.index(x[edge.parent]), len(arriving)))
         width, height = label_size(edge_lines(sag, edge), layout.style)
-        boxes = [
-            LabelBox(start + share * (tip - start), 1.1 * width, 1.25 * height)
-            for share in LABEL_PLACES
-        ]
+        boxes = []
+        for share in LABEL_PLACES:
+            x_label, y_label = (start + share * (tip - start)).tolist()
+            boxes.append(LabelBox(x_label, y_label, width=1.1 * width, height=1.25 * height))
         box = min(boxes, key=lambda box: sum(box.shared_area(other) for other in taken))
         taken.append(box)
-        routed.append(DrawnEdge(edge, start, tip, label=box.centre))
+        routed.append(DrawnEdge(edge, start, tip, label=np.array([box.x, box.y])))
     return routed
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.patches import Polygon
 
 from drawing.canvas import Canvas
 from drawing.graph_layout import DrawnEdge, Layout, drop_along, edge_lines, label_size, root_nodes
@@ -44,19 +43,17 @@ def _draw_arrow(canvas: Canvas, drawn: DrawnEdge, *, drop: float, origin: np.nda
     along = (tip - start) / np.hypot(*(tip - start))
     neck = tip - along * (0.05 * style.node + thick)
     across = np.array([-along[1], along[0]]) * (0.02 * style.node + 0.8 * thick)
-    canvas.axes.plot(
-        [start[0], neck[0]],
-        [start[1], neck[1]],
+    canvas.line(
+        start,
+        neck,
+        gid=f"edge-{_name(drawn.edge)}",
         color=style.edge,
         linewidth=thick,
         solid_capstyle="butt",
-        gid=f"edge-{_name(drawn.edge)}",
         zorder=2,
-        scalex=False,
-        scaley=False,
     )
-    triangle = [neck + across, neck - across, tip]
-    canvas.axes.add_patch(Polygon(triangle, facecolor=style.edge, edgecolor="none", zorder=2))
+    triangle = np.array([neck + across, neck - across, tip])
+    canvas.polygon(triangle, facecolor=style.edge, edgecolor="none", zorder=2)
 
 
 def _draw_label(

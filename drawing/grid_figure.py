@@ -1,18 +1,22 @@
 """The image with the number of every patch, or the name of every region: gridimage.png."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from PIL import Image, ImageDraw
 
 from drawing.masked_images import MaskedImages, centres
-from scoring.regions import Regions
+from drawing.png import save_png
+from drawing.text import font
 
-SIDE = 6.4  # inches
+WIDTH = 704  # pixels
+MARGIN = 0.05  # around the image, of the width and of the height; for half of the outer numbers
+LINE = 166  # opacity of the lines between patches, of 255
 DPI = 110
+POINT = DPI / 72  # pixels
+RAISED = 0.1  # how much higher labels are, of their size: most have nothing below the line
 MANY_REGIONS = 30  # above so many, names are smaller
 
 
@@ -25,56 +29,97 @@ class Label:
     y: float
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the image lies in the figure, and how much larger it is there.
+
+    Attributes:
+        left, top, width, height: In pixels of the figure.
+        image_size: Height and width of the image in its own pixels.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    image_size: tuple[int, int]
+
+    def x(self, pixel: float) -> float:
+        """Return where a pixel's centre is in the figure, from the left."""
+        return self.left + (pixel + 0.5) * self.width / self.image_size[1]
+
+    def y(self, pixel: float) -> float:
+        """Return where a pixel's centre is in the figure, from the top."""
+        return self.top + (pixel + 0.5) * self.height / self.image_size[0]
+
+
 def draw_grid(masked: MaskedImages, path: Path) -> None:
     """Write the image with every patch's number at its centre, or every region's name in it.
 
     The centres of the outer patches are on the image's border.
     """
-    height, width = masked.image.shape[:2]
-    figure = Figure(figsize=(SIDE, SIDE * height / width))
-    axes = figure.add_axes((0.05, 0.05, 0.9, 0.9))
+    image = masked.image
+    height, width = image.shape[:2]
+    figure = Image.new("RGB", (WIDTH, int(WIDTH * height / width)), "white")
+    place = _place(figure, (height, width))
     if masked.regions:
-        _show_regions(axes, masked.image, masked.regions)
+        image = np.where(masked.regions.borders()[..., None], 255, image).astype(np.uint8)
+    enlarged = Image.fromarray(image).resize((place.width, place.height), Image.Resampling.HAMMING)
+    figure.paste(enlarged, (place.left, place.top))
+    if masked.regions:
+        size = 7 if len(masked.regions.names) > MANY_REGIONS else 12
+        middles = zip(masked.regions.names, masked.regions.middles())
+        labels = [Label(name, x, y) for name, (x, y) in middles]
     else:
-        _show_patches(axes, masked.image, masked.grid)
-    axes.set_axis_off()
-    figure.savefig(path, dpi=DPI)
+        size = min(15, 90 / max(masked.grid))
+        _draw_lines(figure, place, masked.grid)
+        labels = list(_numbers(masked.grid, (height, width)))
+    for label in labels:
+        _write(figure, label, place=place, size=POINT * size)
+    save_png(np.asarray(figure), path, DPI)
 
 
-def _show_regions(axes: Axes, image: np.ndarray, regions: Regions) -> None:
-    borders = regions.borders()[..., None]
-    axes.imshow(np.where(borders, 255, image))
-    size = 7 if len(regions.names) > MANY_REGIONS else 12
-    for name, (x, y) in zip(regions.names, regions.middles()):
-        _write(axes, Label(name, x, y), size)
+def _place(figure: Image.Image, image_size: tuple[int, int]) -> Place:
+    left = round(MARGIN * figure.width)
+    top = round(MARGIN * figure.height)
+    width = round((1 - MARGIN) * figure.width) - left
+    height = round((1 - MARGIN) * figure.height) - top
+    return Place(left, top, width=width, height=height, image_size=image_size)
 
 
-def _show_patches(axes: Axes, image: np.ndarray, grid: tuple[int, int]) -> None:
-    rows, columns = grid
-    ys = centres(rows, image.shape[0])
-    xs = centres(columns, image.shape[1])
-    axes.imshow(image)
+def _draw_lines(figure: Image.Image, place: Place, grid: tuple[int, int]) -> None:
+    """Draw a thin line midway between the centres of neighbouring patches."""
+    lines = Image.new("L", figure.size)
+    draw = ImageDraw.Draw(lines)
+    ys = centres(grid[0], place.image_size[0])
+    xs = centres(grid[1], place.image_size[1])
     for y in (ys[:-1] + ys[1:]) / 2:
-        axes.axhline(y, color="white", lw=0.7, alpha=0.65)
+        level = int(place.y(y))
+        draw.line((place.left, level, place.left + place.width - 1, level), fill=LINE)
     for x in (xs[:-1] + xs[1:]) / 2:
-        axes.axvline(x, color="white", lw=0.7, alpha=0.65)
-    size = min(15, 90 / max(rows, columns))
+        level = int(place.x(x))
+        draw.line((level, place.top, level, place.top + place.height - 1), fill=LINE)
+    figure.paste("white", mask=lines)
+
+
+def _numbers(grid: tuple[int, int], image_size: tuple[int, int]) -> Iterator[Label]:
+    """Yield the number of every patch at its centre."""
+    rows, columns = grid
+    ys = centres(rows, image_size[0])
+    xs = centres(columns, image_size[1])
     for patch in range(rows * columns):
         row, column = divmod(patch, columns)
-        _write(axes, Label(str(patch), xs[column], ys[row]), size)
+        yield Label(str(patch), xs[column], ys[row])
 
 
-def _write(axes: Axes, label: Label, size: float) -> None:
-    """Write a label in white with a black edge."""
-    axes.text(
-        label.x,
-        label.y,
+def _write(figure: Image.Image, label: Label, *, place: Place, size: float) -> None:
+    """Write a label in white with a black edge; size in pixels."""
+    ImageDraw.Draw(figure).text(
+        (place.x(label.x), place.y(label.y) - RAISED * size),
         label.text,
-        ha="center",
-        va="center",
-        fontsize=size,
-        parse_math=False,
-        color="white",
-        weight="bold",
-        path_effects=[withStroke(linewidth=size / 5, foreground="black")],
+        fill="white",
+        font=font(size, bold=True),
+        anchor="mm",
+        stroke_width=max(1, round(size / 10)),
+        stroke_fill="black",
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,7 +19,6 @@ import numpy as np
 from drawing.record import Sag
 from drawing.styles import Hidden
 from get_perturbation_mask import make_baseline
-from scoring.patches import cells, tents
 from scoring.regions import Regions
 
 DIM = 0.3  # brightness of the hidden part on black; on white it is as pale
@@ -56,7 +56,6 @@ class MaskedImages:
         paper: Whether hidden parts of "dim" images turn pale instead of dark.
 
     Attributes:
-        basis: Weight of every patch at every pixel, (patches, H * W) float32.
         baseline: The baseline image, (H, W, 3) uint8.
         squares: Whether patches are rectangles (of tokens) rather than tents.
     """
@@ -76,7 +75,8 @@ class MaskedImages:
         self.baseline = make_baseline(image, baseline)
         self.regions = regions
         self.paper = paper
-        self.basis = self._make_basis()
+        self._rows = _weights_along(grid[0], image.shape[0], squares=self.squares)
+        self._columns = _weights_along(grid[1], image.shape[1], squares=self.squares)
 
     @classmethod
     def of(cls, sag: Sag, image: np.ndarray, paper: bool = False) -> MaskedImages:
@@ -88,13 +88,27 @@ class MaskedImages:
             )
         return cls(image, grid=sag.grid, baseline=sag.baseline.name, regions=regions, paper=paper)
 
-    def _make_basis(self) -> np.ndarray:
+    def spread(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Return at every pixel the sum of the patches' values, each by its patch's weight there.
+
+        The weight of a patch of a grid is the product of a row's and a column's, so that no matrix
+        of patches by pixels is needed.
+
+        Args:
+            values: A number per patch, (patches,).
+
+        Returns:
+            Array (H, W), float32.
+        """
+        values = np.asarray(values, np.float64)
         if self.regions:
-            return self.regions.basis().numpy()
-        size = self.image.shape[:2]
-        if self.squares:
-            return cells(self.grid, size).numpy()
-        return tents(self.grid, size).numpy()
+            return values[self.regions.index].astype(np.float32)
+        return (self._rows.T @ values.reshape(self.grid) @ self._columns).astype(np.float32)
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patches or regions."""
+        return len(self.regions.names) if self.regions else self.grid[0] * self.grid[1]
 
     def __call__(self, patches: Iterable[int], hidden: Hidden = "baseline") -> np.ndarray:
         """Return the image in which these patches are visible, (H, W, 3) uint8.
@@ -107,7 +121,9 @@ class MaskedImages:
         if hidden == "outline":
             return self._with_contour(patches)
         rest = self._rest(hidden)
-        weight = self.basis[list(patches)].sum(0).reshape(*self.image.shape[:2], 1)
+        visible = np.zeros(self.num_patches)
+        visible[list(patches)] = 1
+        weight = self.spread(visible)[..., None]
         mixed = rest + weight * (self.image.astype(np.float32) - rest)
         return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
 
@@ -117,6 +133,10 @@ class MaskedImages:
             return self.baseline
         if hidden == "black":
             return np.zeros_like(self.image)
+        return self._faint
+
+    @cached_property
+    def _faint(self) -> np.ndarray:
         return faint(self.image, paper=self.paper)
 
     def own_pixels(self, patch: int) -> np.ndarray:
@@ -161,6 +181,20 @@ def faint(image: np.ndarray, *, paper: bool) -> np.ndarray:
     if paper:
         return 255 - DIM * (255 - grey)
     return DIM * grey
+
+
+def _weights_along(count: int, pixels: int, *, squares: bool) -> np.ndarray:
+    """Return how strongly each patch along a side shows each pixel, (count, pixels) float64.
+
+    As scoring.patches.tents() has it, or, for squares, cells(), without PyTorch.
+    """
+    if squares:
+        owner = np.arange(pixels) * count // pixels
+        return (owner == np.arange(count)[:, None]).astype(np.float64)
+    if count == 1:
+        return np.ones((1, pixels))
+    distance = np.abs(np.arange(pixels) - centres(count, pixels)[:, None])
+    return np.clip(1 - distance * (count - 1) / (pixels - 1), 0, None)
 
 
 def centres(count: int, pixels: int) -> np.ndarray:

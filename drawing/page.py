@@ -12,24 +12,25 @@ name.
 import base64
 import csv
 import html
-import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from drawing.masked_images import MaskedImages
+from drawing.png import png_bytes
 from drawing.record import Sag
 from drawing.words import why_no_root
 from utils import PROJECT, write_atomically
 
 TEMPLATES = PROJECT / "drawing/templates"
+KEPT_IMAGE = "perturbation_original.png"
 NO_ROOT_SIZE = 10**6  # images without a root are sorted behind all others
 
 # ---------------------------------------------------------------- the page of an image
@@ -93,6 +94,9 @@ def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
 def write_gallery(results: Path) -> None:
     """Write index.html: every row of results/summary.csv, with its image and a link to its page.
 
+    Where only graphs were drawn, a card shows the graph and links to its file; where nothing was,
+    it has the numbers alone.
+
     Raises:
         OSError: summary.csv cannot be read, or index.html not be written.
     """
@@ -100,31 +104,65 @@ def write_gallery(results: Path) -> None:
         rows = list(csv.DictReader(file))
     values = {
         "TITLE": "Structured Attention Graphs",
-        "CARDS": "\n".join(card(row) for row in rows if not row["error"]),
+        "CARDS": "\n".join(card(row, results) for row in rows if not row["error"]),
         "FAILED": failures_section([row for row in rows if row["error"]]),
     }
     write_atomically(results / "index.html", filled("index.html", values))
 
 
-def card(row: Mapping[str, str]) -> str:
+def card(row: Mapping[str, str], results: Path) -> str:
     """Return the HTML of one image of the gallery, from its row of summary.csv."""
-    folder = quote(row["folder"])
     name = html.escape(row["name"])
     image = html.escape(row["image"])
     probability = float(row["probability"])
     smallest = int(row["smallest_root"] or NO_ROOT_SIZE)
-    return (
-        f'<li class="card" data-name="{name}" data-image="{image}" '
-        f'data-probability="{probability}" data-roots="{int(row["roots"])}" '
-        f'data-smallest="{smallest}">'
-        f'<a href="./{folder}/sag.html">'
-        f'<img src="./{folder}/perturbation_original.png" alt="" loading="lazy" '
-        f'width="224" height="224">'
+    content = (
         f"<strong>{name}</strong>"
         f'<span class="numbers">confidence {probability:.3f}</span>'
         f'<span class="numbers">{found(row)}</span>'
-        f'<span class="file">{image}</span></a></li>'
+        f'<span class="file">{image}</span>'
     )
+    shown = shown_in_card(results, row["folder"])
+    if shown is None:
+        content = f"<div>{content}</div>"
+    else:
+        kind = "graph" if shown.image == shown.link else "original"
+        content = (
+            f'<a href="./{quote(shown.link)}">'
+            f'<img class="{kind}" src="./{quote(shown.image)}" alt="" loading="lazy" '
+            f'width="224" height="224">{content}</a>'
+        )
+    return (
+        f'<li class="card" data-name="{name}" data-image="{image}" '
+        f'data-probability="{probability}" data-roots="{int(row["roots"])}" '
+        f'data-smallest="{smallest}">{content}</li>'
+    )
+
+
+@dataclass(frozen=True)
+class CardFiles:
+    """The files of an image's card: paths in the results folder, "/" between their parts."""
+
+    image: str
+    link: str
+
+
+def shown_in_card(results: Path, folder: str) -> CardFiles | None:
+    """Return what an image's card shows and links to, of the files that are there.
+
+    Args:
+        results: The run's results.
+        folder: The image's folder in it.
+    """
+    page = f"{folder}/sag.html"
+    image = f"{folder}/{KEPT_IMAGE}"
+    if (results / page).is_file() and (results / image).is_file():
+        return CardFiles(image=image, link=page)
+    graphs = sorted((results / folder).glob("SAG_final_*roots.png"))
+    if graphs:
+        graph = f"{folder}/{graphs[0].name}"
+        return CardFiles(image=graph, link=graph)
+    return None
 
 
 def found(row: Mapping[str, str]) -> str:
@@ -166,6 +204,4 @@ def json_in_html(value: Any) -> str:
 
 def data_uri(image: np.ndarray) -> str:
     """Return an image, (H, W, 3) uint8, as a PNG inside a URI."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()

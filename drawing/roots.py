@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from drawing.masked_images import MaskedImages
+from drawing.png import save_png
 from drawing.record import Sag
 from drawing.text import font
 from drawing.words import joined, percent
@@ -27,11 +28,12 @@ def draw_roots(sag: Sag, masked: MaskedImages, folder: Path) -> None:
     (folder / "roots").mkdir(exist_ok=True)
     for rank, root in enumerate(sag.roots, 1):
         name = f"{rank}_{joined(root.patches)}.png"
-        Image.fromarray(masked(root.patches)).save(folder / "roots" / name)
+        save_png(masked(root.patches), folder / "roots" / name)
     cards = root_cards(sag, masked)
     save_animation(cards, folder / "dnf_gif.gif")
     starts = range(0, len(cards), CARDS_IN_ROW)
-    stacked([side_by_side(cards[i : i + CARDS_IN_ROW]) for i in starts]).save(folder / "roots.png")
+    rows = [side_by_side(cards[i : i + CARDS_IN_ROW]) for i in starts]
+    save_png(np.asarray(stacked(rows)), folder / "roots.png")
 
 
 def root_cards(sag: Sag, masked: MaskedImages) -> list[Image.Image]:

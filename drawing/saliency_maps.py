@@ -5,22 +5,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from drawing.masked_images import MaskedImages
+from drawing.png import save_png
 from drawing.record import Sag
 
 
-def igos_map(saliency: Sequence[float], basis: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def igos_map(saliency: Sequence[float], masked: MaskedImages) -> np.ndarray:
     """Return the I-GOS saliency map at the image's size, (H, W) in [0, 1].
 
     Args:
         saliency: The I-GOS mask, a value per patch; 1 keeps the patch, low values are salient.
-        basis: Weight of every patch at every pixel, (patches, H * W).
-        size: Height and width of the image.
+        masked: Images of the record's patch sets.
     """
     hidden = 1 - np.array(saliency, np.float32)
-    return (hidden @ basis).reshape(size) / max(hidden.max(), 1e-6)
+    return masked.spread(hidden) / max(hidden.max(), 1e-6)
 
 
 def gradcam_map(gradcam: Sequence[Sequence[float]], size: tuple[int, int]) -> np.ndarray:
@@ -52,7 +51,7 @@ def draw_saliency_maps(sag: Sag, masked: MaskedImages, folder: Path) -> None:
 
     The heatmap is the I-GOS saliency map; the last file is the baseline image.
     """
-    saliency_map = igos_map(sag.saliency, masked.basis, masked.image.shape[:2])
+    saliency_map = igos_map(sag.saliency, masked)
     images = {
         "original": masked.image,
         "heatmap": coloured(saliency_map),
@@ -60,4 +59,4 @@ def draw_saliency_maps(sag: Sag, masked: MaskedImages, folder: Path) -> None:
         "blurred": masked.baseline,
     }
     for name, pixels in images.items():
-        Image.fromarray(pixels).save(folder / f"perturbation_{name}.png")
+        save_png(pixels, folder / f"perturbation_{name}.png")

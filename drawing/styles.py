@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Hidden = Literal["dim", "black", "outline", "baseline"]  # how the hidden part of an image is drawn
+Pictures = Literal["all", "graph", "none"]  # what is drawn of an image
 FORMATS: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
 POINTS_PER_INCH = 72
 

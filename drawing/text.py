@@ -11,9 +11,10 @@ FAMILY = [FONT, "sans-serif"]  # the second for viewers of an SVG who do not hav
 
 
 @functools.cache
-def font(size: float) -> ImageFont.FreeTypeFont:
+def font(size: float, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return the font for Pillow; size in pixels, at least 6."""
-    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = Path(matplotlib.get_data_path()) / "fonts/ttf" / name
     return ImageFont.truetype(str(path), max(6, size))
 
 

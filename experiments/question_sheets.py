@@ -140,7 +140,7 @@ def explanation_images(sag: Sag, masked: MaskedImages) -> dict[str, np.ndarray]:
     images = {}
     if sag.gradcam is not None:
         images["gradcam"] = overlaid(masked.image, gradcam_map(sag.gradcam, size))
-    images["igos"] = overlaid(masked.image, igos_map(sag.saliency, masked.basis, size=size))
+    images["igos"] = overlaid(masked.image, igos_map(sag.saliency, masked))
     images["root"] = masked(first_root(sag).patches, "dim")
     images["sag"] = graph_image(sag, masked)
     return images
@@ -155,9 +155,7 @@ def graph_image(sag: Sag, masked: MaskedImages) -> np.ndarray:
     """Return the figure of the graph at half its resolution, (H, W, 3) uint8."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw_graph(
-            sag, masked, folder=folder, style=paper(SAG_WIDTH), formats=("png",), dag_formats=()
-        )
+        draw_graph(sag, masked, folder=folder, style=paper(SAG_WIDTH), only_final=True)
         drawn = Image.open(next(folder.glob("SAG_final_*.png")))
         return np.asarray(drawn.convert("RGB").reduce(2))
 

@@ -46,7 +46,7 @@ def draw_insecurities(
     layout = layout_of(len(found), image.shape[0] / image.shape[1], style)
     lines = notes(record)
     below = LINE * style.small * len(lines)
-    canvas = Canvas(layout.width, layout.height + below, style, vector=path.suffix != ".png")
+    canvas = Canvas(layout.width, layout.height + below, style)
     for number in range(1 + len(found)):
         panel = layout.panel(number, below)
         shown = image

@@ -199,7 +199,7 @@ def draw_words(
     if not lines:
         return False
     heights = [1.25 * max(word.size for word in line) for line in lines]
-    canvas = Canvas(width + 20, sum(heights) + 34, style, vector=False)
+    canvas = Canvas(width + 20, sum(heights) + 34, style)
     top = sum(heights) + 8
     canvas.text(
         width / 2 + 10, top + 12, text=name, size=11, colour=style.muted, ha="center", va="center"

@@ -39,9 +39,17 @@ def change_record(folder: Path, **fields) -> None:
 
 
 def test_a_result_is_drawn_again(copied):
-    (copied / "SAG_final_3roots.svg").unlink()
-    assert draw(copied, "--formats", "svg") == 0
-    assert (copied / "SAG_final_3roots.svg").is_file()
+    (copied / "SAG_final_3roots.png").unlink()
+    assert draw(copied, "--formats", "png") == 0
+    assert (copied / "SAG_final_3roots.png").is_file()
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_vector_files_are_drawn_on_request(copied, kind):
+    assert not list(copied.glob(f"*.{kind}"))
+    assert draw(copied, "--formats", kind) == 0
+    names = {"SAG_dag_3roots", "SAG_final_3roots", "comparison", "curves"}
+    assert {file.stem for file in copied.glob(f"*.{kind}")} == names
 
 
 def test_options_of_the_graph_reach_it(copied):

@@ -3,10 +3,12 @@
 import csv
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
-from drawn import NAME
+from drawn import NAME, read_image, read_sag
 
+from drawing.figures import Look, draw_all
 from drawing.page import found, write_gallery
 
 PLANTED = Path(__file__).resolve().parents[1] / "planted.py"
@@ -111,6 +113,58 @@ def test_a_card_links_to_its_page(page, number):
 
 def test_one_root_is_singular():
     assert found({"roots": "1", "smallest_root": "1"}) == "1 root, smallest 1 patch"
+
+
+# ---------------------------------------------------------------- with fewer pictures
+
+
+@pytest.fixture
+def drawn_with(gallery, planted, visit):
+    """Return drawn_with(pictures), the gallery where the three images have only these files."""
+
+    def visited(pictures: str):
+        for file in FILES.values():
+            folder = gallery.parent / file.removesuffix(".png")
+            shutil.rmtree(folder)
+            folder.mkdir()
+            look = Look(pictures=pictures)
+            draw_all(read_sag(planted), read_image(planted), folder=folder, look=look)
+        write_gallery(gallery.parent)
+        return visit(gallery, ready=".card")
+
+    return visited
+
+
+@pytest.mark.parametrize("pictures", ["graph", "none"])
+def test_images_without_pictures_have_their_cards(drawn_with, pictures):
+    assert sorted(shown(drawn_with(pictures))) == ["a", "b", "c"]
+
+
+def test_a_card_shows_the_graph_where_nothing_else_was_drawn(drawn_with):
+    page = drawn_with("graph")
+    assert page.locator(".card img").count() == 3
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+def test_a_card_links_to_the_graph_where_there_is_no_page(drawn_with, gallery):
+    page = drawn_with("graph")
+    links = page.eval_on_selector_all(".card a", "all => all.map(a => a.getAttribute('href'))")
+    assert len(links) == 3
+    assert all((gallery.parent / unquote(link)).is_file() for link in links)
+
+
+def test_a_card_without_pictures_has_no_link_and_no_image(drawn_with):
+    assert drawn_with("none").locator(".card a, .card img").count() == 0
+
+
+def test_a_card_without_pictures_has_its_numbers(drawn_with):
+    assert "smallest 2 patches" in drawn_with("none").inner_text("#cards")
+
+
+def test_a_folder_that_is_gone_leaves_no_dead_link(gallery, visit):
+    shutil.rmtree(gallery.parent / "c")
+    write_gallery(gallery.parent)
+    assert visit(gallery, ready=".card").locator(".card a").count() == 2
 
 
 # ---------------------------------------------------------------- --open

@@ -1,9 +1,13 @@
 """Images of patch sets: what is visible, what hides the rest, and outlines."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from drawing.masked_images import RED, MaskedImages, Removal, outlined
+from scoring.patches import cells, tents
+from scoring.regions import Regions
 
 MIDDLE = (18, 18)  # in patch 5 of 4 x 4, whose centre is at 55 / 3
 CORNER = (50, 50)  # far from patch 5
@@ -61,3 +65,32 @@ def test_outlines_are_drawn_on_a_copy():
     grey = np.full((224, 224, 3), 90, np.uint8)
     outlined(grey, [Removal(24, 0.3)], grid=(7, 7))
     assert (grey == 90).all()
+
+
+# ---------------------------------------------------------------- weights of patches
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 5), (4, 4), (7, 3)])
+@pytest.mark.parametrize("baseline, weights", [("mean", tents), ("drop", cells)])
+def test_values_are_spread_by_the_weights_of_the_patches(grid, baseline, weights):
+    size = (30, 41)
+    values = np.random.default_rng(0).random(grid[0] * grid[1], np.float32)
+    masked = MaskedImages(np.zeros((*size, 3), np.uint8), grid=grid, baseline=baseline)
+    expected = values @ weights(grid, size).numpy()
+    assert masked.spread(values) == pytest.approx(expected.reshape(size), abs=1e-5)
+
+
+def test_values_are_spread_over_the_pixels_of_regions():
+    regions = Regions.of(np.array([[4, 4, 9], [2, 9, 9]]))
+    image = np.zeros((2, 3, 3), np.uint8)
+    masked = MaskedImages(image, grid=(1, 3), baseline="black", regions=regions)
+    assert masked.spread([0.5, 1.0, 2.0]).tolist() == [[1.0, 1.0, 2.0], [0.5, 2.0, 2.0]]
+
+
+def test_a_fine_grid_needs_no_matrix_of_patches_by_pixels():
+    image = np.zeros((224, 224, 3), np.uint8)
+    tracemalloc.start()
+    MaskedImages(image, grid=(28, 28), baseline="black")((3, 400))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 28 * 28 * 224 * 224  # a byte of each of the matrix's elements

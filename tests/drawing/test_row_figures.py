@@ -7,6 +7,7 @@ from PIL import Image
 
 from drawing.curves import draw_curves
 from drawing.figures import dnf_text
+from drawing.masked_images import MaskedImages
 from drawing.saliency_maps import coloured, gradcam_map, igos_map
 from drawing.styles import DARK
 
@@ -89,14 +90,18 @@ def test_the_formula_file_lists_every_root(planted):
     assert lines[-3:] == [" 100 %  P5", " 100 %  P6 & P10", " 100 %  P1 & P8 & P14"]
 
 
-def test_the_most_salient_patch_has_saliency_one():
-    basis = np.eye(4, dtype=np.float32)
-    assert igos_map([1.0, 0.4, 0.7, 1.0], basis, (2, 2)).max() == 1
+@pytest.fixture
+def four_patches():
+    """A black image of 2 x 2 patches, each with one corner as its centre."""
+    return MaskedImages(np.zeros((3, 3, 3), np.uint8), grid=(2, 2), baseline="black")
 
 
-def test_a_patch_that_is_kept_has_no_saliency():
-    basis = np.eye(4, dtype=np.float32)
-    assert igos_map([1.0, 0.4, 0.7, 1.0], basis, (2, 2))[0, 0] == 0
+def test_the_most_salient_patch_has_saliency_one(four_patches):
+    assert igos_map([1.0, 0.4, 0.7, 1.0], four_patches).max() == 1
+
+
+def test_a_patch_that_is_kept_has_no_saliency(four_patches):
+    assert igos_map([1.0, 0.4, 0.7, 1.0], four_patches)[0, 0] == 0
 
 
 def test_gradcam_has_the_size_of_the_image():
