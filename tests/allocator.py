@@ -2,7 +2,7 @@
 
     with Device(limit=7 * GB) as device:
         network = device.build(torchvision.models.vgg19)
-        network(torch.empty(512, 3, 224, 224, device="cuda"))      # raises torch.OutOfMemoryError
+        network(torch.empty(512, 3, 224, 224, device="cuda"))      # raises OutOfMemoryError
 
 Fake tensors have shapes and storages but no values. Counted is what a program's tensors occupy,
 views once; the workspace inside a kernel and the fragments of a real allocator are not.
@@ -21,7 +21,7 @@ GB = 10**9
 
 
 class Device(TorchDispatchMode):
-    """Counts the storage of live CUDA tensors and raises torch.OutOfMemoryError beyond a limit.
+    """Counts the storage of live CUDA tensors and raises OutOfMemoryError beyond a limit.
 
     Attributes:
         limit: bytes.
@@ -67,7 +67,9 @@ class Device(TorchDispatchMode):
         size = sum(storage.nbytes() for storage in new.values())
         if self.live + size > self.limit:
             self.failures += 1
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes.")
+            raise torch.cuda.OutOfMemoryError(
+                f"CUDA out of memory. Tried to allocate {size} bytes."
+            )
         for key, storage in new.items():
             self._known.add(key)
             weakref.finalize(storage, self._forget, key, storage.nbytes())

@@ -47,7 +47,7 @@ def halving_within_the_except_block(run, count, limit):
     stop = min(limit.size, count)
     try:
         first = [run(0, stop)]
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         limit.failed(stop)
         return halving_within_the_except_block(run, count, limit)
     rest = [run(start, min(start + stop, count)) for start in range(stop, count, stop)]
@@ -284,7 +284,7 @@ def test_a_batch_in_a_cycle_of_references_is_freed():
     "error",
     [
         MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory."),
+        torch.cuda.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
