@@ -11,7 +11,7 @@ sum of patch values (ridge regression towards what each patch says alone). A set
 size at which it should become sufficient. The set that lacks least starts the next path, and a path
 that would grow too large ends.
 
-    found = diverse_search(scorer, saliency, overlap=1, max_num_roots=10)
+    found = answer(diverse_search(saliency, overlap=1, max_num_roots=10), scorer)
 
 found.stopped_by may also be "max_evaluations" or, for overlap 0, "rest_insufficient": the patches
 outside of all MSEs are insufficient together. "exhausted" means here that no set is left to start
@@ -24,6 +24,7 @@ section 4.2).
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +32,10 @@ from scipy.special import logit
 
 from scoring.curves import saliency_order
 from scoring.patch_sets import PatchSet
-from search import MSE, PROVEN_UP_TO, Scorer, SearchResult, drop_singles, opening, prove
+from scoring.questions import Asks, Progress, Question
+from search import MSE, PROVEN_UP_TO, SearchResult, drop_singles, opening, prove
 
+T = TypeVar("T")
 RIDGE = 2.0  # how many sets must contradict what a patch says alone before it is believed
 LEAST_VALUE = 0.05  # log-odds; every patch is assumed to add at least this much
 LACK_WEIGHT = 10.0  # how much a patch that a set still lacks counts against one that it has
@@ -41,7 +44,6 @@ PROBABILITY_MARGIN = 1e-6  # probabilities are kept this far from 0 and 1
 
 
 def diverse_search(
-    scorer: Scorer,
     saliency: npt.ArrayLike,
     *,
     prob_thresh: float = 0.9,
@@ -51,11 +53,10 @@ def diverse_search(
     max_evaluations: float = 2000,
     num_paths: int = 4,
     num_successors: int = 5,
-) -> SearchResult:
+) -> Asks[SearchResult]:
     """Find MSEs no two of which share more than `overlap` patches.
 
     Args:
-        scorer: patch sets to probabilities.
         saliency: one number per patch; lower values are more salient. Breaks ties.
         prob_thresh: sufficient is above this share of the full image's probability.
         overlap: number of patches that two MSEs may share.
@@ -66,11 +67,11 @@ def diverse_search(
         num_successors: number of patches that a path tries at each step.
     """
     order = saliency_order(saliency)
-    opened = opening(scorer, len(order), prob_thresh)
+    opened = yield from opening(len(order), prob_thresh)
     if opened.stopped_by:
         return SearchResult((), opened.stopped_by)
     search = _Search(
-        known=Known(scorer, len(order)),
+        known=Known(len(order)),
         order=order,
         threshold=opened.threshold,
         overlap=overlap,
@@ -81,7 +82,7 @@ def diverse_search(
         num_successors=num_successors,
     )
     try:
-        stopped_by = search.run()
+        stopped_by = yield from search.run()
     except TimeoutError:
         stopped_by = "time_limit"
     return SearchResult.of(search.found.values(), stopped_by)
@@ -105,14 +106,14 @@ class _Search:
     started: set[PatchSet] = field(default_factory=lambda: {()})  # sets that were on a path
     size_limit: float = PROVEN_UP_TO  # paths that should need more patches are not worth trying
 
-    def run(self) -> str:
+    def run(self) -> Asks[str]:
         """Search, adding to found; return why it ended."""
         singles: list[PatchSet] = [(patch,) for patch in self.order]
-        self.known.score([(), *singles])
+        yield from self._score([(), *singles])
         sufficient = self._sufficient(singles)
         while True:
-            self._take(sufficient)
-            stopped_by = self._stopped_by(sufficient)
+            yield from self._take(sufficient)
+            stopped_by = yield from self._stopped_by(sufficient)
             if stopped_by:
                 return stopped_by
             outlook = Outlook(
@@ -126,39 +127,56 @@ class _Search:
             if not self.paths and not self._widen():
                 return "exhausted"
             self.started.update(self.paths)
-            grown = self._step(outlook)
+            grown = yield from self._step(outlook)
             self.started.update(self.paths)
             sufficient = self._sufficient(grown)
+
+    def _score(self, sets: Sequence[PatchSet]) -> Asks[None]:
+        """Ask about sets and remember their scores."""
+        most_left = None
+        if self.max_evaluations < inf:
+            most_left = max(0, int(self.max_evaluations) - len(self.known.sets))
+        progress = Progress(
+            len(self.found), size=max(map(len, sets), default=0), most_left=most_left
+        )
+        answers = yield Question(sets, progress=progress)
+        self.known.add(sets, answers)
 
     def _sufficient(self, sets: Iterable[PatchSet]) -> list[PatchSet]:
         return [s for s in sets if self.known.score_of(s) > self.threshold]
 
-    def _take(self, sufficient: Sequence[PatchSet]) -> None:
+    def _take(self, sufficient: Sequence[PatchSet]) -> Asks[None]:
         """Minimise and prove sufficient sets, and keep what overlaps no MSE too much."""
-        shrunk = drop_singles(self.known.score, sufficient, self.threshold)
+        shrunk = yield from self.known.learn(drop_singles(sufficient, self.threshold))
         shrunk.sort(key=lambda s: (len(s), -self.known.score_of(s), s))
         for candidate in shrunk:
             if overlaps(candidate, self.found, self.overlap):
                 continue
-            for mse in prove(self.known.score, [candidate], self.threshold):
+            proven: dict[PatchSet, MSE] = {}
+            yield from self.known.learn(prove([candidate], self.threshold, proven))
+            for mse in proven.values():
                 is_full = len(self.found) >= self.max_num_roots
                 if not is_full and not overlaps(mse.patches, self.found, self.overlap):
                     self.found[mse.patches] = mse
 
-    def _stopped_by(self, sufficient: Sequence[PatchSet]) -> str | None:
+    def _stopped_by(self, sufficient: Sequence[PatchSet]) -> Asks[str | None]:
         """Return why the search ends here, or None."""
         if len(self.found) >= self.max_num_roots:
             return "max_num_roots"
-        if sufficient and self.overlap == 0 and not self._rest_is_sufficient():
-            return "rest_insufficient"
+        if sufficient and self.overlap == 0:
+            rest_is_sufficient = yield from self._rest_is_sufficient()
+            if not rest_is_sufficient:
+                return "rest_insufficient"
         if len(self.known.sets) >= self.max_evaluations:
             return "max_evaluations"
         return None
 
-    def _rest_is_sufficient(self) -> bool:
-        """Score the patches that are in no MSE, all together."""
-        rest = set(self.order).difference(*self.found)
-        return self.known.score([tuple(sorted(rest))])[0] > self.threshold
+    def _rest_is_sufficient(self) -> Asks[bool]:
+        """Ask about the patches that are in no MSE, all together."""
+        rest = tuple(sorted(set(self.order).difference(*self.found)))
+        (score,) = yield Question([rest], is_proof=True)
+        self.known.add([rest], [score])
+        return score > self.threshold
 
     def _choose_paths(self, outlook: "Outlook") -> None:
         """Drop the paths that lead nowhere, and start new ones from the most promising sets."""
@@ -187,14 +205,14 @@ class _Search:
         self.size_limit = self.size_limit * WIDEN if self.size_limit <= most else inf
         return True
 
-    def _step(self, outlook: "Outlook") -> list[PatchSet]:
-        """Grow every path to the best of its promising successors, all scored in one call.
+    def _step(self, outlook: "Outlook") -> Asks[list[PatchSet]]:
+        """Grow every path to the best of its promising successors, all in one question.
 
         Returns:
             The grown sets. Those that are still insufficient stay as paths.
         """
         successors = {path: outlook.successors(path)[: self.num_successors] for path in self.paths}
-        self.known.score(sorted({s for sets in successors.values() for s in sets}))
+        yield from self._score(sorted({s for sets in successors.values() for s in sets}))
         bests = (max(sets, key=self.known.score_of) for sets in successors.values() if sets)
         grown = list(dict.fromkeys(bests))
         self.paths = [s for s in grown if self.known.score_of(s) <= self.threshold]
@@ -216,8 +234,7 @@ class Known:
         shown: the sets as rows of 0 and 1, (sets, patches) float32.
     """
 
-    def __init__(self, scorer: Scorer, num_patches: int):
-        self.scorer = scorer
+    def __init__(self, num_patches: int):
         self.sets: list[PatchSet] = []
         self.scores: list[float] = []
         self.row: dict[PatchSet, int] = {}
@@ -227,10 +244,20 @@ class Known:
         """Return the score of a set that has been scored."""
         return self.scores[self.row[patches]]
 
-    def score(self, sets: Sequence[PatchSet]) -> list[float]:
-        """Score sets and remember them."""
-        answers = [float(score) for score in self.scorer(sets)] if len(sets) else []
-        new = {s: score for s, score in zip(sets, answers) if s not in self.row}
+    def learn(self, search: Asks[T]) -> Asks[T]:
+        """Pass on what a search asks, and remember the answers."""
+        try:
+            question = next(search)
+            while True:
+                answers = yield question
+                self.add(question.sets, answers)
+                question = search.send(answers)
+        except StopIteration as end:
+            return end.value
+
+    def add(self, sets: Sequence[PatchSet], scores: Sequence[float]) -> None:
+        """Remember the scores of sets."""
+        new = {s: score for s, score in zip(sets, scores) if s not in self.row}
         rows = np.zeros((len(new), self.shown.shape[1]), np.float32)
         for row, (patches, score) in zip(rows, new.items()):
             row[list(patches)] = 1
@@ -238,7 +265,6 @@ class Known:
             self.sets.append(patches)
             self.scores.append(score)
         self.shown = np.concatenate([self.shown, rows])
-        return answers
 
 
 class Outlook:

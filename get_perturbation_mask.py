@@ -15,18 +15,20 @@ Selvaraju et al., "Grad-CAM", ICCV 2017.
 """
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from captum.attr import LayerGradCam
 
+from scoring.memory import BatchLimit, in_chunks
 from scoring.networks import class_probabilities
-from scoring.patches import compose, tents
-from scoring.scorer import is_out_of_memory
+from scoring.patches import Basis, compose
+from scoring.scorer import basis_of
 
 BASELINES = ("black", "blur", "mean", "median", "mixed", "drop")
 IMAGENET_MEAN_COLOUR = (124, 116, 104)
@@ -35,9 +37,8 @@ FIRST_STEP = 200.0
 SHRINK = 0.2
 LAST_STEP = 1e-5
 ARMIJO = 1e-4
-
-# Masks (B, patches), and noise (B, 3, H, W) or 0, to probabilities (B,).
-Confidence = Callable[[torch.Tensor, "torch.Tensor | float"], torch.Tensor]
+AT_ONCE = 32  # masks in a forward pass
+TV = 20.0  # weight of the total variation
 
 
 def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
@@ -79,7 +80,7 @@ class Regularisers:
 
     grid: tuple[int, int]
     l1: float = 1.0
-    tv: float = 20.0
+    tv: float = TV
 
     def penalty(self, masks: torch.Tensor) -> torch.Tensor:
         """Return l1 * mean|1 - M| + tv * TV(M) for each row of masks (B, patches), (B,)."""
@@ -116,6 +117,64 @@ class Regularisers:
         return Regularisers(self.grid, l1, self.tv)
 
 
+@dataclass(frozen=True)
+class SoftMasks:
+    """Masks whose confidences, or their gradients, I-GOS asks for.
+
+    Attributes:
+        masks: (N, patches), from 0 to 1.
+        noise: (N, 3, H, W), added to the images; None: no noise.
+        wants_gradient: whether the answer is (N, patches), gradients of the confidence; else (N,).
+    """
+
+    masks: torch.Tensor
+    noise: torch.Tensor | None = None
+    wants_gradient: bool = False
+
+
+# A generator that yields SoftMasks, is sent their answers on the CPU, and returns a mask.
+AsksSoftly = Generator[SoftMasks, torch.Tensor, torch.Tensor]
+
+
+def igos(
+    regularisers: Regularisers,
+    size: tuple[int, int],
+    *,
+    iterations: int = 2,
+    seed: int = 0,
+    points: int = 20,
+    noise: float = 0.2,
+) -> AsksSoftly:
+    """Return the I-GOS mask, of the grid's shape, float32 in [0, 1]; low is salient.
+
+    A TimeoutError ends it with the mask of the last iteration.
+
+    Args:
+        regularisers: of the objective; they know the grid.
+        size: height and width of the image.
+        iterations: number of steps.
+        seed: of the noise; the global random state is left alone.
+        points: of the integrated gradient.
+        noise: standard deviation of the Gaussian noise on each input.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.ones(math.prod(regularisers.grid))
+    first: float | None = None
+    try:
+        for iteration in range(iterations):
+            noises = noise * torch.randn((points, 3, *size), generator=generator)
+            integrated = yield from _integrated_gradient(mask, noises)
+            direction = (regularisers.gradient(mask) + integrated).nan_to_num()
+            found = yield from _line_search(mask, direction, regularisers)
+            mask = found.mask
+            first = found.confidence if first is None else first
+            change = abs(first - found.confidence)
+            regularisers = regularisers.relaxed(iteration, iterations, change)
+    except TimeoutError:
+        pass  # what the iterations so far have found
+    return mask.reshape(regularisers.grid)
+
+
 def igos_mask(
     model: torch.nn.Module,
     image: torch.Tensor,
@@ -124,13 +183,9 @@ def igos_mask(
     *,
     grid: tuple[int, int] = (7, 7),
     basis: torch.Tensor | None = None,
-    iterations: int = 2,
-    seed: int = 0,
-    points: int = 20,
-    noise: float = 0.2,
-    deadline: float | None = None,
+    **options: Any,
 ) -> torch.Tensor:
-    """Return the I-GOS mask, of shape grid, float32 in [0, 1] on the CPU; low is salient.
+    """Return the I-GOS mask of a network's class, float32 in [0, 1] on the CPU; low is salient.
 
     Args:
         model: images to logits.
@@ -139,106 +194,85 @@ def igos_mask(
         category: class index.
         grid: rows and columns of patches.
         basis: (regions, H * W) in place of the tents; variation between regions is not penalised.
-        iterations: number of steps.
-        seed: of the noise; the global random state is left alone.
-        points: of the integrated gradient.
-        noise: standard deviation of the Gaussian noise on each input.
-        deadline: a time.monotonic() after which no iteration begins.
+        **options: of igos().
     """
-    regularisers = Regularisers(grid, tv=20.0 if basis is None else 0.0)
-    confidence = _f_c(model, image, baseline=baseline, category=category, grid=grid, basis=basis)
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.ones(math.prod(grid), device=image.device)
-    first: float | None = None
-    for iteration in range(iterations):
-        if deadline and time.monotonic() > deadline:
-            break
-        noises = noise * torch.randn((points, *image.shape), generator=generator)
-        integrated = _integrated_gradient(confidence, mask, noises.to(image.device))
-        direction = (regularisers.gradient(mask) + integrated).nan_to_num()
-        with torch.inference_mode():
-            mask, value = _line_search(confidence, mask, direction, regularisers=regularisers)
-        first = value if first is None else first
-        regularisers = regularisers.relaxed(iteration, iterations, abs(first - value))
-    return mask.reshape(grid).cpu().clone()
+    network = _Differentiable(model, image, baseline, category, basis_of(image, grid, basis))
+    limit = BatchLimit(AT_ONCE)
+    regularisers = Regularisers(grid, tv=TV if basis is None else 0.0)
+    asking = igos(regularisers, (image.shape[1], image.shape[2]), **options)
+    try:
+        question = next(asking)
+        while True:
+            chunks = in_chunks(partial(network.answer, question), len(question.masks), limit)
+            question = asking.send(torch.cat([values for _, _, values in chunks]))
+    except StopIteration as end:
+        return end.value
 
 
-def _f_c(
-    model: torch.nn.Module,
-    image: torch.Tensor,
-    baseline: torch.Tensor,
-    category: int,
-    *,
-    grid: tuple[int, int],
-    basis: torch.Tensor | None,
-) -> Confidence:
-    """Return f_c as a differentiable function of masks, and of noise that is added."""
-    weights = tents(grid, (image.shape[1], image.shape[2])) if basis is None else basis
-    weights = weights.to(image.device)
+@dataclass(frozen=True)
+class _Differentiable:
+    """One class's confidence in one image, as a differentiable function of soft masks."""
 
-    def confidence(masks: torch.Tensor, noises: torch.Tensor | float = 0.0) -> torch.Tensor:
-        images = compose(masks, weights, image=image, baseline=baseline) + noises
-        return class_probabilities(model(images))[:, category]
+    model: torch.nn.Module
+    image: torch.Tensor
+    baseline: torch.Tensor
+    category: int
+    basis: Basis
 
-    return confidence
+    def answer(self, question: SoftMasks, start: int, stop: int) -> torch.Tensor:
+        """Return the answers of some rows of a question, on the CPU."""
+        noise = 0.0 if question.noise is None else question.noise[start:stop].to(self.image.device)
+        masks = question.masks[start:stop].to(self.image.device)
+        if question.wants_gradient:
+            leaf = masks.clone().requires_grad_()
+            return torch.autograd.grad(self.confidence(leaf, noise).sum(), leaf)[0].cpu()
+        with torch.no_grad():
+            return self.confidence(masks, noise).cpu()
+
+    def confidence(self, masks: torch.Tensor, noise: torch.Tensor | float) -> torch.Tensor:
+        """Return the probabilities of masks, (N,)."""
+        images = compose(self.basis.weights(masks), self.image, self.baseline) + noise
+        return class_probabilities(self.model(images))[:, self.category]
 
 
-def _integrated_gradient(
-    confidence: Confidence, mask: torch.Tensor, noises: torch.Tensor
-) -> torch.Tensor:
+def _integrated_gradient(mask: torch.Tensor, noises: torch.Tensor) -> AsksSoftly:
     """Return the mean gradient of the confidence at k/points of the mask, k = 1..points.
 
     Args:
-        confidence: masks and noises to probabilities.
         mask: (patches,).
         noises: (points, 3, H, W), added to the inputs.
     """
     points = len(noises)
-    fractions = torch.arange(1, points + 1, device=mask.device)[:, None] / points
-    path = fractions * mask  # (points, patches)
-
-    def gradients(rows: slice) -> torch.Tensor:
-        leaf = path[rows].clone().requires_grad_()
-        return torch.autograd.grad(confidence(leaf, noises[rows]).sum(), leaf)[0]
-
-    return _in_halves(gradients, 0, points).mean(0)
+    fractions = torch.arange(1, points + 1)[:, None] / points
+    gradients = yield SoftMasks(fractions * mask, noise=noises, wants_gradient=True)
+    return gradients.mean(0)
 
 
-def _in_halves(function: Callable[[slice], torch.Tensor], start: int, stop: int) -> torch.Tensor:
-    """Return function(rows start to stop) as one batch; as two halves where memory runs out."""
-    try:
-        return function(slice(start, stop))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error) or stop - start == 1:
-            raise
-    middle = (start + stop) // 2
-    return torch.cat([_in_halves(function, start, middle), _in_halves(function, middle, stop)])
+@dataclass(frozen=True)
+class _Step:
+    """What a line search found."""
+
+    mask: torch.Tensor  # the new one
+    confidence: float  # f_c at the old one
 
 
 def _line_search(
-    confidence: Confidence,
-    mask: torch.Tensor,
-    direction: torch.Tensor,
-    *,
-    regularisers: Regularisers,
-) -> tuple[torch.Tensor, float]:
+    mask: torch.Tensor, direction: torch.Tensor, regularisers: Regularisers
+) -> Generator[SoftMasks, torch.Tensor, _Step]:
     """Take the longest step that lowers the objective enough (Armijo); all lengths are one batch.
 
     Where no step will do (a class so confident that hiding a little costs it nothing) the shortest
     is taken: the mask hardly moves, but its order follows the integrated gradient.
-
-    Returns:
-        The new mask, and f_c at the old one.
     """
-    lengths = torch.tensor([0.0, *step_lengths()], device=mask.device)[:, None]  # (1 + steps, 1)
+    lengths = torch.tensor([0.0, *step_lengths()])[:, None]  # (1 + steps, 1)
     candidates = (mask - lengths * direction).clamp(0, 1)
-    confidences = _in_halves(lambda rows: confidence(candidates[rows], 0.0), 0, len(candidates))
+    confidences = yield SoftMasks(candidates)
     objective = confidences + regularisers.penalty(candidates)
     required = ARMIJO * lengths[:, 0] * direction.square().sum()
     is_enough = objective <= objective[0] - required
     last = len(candidates) - 1
     chosen = next((i for i in range(1, len(candidates)) if is_enough[i]), last)
-    return candidates[chosen].clone(), float(confidences[0])
+    return _Step(candidates[chosen].clone(), float(confidences[0]))
 
 
 def step_lengths() -> list[float]:

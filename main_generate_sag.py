@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from running.command_line import (
+    AutoCount,
     Bare,
-    BatchSize,
     Between,
     Count,
     CountOrZero,
@@ -46,6 +46,7 @@ class Settings:
     category: str | None = None  # index or name of the class; else the most probable
     num_categories: Count = 1  # explain the K most probable classes
     overwrite: bool = False  # process images again whose record exists
+    pictures: Literal["all", "graph", "none"] = "all"  # drawn for each image; the record has all
     open: bool = False  # at the end print the gallery's path and open it where there is a display
     # Network
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
@@ -53,12 +54,17 @@ class Settings:
     labels: Path | None = None  # class names, one per line; else by model
     # Machine
     device: Device = "auto"  # auto: CUDA, then MPS, then the CPU
-    batch_size: BatchSize = "auto"  # images per forward pass
-    precision: Precision = "auto"  # of the search; auto: bfloat16 where the processor has it
+    batch_size: AutoCount = "auto"  # images per forward pass
+    precision: Precision = "auto"  # of the search; auto: the fastest, as measured here
+    threads: Count | None = None  # of PyTorch on a CPU; else as many as it takes by itself
+    images_at_once: AutoCount = (
+        "auto"  # whose searches share batches; auto: 1 on a CPU, 32 on a GPU
+    )
     ray: Annotated[str | None, Bare("local")] = None  # a Ray cluster's HOST:PORT, or auto for the
     #   one that runs here; without a value one for this run
     seed: Seed = 0  # of the noise in I-GOS
     # Search
+    saliency: Literal["igos", "gradcam"] = "igos"  # whose order the search follows
     search: Literal["beam", "combinatorial", "exhaustive", "diverse"] = "beam"  # for explanations
     beam_width: Count = 3  # beam: sets kept at each size
     num_successors: Count = 15  # beam: most salient patches that each set may add
@@ -88,7 +94,6 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
     parse(Settings, prog=PROG, doc=__doc__)
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -100,6 +105,7 @@ from running.all_images import (
     Explained,
     Outcome,
     Outcomes,
+    RunPlan,
     collect,
     finish_run,
     in_this_process,
@@ -112,12 +118,16 @@ from running.checks import (
     check_regions,
     check_sizes,
 )
+from running.drawing_pool import number_of_workers
 from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
 from running.inputs import as_cut, as_engine, as_pixels, settings_by_name, sha256_of
 from running.make_record import Cut, Source, make_record
+from running.progress import Follower
 from running.results import (
+    Earlier,
+    FileStamp,
     Job,
     done_before,
     fingerprint,
@@ -127,14 +137,16 @@ from running.results import (
     run_key,
     stamp,
 )
-from running.steps import Findings, StepTimes, measure_curves, measure_saliency, search_scorer
+from running.steps import Findings, StepTimes, measure_curves, measure_saliency
+from scoring.answerer import Answerer
+from scoring.batching import Batching
 from scoring.engine import Engine
 from scoring.networks import Network, choose_device, load_network
+from scoring.questions import Asks
 from scoring.regions import Regions
-from scoring.scorer import MaskScorer
+from scoring.requests import Steps
 from scoring.segmentation import Segmentation
 from search import (
-    Scorer,
     SearchResult,
     beam_search,
     certify,
@@ -143,9 +155,9 @@ from search import (
 )
 from utils import PROJECT, UserError, file_sha256, load_image, log
 
-IMAGES_AT_ONCE = {"cuda": 8}  # by device: images whose searches share batches; else 1
+IMAGES_AT_ONCE = {"cuda": 32, "mps": 4}  # by device: images whose searches share batches; else 1
+LEAST_TO_DRAW_ELSEWHERE = 3  # images for which it pays to start a process that draws
 SEARCH_SHARE = 0.75  # of the time limit; the rest is for the certificate and the graph
-SILENT = tqdm(disable=True)
 
 
 # ---------------------------------------------------------------- one image, in Python
@@ -193,7 +205,8 @@ def explain(
     pixels = as_pixels(image, engine.network, transform)
     source = Source(Path(getattr(image, "filename", "") or "image").name, sha256_of(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
-    return explain_class(engine, pixels, chosen, category=category, source=source, cut=cut)
+    steps = explain_class(engine, pixels, chosen, category=category, source=source, cut=cut)
+    return Batching(engine).run_one(steps)
 
 
 def classes_to_explain(settings: Settings, engine: Engine, image: np.ndarray) -> list[int]:
@@ -205,8 +218,16 @@ def classes_to_explain(settings: Settings, engine: Engine, image: np.ndarray) ->
 
 
 def precision_of(settings: Settings) -> str:
-    """Return the precision of the search; dropped tokens are scored in float32."""
-    return "float32" if settings.baseline == "drop" else settings.precision
+    """Return the precision of the search.
+
+    Dropped tokens are scored in float32. So is an exhaustive search, unless another precision is
+    asked for: it could not claim to be complete.
+    """
+    if settings.baseline == "drop":
+        return "float32"
+    if settings.search == "exhaustive" and settings.precision == "auto":
+        return "float32"
+    return settings.precision
 
 
 def check(
@@ -252,8 +273,8 @@ def explain_class(
     source: Source,
     cut: Cut | None = None,
     seconds: float | None = None,
-    progress: tqdm = SILENT,
-) -> Explanation:
+    follower: Follower | None = None,
+) -> Steps[Explanation]:
     """Explain one class: baseline and saliency, search, certificate and graph, curves.
 
     Args:
@@ -264,7 +285,7 @@ def explain_class(
         source: where the image is from.
         cut: its regions, in place of the grid.
         seconds: that this may take, if not the settings' time limit; the search has most of them.
-        progress: shows the step and the sets scored.
+        follower: is told which step runs, for a progress bar.
     """
     case = ImageCase.of(
         engine.network,
@@ -275,71 +296,73 @@ def explain_class(
         regions=cut.regions if cut else None,
     )
     limit = seconds or settings.time_limit or float("inf")
-    findings = find_out(case, engine, settings, seconds=limit, progress=progress)
+    times = StepTimes()
+    answerer = Answerer(case.slot, has_reduced=has_reduced(engine, settings))
+    if follower:
+        follower.follow(times, answerer)
+    findings = yield from find_out(case, answerer, times, engine, settings, seconds=limit)
     explanation = make_record(
         findings, case, engine=engine, source=source, cut=cut, settings=settings_dict(settings)
     )
     return explanation.attach(image, case.scorer(engine.network.module))
 
 
+def has_reduced(engine: Engine, settings: Settings) -> bool:
+    """Return whether the search may use less than float32."""
+    return engine.reduced is not None and precision_of(settings) != "float32"
+
+
 def find_out(
-    case: ImageCase, engine: Engine, settings: Settings, *, seconds: float, progress: tqdm
-) -> Findings:
+    case: ImageCase,
+    answerer: Answerer,
+    times: StepTimes,
+    engine: Engine,
+    settings: Settings,
+    *,
+    seconds: float,
+) -> Steps[Findings]:
     """Run the steps, one after the other."""
-    times = StepTimes()
-    search_end = times.start + SEARCH_SHARE * seconds
-    end = times.start + seconds
-    with times.step("mask", progress, "saliency"):
-        saliency = measure_saliency(case, engine, seed=settings.seed, deadline=search_end)
-    threshold = settings.prob_thresh * saliency.full
-    with times.step("search", progress, "search"):
-        searcher = search_scorer(case, engine, threshold)
-        searcher.deadline = search_end
-        searcher.on_scored = progress.update
-        found = find_mses(searcher, saliency.igos, settings)
-    with times.step("tree", progress, "check and graph"):
-        exact = case.scorer(engine.exact, batch_size=engine.batch_size, on_scored=progress.update)
-        # In float32 the certificate is one call; what the search found is not lost to the clock.
-        exact.deadline = end if engine.reduced else None
-        certified = certify(found, exact, threshold, anew=engine.reduced is not None)
-        exact.deadline = end
-        sag = graph_of(certified, exact, settings, full_probability=saliency.full)
-    scored_before = exact.scored
-    with times.step("curves", progress, "curves"):
-        curves = measure_curves(case, exact, saliency=saliency, result=sag.result)
-    scored_for_curves = exact.scored - scored_before
-    return Findings(
-        saliency,
-        searcher,
-        exact=exact,
-        sag=sag,
-        curves=curves,
-        scored_for_curves=scored_for_curves,
-        seconds=times.seconds,
-    )
+    with times.step("mask"):
+        search_end = times.start + SEARCH_SHARE * seconds
+        saliency = yield from measure_saliency(
+            case, answerer, engine, seed=settings.seed, deadline=search_end
+        )
+        answerer.threshold = settings.prob_thresh * saliency.full
+    with times.step("search"):
+        search = find_mses(saliency.igos, settings)
+        found = yield from answerer.run(search, step="search")
+    with times.step("tree"):
+        # What the search found is not lost to the clock: hardly any of it is not in float32 yet.
+        answerer.deadline = float("inf")
+        certificate = certify(found, answerer.threshold, anew=answerer.has_reduced)
+        certified = yield from answerer.run(certificate, step="tree", only_exact=True)
+        answerer.deadline = times.start + seconds
+        graph = graph_of(certified, settings, saliency.full, deadline=answerer.deadline)
+        sag = yield from answerer.run(graph, step="tree", only_exact=True)
+    with times.step("curves"):
+        curves = yield from measure_curves(case, answerer, saliency=saliency, result=sag.result)
+    return Findings(saliency, answerer, sag=sag, curves=curves, seconds=times.seconds)
 
 
 def graph_of(
-    result: SearchResult, scorer: MaskScorer, settings: Settings, *, full_probability: float
-) -> DiverseSag:
+    result: SearchResult, settings: Settings, full_probability: float, *, deadline: float
+) -> Asks[DiverseSag]:
     """Choose diverse roots and build their graph, with the settings' limits."""
     return diverse_sag(
         result,
-        scorer,
         full_probability,
         prob_thresh=settings.prob_thresh,
         node_prob_thresh=settings.node_prob_thresh,
         overlap=settings.overlap_thresh,
         num_roots=settings.num_roots_sag,
-        deadline=scorer.deadline or float("inf"),
+        deadline=deadline,
     )
 
 
-def find_mses(scorer: Scorer, saliency: torch.Tensor, settings: Settings) -> SearchResult:
-    """Run the search that the settings name."""
+def find_mses(saliency: torch.Tensor, settings: Settings) -> Asks[SearchResult]:
+    """Return the search that the settings name."""
     if settings.search == "combinatorial":
         return combinatorial_search(
-            scorer,
             saliency,
             prob_thresh=settings.prob_thresh,
             comb_top=settings.comb_top,
@@ -347,14 +370,12 @@ def find_mses(scorer: Scorer, saliency: torch.Tensor, settings: Settings) -> Sea
         )
     if settings.search == "exhaustive":
         return exhaustive_search(
-            scorer,
             saliency.numel(),
             prob_thresh=settings.prob_thresh,
             max_size=settings.exhaustive_size,
         )
     if settings.search == "diverse":
         return diverse_search(
-            scorer,
             saliency,
             prob_thresh=settings.prob_thresh,
             overlap=settings.overlap_thresh,
@@ -362,7 +383,6 @@ def find_mses(scorer: Scorer, saliency: torch.Tensor, settings: Settings) -> Sea
             max_root_size=settings.max_root_size,
         )
     return beam_search(
-        scorer,
         saliency,
         prob_thresh=settings.prob_thresh,
         beam_width=settings.beam_width,
@@ -375,46 +395,94 @@ def find_mses(scorer: Scorer, saliency: torch.Tensor, settings: Settings) -> Sea
 # ---------------------------------------------------------------- one image of a folder
 
 
-def explain_image(
-    job: Job,
-    progress: tqdm,
-    *,
-    engine: Engine,
-    settings: Settings,
-    segmentation: Segmentation | None = None,
-) -> Explained:
-    """Return an image's records: those of an earlier run with the same settings, or new ones."""
-    looks = stamp(job.path)
-    source = Source(job.name, file_sha256(job.path))
-    region_source = segmentation.identity(job.name) if segmentation else None
-    same = fingerprint(
-        image=source.name,
-        sha256=source.sha256,
-        model=engine.network.description(),
-        settings=settings_dict(settings),
-        regions=region_source,
-    )
-    old = done_before(job.folder, same, settings.num_categories)
-    if old and not settings.overwrite:
-        return Explained(looks, old, None)
-    image = load_image(job.path, engine.network.size)
-    cut = None
-    if segmentation and region_source:
-        cut = Cut(segmentation(job.path, job.name, image), region_source)
-        num_patches = check_regions(cut.regions)
-        check(settings, engine.network, num_patches=num_patches, has_regions=True)
-    categories = classes_to_explain(settings, engine, image)
-    explain_one = partial(
-        explain_class,
-        engine,
-        image,
-        settings,
-        source=source,
-        cut=cut,
-        seconds=(settings.time_limit or float("inf")) / len(categories),
-        progress=progress,
-    )
-    return Explained(looks, [explain_one(category=c) for c in categories], image)
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image of a folder as it was read, and what an earlier run has left of it."""
+
+    stamp: FileStamp | None
+    source: Source
+    pixels: np.ndarray | None  # (H, W, 3) uint8; None where everything is there already
+    regions: dict[str, Any] | None  # what must agree for its regions to be the same
+    earlier: Earlier
+
+
+@dataclass(frozen=True)
+class FolderExplainer:
+    """Reads and explains the images of a folder.
+
+    Attributes:
+        engine: the network.
+        settings: of the main job.
+        segmentation: cuts images into regions; None: the grid.
+    """
+
+    engine: Engine
+    settings: Settings
+    segmentation: Segmentation | None = None
+
+    def load(self, job: Job) -> LoadedImage:
+        """Read an image, unless an earlier run with the same settings has done all of it."""
+        settings = self.settings
+        network = self.engine.network
+        looks = stamp(job.path)
+        source = Source(job.name, file_sha256(job.path))
+        region_source = self.segmentation.identity(job.name) if self.segmentation else None
+        same = fingerprint(
+            image=source.name,
+            sha256=source.sha256,
+            model=network.description(),
+            settings=settings_dict(settings),
+            regions=region_source,
+        )
+        earlier = Earlier()
+        if not settings.overwrite:
+            earlier = done_before(job.folder, same, settings.num_categories, settings.pictures)
+        pixels = None if earlier.are_drawn else load_image(job.path, network.size)
+        return LoadedImage(looks, source, pixels, region_source, earlier)
+
+    def explain(
+        self, job: Job, load: Callable[[], LoadedImage], follower: Follower
+    ) -> Steps[Explained]:
+        """Return an image's records: those of an earlier run with the same settings, or new ones.
+
+        Args:
+            job: the image.
+            load: waits until it is read.
+            follower: is told which step runs.
+        """
+        loaded = load()
+        image = loaded.pixels
+        if image is None or loaded.earlier.sags:
+            return Explained(loaded.stamp, loaded.earlier.sags, image, is_new=False)
+        cut = self.cut(job, loaded)
+        categories = classes_to_explain(self.settings, self.engine, image)
+        sags = []
+        for category in categories:
+            sag = yield from explain_class(
+                self.engine,
+                image,
+                self.settings,
+                category=category,
+                source=loaded.source,
+                cut=cut,
+                seconds=(self.settings.time_limit or float("inf")) / len(categories),
+                follower=follower,
+            )
+            sags.append(sag)
+        return Explained(loaded.stamp, sags, image)
+
+    def cut(self, job: Job, loaded: LoadedImage) -> Cut | None:
+        """Return an image's regions; None for the grid."""
+        if not self.segmentation or not loaded.regions or loaded.pixels is None:
+            return None
+        cut = Cut(self.segmentation(job.path, job.name, loaded.pixels), loaded.regions)
+        check(
+            self.settings,
+            self.engine.network,
+            num_patches=check_regions(cut.regions),
+            has_regions=True,
+        )
+        return cut
 
 
 # ---------------------------------------------------------------- all images of a folder
@@ -426,6 +494,8 @@ def run(settings: Settings) -> int:
     not_the_images(settings.results, settings.images)
     make_writable(settings.results)
     device = choose_device("cpu" if settings.ray else settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     network = load_network(settings.model, settings.weights, labels=settings.labels, device=device)
     check_run(settings, network)
     segmentation = make_segmentation(settings, device)
@@ -484,15 +554,10 @@ def make_segmentation(settings: Settings, device: torch.device) -> Segmentation 
     )
 
 
-def make_engine(network: Network, settings: Settings, images_at_once: int) -> Engine:
-    """Return the engine of a process that works on so many images at a time."""
+def make_engine(network: Network, settings: Settings) -> Engine:
+    """Return the engine of a process."""
     torch.manual_seed(settings.seed)  # for a user's module that draws random numbers
-    engine = Engine(
-        network,
-        precision=precision_of(settings),
-        batch_size=settings.batch_size,
-        images_at_once=images_at_once,
-    )
+    engine = Engine(network, precision=precision_of(settings), batch_size=settings.batch_size)
     if settings.baseline == "drop":  # dropped tokens run outside of what would be compiled
         engine.worth_compiling = False
     return engine
@@ -503,34 +568,51 @@ def work_through(
 ) -> Outcomes:
     """Return the outcomes of all images, in this process or on a Ray cluster."""
     if settings.ray:
-        on_gpu = IMAGES_AT_ONCE["cuda"]
         return on_ray(
             jobs,
             "main_generate_sag:ray_worker",
-            (vars(settings), on_gpu),
+            (vars(settings),),
             address=settings.ray,
             device=settings.device,
-            at_once=on_gpu,
+            at_once=at_once("cuda", settings),
         )
-    at_once = min(IMAGES_AT_ONCE.get(network.device.type, 1), max(1, len(jobs)))
-    engine = make_engine(network, settings, at_once)
-    explain_job = partial(
-        explain_image, engine=engine, settings=settings, segmentation=segmentation
-    )
+    engine = make_engine(network, settings)
+    if jobs:
+        log(engine.description())
+    explainer = FolderExplainer(engine, settings, segmentation)
     return in_this_process(
-        jobs, explain_job, engine=engine, results=settings.results, at_once=at_once
+        jobs,
+        explainer.load,
+        explainer.explain,
+        engine=engine,
+        plan=plan_of(settings, network.device.type, images=len(jobs)),
     )
 
 
-def ray_worker(
-    device: str, values: dict[str, Any], images_at_once: int
-) -> Callable[[Job, int], Outcome]:
+def plan_of(settings: Settings, device: str, *, images: int) -> RunPlan:
+    """Return how a process works on so many images."""
+    draw_elsewhere = images >= LEAST_TO_DRAW_ELSEWHERE and settings.pictures != "none"
+    return RunPlan(
+        settings.results,
+        images_at_once=max(1, min(at_once(device, settings), images)),
+        drawing_workers=number_of_workers(device) if draw_elsewhere else 0,
+        pictures=settings.pictures,
+    )
+
+
+def at_once(device: str, settings: Settings) -> int:
+    """Return how many images share the batches of a kind of device."""
+    if settings.images_at_once != "auto":
+        return int(settings.images_at_once)
+    return IMAGES_AT_ONCE.get(device, 1)
+
+
+def ray_worker(device: str, values: dict[str, Any]) -> Callable[[Job, int], Outcome]:
     """Prepare a worker of a Ray cluster and return what it does for each image.
 
     Args:
         device: of the worker.
         values: the settings by name. (The class would be another one in the worker.)
-        images_at_once: number of images that a worker with a GPU works on at the same time.
     """
     settings = Settings(**values)
     network = load_network(
@@ -539,13 +621,14 @@ def ray_worker(
         labels=settings.labels,
         device=choose_device(device),
     )
-    at_once = images_at_once if network.device.type == "cuda" else 1
-    engine = make_engine(network, settings, at_once)
-    segmentation = make_segmentation(settings, network.device)
-    explain_job = partial(
-        explain_image, engine=engine, settings=settings, segmentation=segmentation
+    engine = make_engine(network, settings)
+    explainer = FolderExplainer(engine, settings, make_segmentation(settings, network.device))
+    plan = RunPlan(
+        settings.results,
+        images_at_once=at_once(network.device.type, settings),
+        pictures=settings.pictures,
     )
-    return one_by_one(explain_job, engine=engine, results=settings.results)
+    return one_by_one(explainer.load, explainer.explain, engine=engine, plan=plan)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

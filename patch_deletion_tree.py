@@ -5,7 +5,7 @@ one patch, down to the empty set, the baseline alone. A node is expanded while i
 confidence, f(N) / f(all patches), is above 40 %. There is one node per patch set, however many
 parents it has; every single deletion is a child.
 
-    graph = build_sag(scorer, [(11, 30), (17, 30, 37)], full_probability=0.9999)
+    graph = answer(build_sag([(11, 30), (17, 30, 37)], full_probability=0.9999), scorer)
     graph.nodes[(11, 30)]                   # {"probability": 0.9676, "relative": 0.9677}
     graph.edges[(11, 30), (30,)]            # {"removed": 11}
 
@@ -23,7 +23,8 @@ import networkx as nx
 
 from diverse_subset_selection import DiverseSubset, diverse_subset
 from scoring.patch_sets import PatchSet
-from search import MSE, Scorer, SearchResult, minimise
+from scoring.questions import Asks, Question
+from search import MSE, SearchResult, minimise
 
 # A root of 20 patches could have 2^20 descendants; beyond this no further level is begun.
 MAX_NODES = 2000
@@ -33,17 +34,15 @@ MOST_SUBSET_SECONDS = 20.0
 
 
 def build_sag(
-    scorer: Scorer,
     roots: Sequence[PatchSet],
     full_probability: float,
     *,
     node_prob_thresh: float = 0.4,
     max_nodes: int = MAX_NODES,
-) -> nx.DiGraph:
-    """Build the SAG of these roots, a level at a time; a level's new sets are scored in one call.
+) -> Asks[nx.DiGraph]:
+    """Build the SAG of these roots, a level at a time; a level's new sets are one question.
 
     Args:
-        scorer: patch sets to probabilities.
         roots: patch sets.
         full_probability: of the full image.
         node_prob_thresh: a node above this share of the full image's confidence is expanded.
@@ -51,13 +50,13 @@ def build_sag(
 
     Returns:
         Graph whose nodes carry "probability" and "relative" and whose edges carry "removed", the
-        patch that went. graph.graph["stopped_by"] is None, or "max_nodes" or "time_limit" (the
-        scorer raised TimeoutError) where that ended the expansion early.
+        patch that went. graph.graph["stopped_by"] is None, or "max_nodes" or "time_limit" (a
+        TimeoutError) where that ended the expansion early.
     """
     graph = nx.DiGraph(stopped_by=None)
     try:
         level = list(dict.fromkeys(tuple(sorted(root)) for root in roots))
-        _add_nodes(graph, level, scorer=scorer, full_probability=full_probability)
+        yield from _add_nodes(graph, level, full_probability)
         while level:
             parents = [n for n in level if n and graph.nodes[n]["relative"] > node_prob_thresh]
             deletions = [(n, patch, _less(n, patch)) for n in parents for patch in n]
@@ -66,7 +65,7 @@ def build_sag(
             if len(graph) + len(level) > max_nodes:
                 graph.graph["stopped_by"] = "max_nodes"
                 break
-            _add_nodes(graph, level, scorer=scorer, full_probability=full_probability)
+            yield from _add_nodes(graph, level, full_probability)
             for parent, patch, child in deletions:
                 graph.add_edge(parent, child, removed=patch)
     except TimeoutError:
@@ -75,11 +74,10 @@ def build_sag(
 
 
 def _add_nodes(
-    graph: nx.DiGraph, patch_sets: Sequence[PatchSet], *, scorer: Scorer, full_probability: float
-) -> None:
-    scores = scorer(patch_sets) if patch_sets else []
-    for patches, score in zip(patch_sets, scores):
-        probability = float(score)
+    graph: nx.DiGraph, patch_sets: Sequence[PatchSet], full_probability: float
+) -> Asks[None]:
+    scores = yield Question(patch_sets, is_proof=True)
+    for patches, probability in zip(patch_sets, scores):
         graph.add_node(patches, probability=probability, relative=probability / full_probability)
 
 
@@ -122,7 +120,6 @@ class DiverseSag:
 
 def diverse_sag(
     result: SearchResult,
-    scorer: Scorer,
     full_probability: float,
     *,
     prob_thresh: float = 0.9,
@@ -130,12 +127,13 @@ def diverse_sag(
     overlap: int = 1,
     num_roots: int = 3,
     deadline: float = float("inf"),
-) -> DiverseSag:
+) -> Asks[DiverseSag]:
     """Choose diverse roots among the MSEs and build their graph, until it refutes none of them.
+
+    It must be answered in float32.
 
     Args:
         result: what a search found.
-        scorer: patch sets to probabilities, in float32.
         full_probability: of the full image.
         prob_thresh: sufficient is above this share of it.
         node_prob_thresh: a node above this share of it is expanded.
@@ -149,8 +147,7 @@ def diverse_sag(
         sets = [mse.patches for mse in result.mses]
         confidences = [mse.probability for mse in result.mses]
         subset = diverse_subset(sets, confidences, overlap, time_limit=seconds)
-        graph = build_sag(
-            scorer,
+        graph = yield from build_sag(
             [sets[i] for i in subset.chosen[:num_roots]],
             full_probability,
             node_prob_thresh=node_prob_thresh,
@@ -159,18 +156,20 @@ def diverse_sag(
         smaller = {mse: inside for mse, inside in refuted.items() if inside is not None}
         if not smaller:
             return DiverseSag(result, subset, graph)
-        result = _replaced(result, smaller, scorer=scorer, threshold=threshold)
+        result = yield from _replaced(result, smaller, threshold)
 
 
 def _replaced(
-    result: SearchResult, smaller: dict[MSE, PatchSet], *, scorer: Scorer, threshold: float
-) -> SearchResult:
+    result: SearchResult, smaller: dict[MSE, PatchSet], threshold: float
+) -> Asks[SearchResult]:
     """Return a result in which refuted MSEs give way to an MSE inside the set that refuted them."""
     mses = {mse for mse in result.mses if mse not in smaller}
     stopped_by = result.stopped_by
     try:
         for inside in smaller.values():
-            mses.update(minimise(scorer, [inside], threshold, limit=1))
+            found: dict[PatchSet, MSE] = {}
+            yield from minimise([inside], threshold, found, most=1)
+            mses.update(found.values())
     except TimeoutError:
         stopped_by = "time_limit"
     return SearchResult.of(mses, stopped_by)

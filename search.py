@@ -5,13 +5,14 @@ is *minimal* when no proper subset of it is sufficient. A network is not monoton
 lower its confidence), so "no single patch can go" does not prove that; minimise() asks about every
 subset, for sets of up to 10 patches.
 
-    found = beam_search(scorer, saliency, beam_width=3)
+    found = answer(beam_search(saliency, beam_width=3), scorer)
     found.mses[0].patches, found.mses[0].probability, found.mses[0].minimal
                                                     # (11, 30), 0.9676, "subset"
     found.stopped_by                                # "max_num_roots"
 
-A scorer is any callable from a list of patch sets to their probabilities. One that raises
-TimeoutError ends the search: what is proven by then is returned, with complete False.
+A search is a generator that asks (scoring/questions.py); answer() runs it on any callable from a
+list of patch sets to their probabilities. A TimeoutError ends it: what is proven by then is
+returned, with complete False.
 
 Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 """
@@ -20,15 +21,18 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice
+from math import comb
 from typing import Literal
 
 import numpy.typing as npt
 
 from scoring.curves import saliency_order
 from scoring.patch_sets import PatchSet
+from scoring.questions import Asks, Progress, Question, Scorer, answer
 
-Scorer = Callable[[Sequence[PatchSet]], Iterable[float]]
+__all__ = ["Scorer", "answer"]  # so that one import serves a script
 PROVEN_UP_TO = 10  # patches; a set of n has 2^n subsets to ask about
+EXHAUSTED_REDUCED = "exhausted_in_reduced_precision"
 CHUNK = 1024  # sets of a large enumeration asked for at a time, so that a time limit loses few
 
 
@@ -51,10 +55,10 @@ Found = dict[PatchSet, MSE]
 class SearchResult:
     """What a search found, the smallest sets first, and why it ended.
 
-    stopped_by is "max_num_roots", "max_root_size", "exhausted" (nothing left to try), "time_limit",
-    "baseline_sufficient" (the class is kept with every patch hidden: nothing to explain) or
-    "zero_probability" (the network gives the class none to keep). The diverse search has two more
-    of its own.
+    stopped_by is "max_num_roots", "max_root_size", "exhausted" (nothing left to try; in a lower
+    precision than float32 "exhausted_in_reduced_precision"), "time_limit", "baseline_sufficient"
+    (the class is kept with every patch hidden: nothing to explain) or "zero_probability" (the
+    network gives the class none to keep). The diverse search has two more of its own.
     """
 
     mses: tuple[MSE, ...]
@@ -62,8 +66,8 @@ class SearchResult:
 
     @property
     def complete(self) -> bool:
-        """Whether the search ran to its own end."""
-        return self.stopped_by != "time_limit"
+        """Whether the search ran to its own end, and float32 decided that it was the end."""
+        return self.stopped_by not in ("time_limit", EXHAUSTED_REDUCED)
 
     @classmethod
     def of(cls, mses: Iterable[MSE], stopped_by: str) -> "SearchResult":
@@ -91,7 +95,6 @@ def without_refuted(mses: Iterable[MSE]) -> list[MSE]:
 
 
 def beam_search(
-    scorer: Scorer,
     saliency: npt.ArrayLike,
     *,
     prob_thresh: float = 0.9,
@@ -99,11 +102,10 @@ def beam_search(
     num_successors: int = 15,
     max_num_roots: int = 10,
     max_root_size: int = 49,
-) -> SearchResult:
-    """Search by growing sets patch by patch (BeamS-w); a level's successors are scored in one call.
+) -> Asks[SearchResult]:
+    """Search by growing sets patch by patch (BeamS-w); a level's successors are one question.
 
     Args:
-        scorer: patch sets to probabilities.
         saliency: one number per patch; lower values are more salient.
         prob_thresh: sufficient is above this share of the full image's probability.
         beam_width: number of the most confident insufficient sets kept at each size.
@@ -112,14 +114,17 @@ def beam_search(
         max_root_size: stop at sets of this many patches.
     """
     order = saliency_order(saliency)
+    levels = min(max_root_size, len(order))
 
-    def search(threshold: float, found: Found) -> str:
+    def search(threshold: float, found: Found) -> Asks[str]:
         beam: list[PatchSet] = [()]
-        for _ in range(min(max_root_size, len(order))):
+        for size in range(1, levels + 1):
             level = successors(beam, order, num_successors)
-            scores = _score_level(scorer, level, found)
+            most_left = (levels - size + 1) * beam_width * num_successors
+            scores = yield from _score_level(level, found, most_left)
             sufficient = [s for s, p in scores.items() if p > threshold]
-            _add_mses(scorer, sufficient, found, threshold=threshold, most=max_num_roots)
+            yield from minimise(sufficient, threshold, found, most=max_num_roots)
+            _drop_refuted(found)
             if len(found) >= max_num_roots:
                 return "max_num_roots"
             # The most confident come first, so that the cut keeps these.
@@ -129,7 +134,7 @@ def beam_search(
                 return "exhausted"
         return "exhausted" if max_root_size >= len(order) else "max_root_size"
 
-    return _run(search, scorer, num_patches=len(order), prob_thresh=prob_thresh)
+    return _run(search, num_patches=len(order), prob_thresh=prob_thresh)
 
 
 def successors(
@@ -143,40 +148,37 @@ def successors(
     return sorted(grown)
 
 
-def _score_level(scorer: Scorer, level: Sequence[PatchSet], found: Found) -> dict[PatchSet, float]:
+def _score_level(
+    level: Sequence[PatchSet], found: Found, most_left: int
+) -> Asks[dict[PatchSet, float]]:
     """Return the scores of a level's sets, the most confident first.
 
     Whatever contains a known MSE is left out, since it cannot be minimal.
     """
     candidates = [s for s in level if not _contains_one_of(s, found)]
-    scores = dict(zip(candidates, _floats(scorer(candidates))))
+    progress = Progress(len(found), size=max(map(len, candidates), default=0), most_left=most_left)
+    answers = yield Question(candidates, progress=progress)
+    scores = dict(zip(candidates, answers))
     return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _add_mses(
-    scorer: Scorer, sufficient: Sequence[PatchSet], found: Found, *, threshold: float, most: int
-) -> None:
-    """Minimise sufficient sets and add their MSEs to those found, up to `most` in all."""
-    for mse in minimise(scorer, sufficient, threshold, limit=most - len(found), known=found):
-        found[mse.patches] = mse
-    # A refuted MSE must not take up room among `most`.
+def _drop_refuted(found: Found) -> None:
+    """Remove refuted MSEs: one must not take up room among the most that are wanted."""
     kept = without_refuted(found.values())
     found.clear()
     found.update({mse.patches: mse for mse in kept})
 
 
 def combinatorial_search(
-    scorer: Scorer,
     saliency: npt.ArrayLike,
     *,
     prob_thresh: float = 0.9,
     comb_top: int = 20,
     comb_size: int = 4,
-) -> SearchResult:
+) -> Asks[SearchResult]:
     """Search all comb_size-subsets of the comb_top most salient patches (CombS).
 
     Args:
-        scorer: patch sets to probabilities.
         saliency: one number per patch; lower values are more salient.
         prob_thresh: sufficient is above this share of the full image's probability.
         comb_top: number of patches to choose from.
@@ -184,60 +186,66 @@ def combinatorial_search(
     """
     order = saliency_order(saliency)
 
-    def search(threshold: float, found: Found) -> str:
+    def search(threshold: float, found: Found) -> Asks[str]:
+        most_left = comb(comb_top, comb_size)
         for sets in _chunks(combinations(sorted(order[:comb_top]), comb_size)):
-            sufficient = [s for s, p in zip(sets, _floats(scorer(sets))) if p > threshold]
-            for mse in minimise(scorer, sufficient, threshold, known=found):
-                found[mse.patches] = mse
+            progress = Progress(len(found), size=comb_size, most_left=most_left)
+            scores = yield Question(sets, progress=progress)
+            most_left -= len(sets)
+            sufficient = [s for s, p in zip(sets, scores) if p > threshold]
+            yield from minimise(sufficient, threshold, found)
         return "exhausted"
 
-    return _run(search, scorer, num_patches=len(order), prob_thresh=prob_thresh)
+    return _run(search, num_patches=len(order), prob_thresh=prob_thresh)
 
 
 def exhaustive_search(
-    scorer: Scorer, num_patches: int, *, prob_thresh: float = 0.9, max_size: int = 3
-) -> SearchResult:
+    num_patches: int, *, prob_thresh: float = 0.9, max_size: int = 3
+) -> Asks[SearchResult]:
     """Find every MSE of at most max_size patches.
 
     Every set that contains no smaller MSE is asked about.
 
     Args:
-        scorer: patch sets to probabilities.
         num_patches: number of patches.
         prob_thresh: sufficient is above this share of the full image's probability.
         max_size: largest number of patches in a set.
     """
+    sizes = range(1, min(max_size, num_patches) + 1)
 
-    def search(threshold: float, found: Found) -> str:
-        for size in range(1, min(max_size, num_patches) + 1):
+    def search(threshold: float, found: Found) -> Asks[str]:
+        most_left = sum(comb(num_patches, size) for size in sizes)
+        for size in sizes:
             sets_of_size = combinations(range(num_patches), size)
             candidates = (s for s in sets_of_size if not _contains_one_of(s, found))
             for sets in _chunks(candidates):
-                for patches, probability in zip(sets, _floats(scorer(sets))):
+                progress = Progress(len(found), size=size, most_left=most_left)
+                scores = yield Question(sets, progress=progress)
+                most_left -= len(sets)
+                for patches, probability in zip(sets, scores):
                     if probability > threshold:
                         found[patches] = MSE(patches, probability, "subset")
         return "exhausted"
 
-    return _run(search, scorer, num_patches=num_patches, prob_thresh=prob_thresh)
+    return _run(search, num_patches=num_patches, prob_thresh=prob_thresh)
 
 
 def _run(
-    search: Callable[[float, Found], str], scorer: Scorer, *, num_patches: int, prob_thresh: float
-) -> SearchResult:
-    """Run a search, and keep what it found when the scorer's time is up.
+    search: Callable[[float, Found], Asks[str]], *, num_patches: int, prob_thresh: float
+) -> Asks[SearchResult]:
+    """Run a search, and keep what it found when time is up.
 
     Args:
         search: takes the threshold and the MSEs found, adds to these, and returns stopped_by.
-        scorer: patch sets to probabilities.
         num_patches: number of patches.
         prob_thresh: sufficient is above this share of the full image's probability.
     """
-    opened = opening(scorer, num_patches, prob_thresh)
+    opened = yield from opening(num_patches, prob_thresh)
     if opened.stopped_by:
         return SearchResult((), opened.stopped_by)
     found: Found = {}
     try:
-        stopped_by = search(opened.threshold, found)
+        stopped_by = yield from search(opened.threshold, found)
     except TimeoutError:
         stopped_by = "time_limit"
     return SearchResult.of(found.values(), stopped_by)
@@ -247,51 +255,41 @@ def _run(
 
 
 def minimise(
-    scorer: Scorer,
     sufficient: Sequence[PatchSet],
     threshold: float,
+    found: Found,
     *,
-    limit: int | None = None,
-    known: Collection[PatchSet] = (),
-) -> Iterator[MSE]:
-    """Yield MSEs inside sufficient sets: at least one in each, none of those known.
+    most: int = sys.maxsize,
+) -> Asks[None]:
+    """Find MSEs inside sufficient sets, at least one in each, and add them to those found.
 
-    All sets advance in lock-step, so that every round is one call. First each loses, one at a time,
-    the patch it misses least, until no single one can go. Then the sets of up to 10 patches that
-    remain are proven, small ones first, as few at a time as the limit still has room for.
+    All sets advance in lock-step, so that every round is one question. First each loses, one at a
+    time, the patch it misses least, until no single one can go. Then the sets of up to 10 patches
+    that remain are proven, small ones first, as few at a time as there is still room for.
 
     Args:
-        scorer: patch sets to probabilities.
         sufficient: sets above the threshold.
         threshold: the probability above which a set is sufficient.
-        limit: largest number of MSEs to yield; None: all.
-        known: MSEs not to yield again.
-
-    Raises:
-        TimeoutError: the scorer raised it; what was proven has been yielded before.
+        found: the MSEs found; what is proven before a TimeoutError is in it.
+        most: number of MSEs found at which to stop.
     """
-    seen = set(known)
-    left = sys.maxsize if limit is None else limit
-    shrunk = dict.fromkeys(drop_singles(scorer, sufficient, threshold))
-    candidates = sorted((s for s in shrunk if s not in seen), key=len)
-    while candidates and left > 0:
-        batch = candidates[:left]
-        candidates = candidates[left:]
-        for mse in prove(scorer, batch, threshold):
-            if mse.patches not in seen and left > 0:
-                seen.add(mse.patches)
-                left -= 1
-                yield mse
+    shrunk = yield from drop_singles(sufficient, threshold)
+    candidates = sorted((s for s in dict.fromkeys(shrunk) if s not in found), key=len)
+    while candidates and len(found) < most:
+        room = most - len(found)
+        yield from prove(candidates[:room], threshold, found, most=most)
+        candidates = candidates[room:]
 
 
-def drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> list[PatchSet]:
+def drop_singles(sets: Sequence[PatchSet], threshold: float) -> Asks[list[PatchSet]]:
     """Return each sufficient set shrunk, least missed patch first, until no single one can go."""
     shrunk = list(sets)
     open_places = [place for place, patches in enumerate(shrunk) if patches]
     while open_places:
         children = {i: list(combinations(shrunk[i], len(shrunk[i]) - 1)) for i in open_places}
         wanted = sorted(set(chain.from_iterable(children.values())))
-        scores = dict(zip(wanted, _floats(scorer(wanted))))
+        answers = yield Question(wanted, is_proof=True)
+        scores = dict(zip(wanted, answers))
         still_open = []
         for place, sets_inside in children.items():
             best = min(sets_inside, key=lambda s: (-scores[s], s))
@@ -303,67 +301,77 @@ def drop_singles(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> 
     return shrunk
 
 
-def prove(scorer: Scorer, sets: Sequence[PatchSet], threshold: float) -> Iterator[MSE]:
-    """Yield the smallest sufficient subsets of each sufficient set: itself, unless less will do.
+def prove(
+    sets: Sequence[PatchSet], threshold: float, found: Found, *, most: int = sys.maxsize
+) -> Asks[None]:
+    """Add the smallest sufficient subsets of each sufficient set: itself, unless less will do.
 
     Subsets are asked about by size, smallest first, all sets in lock-step. The first size at which
     one is sufficient ends it for that set: everything smaller has failed, so these are minimal.
-    Sets of more than 10 patches are yielded as they are, marked "single".
+    Sets of more than 10 patches are added as they are, marked "single".
+
+    Args:
+        sets: sets above the threshold.
+        threshold: the probability above which a set is sufficient.
+        found: the MSEs found; what is proven before a TimeoutError is in it.
+        most: no further MSE is added to so many.
     """
     large = [s for s in sets if len(s) > PROVEN_UP_TO]
     if large:
-        for patches, probability in zip(large, _floats(scorer(large))):
-            yield MSE(patches, probability, "single")
+        scores = yield Question(large, is_proof=True)
+        for patches, probability in zip(large, scores):
+            _add(MSE(patches, probability, "single"), found, most)
     unproven = [s for s in sets if len(s) <= PROVEN_UP_TO]
     size = 0
     while unproven:
         subsets = (combinations(s, size) for s in unproven)
         wanted = sorted(set(chain.from_iterable(subsets)))
-        passed = set()
-        for patches, probability in zip(wanted, _floats(scorer(wanted))):
-            if probability > threshold:
-                passed.add(patches)
-                yield MSE(patches, probability, "subset")
-        unproven = [s for s in unproven if passed.isdisjoint(combinations(s, size))]
+        scores = yield Question(wanted, is_proof=True)
+        passed = {s: p for s, p in zip(wanted, scores) if p > threshold}
+        for patches, probability in passed.items():
+            _add(MSE(patches, probability, "subset"), found, most)
+        unproven = [s for s in unproven if passed.keys().isdisjoint(combinations(s, size))]
         unproven = [s for s in unproven if len(s) > size]
         size += 1
+
+
+def _add(mse: MSE, found: Found, most: int) -> None:
+    if mse.patches not in found and len(found) < most:
+        found[mse.patches] = mse
 
 
 # ---------------------------------------------------------------- in full precision
 
 
-def certify(result: SearchResult, scorer: Scorer, threshold: float, *, anew: bool) -> SearchResult:
+def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[SearchResult]:
     """Return a search's MSEs scored again; one that is not above the threshold goes.
+
+    It must be answered in float32.
 
     Args:
         result: what the search found.
-        scorer: patch sets to probabilities, in float32.
         threshold: the probability above which a set is sufficient.
         anew: whether the search used a lower precision, so that minimality is proven again as well.
 
     Returns:
-        The certified MSEs; stopped_by is "time_limit" where the scorer raised TimeoutError.
+        The certified MSEs. stopped_by is "time_limit" where that ended it early. A search in a
+        lower precision that found nothing left to try says "exhausted_in_reduced_precision".
     """
-    certified: list[MSE] = []
     stopped_by = result.stopped_by
+    if anew and stopped_by == "exhausted":
+        stopped_by = EXHAUSTED_REDUCED
+    certified: Found = {}
     try:
-        for mse in _scored_again(result.mses, scorer, threshold, anew=anew):
-            certified.append(mse)  # noqa: PERF402  what comes before a TimeoutError is kept
+        scores = yield Question([mse.patches for mse in result.mses], is_proof=True)
+        scored = [replace(mse, probability=p) for mse, p in zip(result.mses, scores)]
+        sufficient = [mse for mse in scored if mse.probability > threshold]
+        if anew:
+            yield from minimise([mse.patches for mse in sufficient], threshold, certified)
+        else:
+            certified = {mse.patches: mse for mse in sufficient}
     except TimeoutError:
         stopped_by = "time_limit"
-    return SearchResult.of(certified, stopped_by)
-
-
-def _scored_again(
-    mses: Sequence[MSE], scorer: Scorer, threshold: float, *, anew: bool
-) -> Iterator[MSE]:
-    scores = _floats(scorer([mse.patches for mse in mses]))
-    scored = [replace(mse, probability=p) for mse, p in zip(mses, scores)]
-    sufficient = [mse for mse in scored if mse.probability > threshold]
-    if anew:
-        yield from minimise(scorer, [mse.patches for mse in sufficient], threshold)
-    else:
-        yield from sufficient
+    return SearchResult.of(certified.values(), stopped_by)
 
 
 def disagreements(
@@ -394,21 +402,17 @@ class Opening:
     stopped_by: str | None  # why there is nothing to search for, or None
 
 
-def opening(scorer: Scorer, num_patches: int, prob_thresh: float) -> Opening:
-    """Score the full image and the baseline, and see whether there is anything to search for."""
+def opening(num_patches: int, prob_thresh: float) -> Asks[Opening]:
+    """Ask about the full image and the baseline, and see whether there is anything to search."""
     everything = tuple(range(num_patches))
     try:
-        full, baseline = _floats(scorer([everything, ()]))
+        full, baseline = yield Question([everything, ()], is_proof=True)
     except TimeoutError:
         return Opening(float("inf"), "time_limit")
     if full <= 0:
         return Opening(float("inf"), "zero_probability")
     threshold = prob_thresh * full
     return Opening(threshold, "baseline_sufficient" if baseline > threshold else None)
-
-
-def _floats(scores: Iterable[float]) -> list[float]:
-    return [float(score) for score in scores]
 
 
 def _chunks(sets: Iterable[PatchSet]) -> Iterator[list[PatchSet]]:

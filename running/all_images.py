@@ -5,33 +5,42 @@ image's summary row; the run continues.
 """
 
 import csv
+import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from drawing.page import write_gallery
 from drawing.record import Sag
+from drawing.styles import Pictures
+from running.drawing_pool import DrawingPool, Drawn
 from running.each_image import log_interrupted
 from running.failures import report_failures, why
 from running.gallery import open_gallery
+from running.progress import Follower, line_of
 from running.results import (
     FileStamp,
     Job,
     category_folder,
+    keep_all,
     note_finished,
     note_of,
     save_all,
 )
 from running.summary import Row, failed_row, summary_row, write_summary
-from scoring.engine import CannotCompile, Engine
-from scoring.shared_batches import in_turn
+from scoring.batching import Batching, Finished, Task
+from scoring.compilation import CannotCompile
+from scoring.engine import Engine
+from scoring.requests import Steps
 from utils import log, one_line
 
 COMPILE_GAIN = 0.25  # share of a search's time that compiling saves on a CPU
@@ -45,15 +54,19 @@ class Explained:
     Attributes:
         stamp: of the image's file, taken before it was read.
         sags: its records, the most probable class first.
-        image: (H, W, 3) uint8, as the network saw it; None where the records existed already.
+        image: (H, W, 3) uint8, as the network saw it; None where everything was there already.
+        is_new: whether this run made the records, rather than an earlier one.
     """
 
     stamp: FileStamp | None
     sags: Sequence[Sag]
     image: np.ndarray | None
+    is_new: bool = True
 
 
-Explain = Callable[[Job, tqdm], Explained]
+Loaded = TypeVar("Loaded")
+# The steps of an image, from a function that waits until it is loaded.
+Explain = Callable[[Job, Callable[[], Loaded], Follower], Steps[Explained]]
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,12 @@ class Outcome:
         name: of the image.
         rows: of the summary; one with an error where it failed.
         line: for the log.
-        search_seconds: of a new search.
         note: for finished.jsonl.
     """
 
     name: str
     rows: list[Row]
     line: str
-    search_seconds: float = 0.0
     note: dict[str, Any] | None = None
 
 
@@ -100,36 +111,175 @@ def collect(outcomes: Outcomes, results: Path, rows: list[Row], bar: tqdm) -> bo
 # ---------------------------------------------------------------- in this process
 
 
+@dataclass(frozen=True)
+class RunPlan:
+    """How the images of a run are worked on in one process.
+
+    Attributes:
+        results: the results folder.
+        images_at_once: number of images whose searches share batches.
+        drawing_workers: number of processes that draw; 0: this process does.
+        pictures: which pictures are drawn.
+    """
+
+    results: Path
+    images_at_once: int = 1
+    drawing_workers: int = 0
+    pictures: Pictures = "all"
+
+
 def in_this_process(
-    jobs: Sequence[Job], explain: Explain, *, engine: Engine, results: Path, at_once: int
+    jobs: Sequence[Job],
+    load: Callable[[Job], Loaded],
+    explain: Explain[Loaded],
+    *,
+    engine: Engine,
+    plan: RunPlan,
 ) -> Outcomes:
-    """Explain all images, in order.
+    """Explain all images and yield each as it is finished.
 
     Args:
         jobs: the images.
-        explain: explains one of them.
+        load: reads an image; called ahead, in another thread.
+        explain: the steps of one of them.
         engine: compiled once enough work is left.
-        results: the results folder.
-        at_once: number of images worked on at the same time.
+        plan: how many at once, and how they are drawn.
     """
+    followers: dict[Job, Follower] = {}
     pace = Pace(engine)
-    with tqdm(unit=" sets", position=1, leave=False, mininterval=0.3) as progress:
+    left = len(jobs)
+    with (
+        tqdm(unit=" sets", position=1, leave=False, disable=None) as bar,
+        _drawing(plan) as drawing,
+    ):
+        batching = Batching(engine, plan.images_at_once, on_batch=BatchBar(bar, followers))
+        for finished in batching.run(_tasks(jobs, load, explain, followers, plan)):
+            followers.pop(finished.key)
+            yield from drawing.take(finished)
+            left -= 1
+            pace.note(finished)
+            pace.compile_if_it_pays(left)
+        yield from drawing.rest()
 
-        def explain_together(job: Job) -> Explained:
-            with engine.part():
-                return explain(job, progress)
 
-        turns = in_turn(explain_together, jobs, at_once)
+def _tasks(
+    jobs: Sequence[Job],
+    load: Callable[[Job], Loaded],
+    explain: Explain[Loaded],
+    followers: dict[Job, Follower],
+    plan: RunPlan,
+) -> Iterator[Task]:
+    """Yield the images' tasks; so many images as are worked on at once are read ahead."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = deque(reader.submit(load, job) for job in jobs[: plan.images_at_once + 1])
         try:
-            for done, (job, result) in enumerate(turns, 1):
-                progress.reset()
-                outcome = finish(job, result, results=results, progress=progress)
-                yield outcome
-                pace.note(outcome)
-                pace.compile_if_it_pays(len(jobs) - done)
+            for place, job in enumerate(jobs):
+                loaded = ahead.popleft()
+                following = place + plan.images_at_once + 1
+                if following < len(jobs):
+                    ahead.append(reader.submit(load, jobs[following]))
+                followers[job] = Follower()
+                yield Task(job, explain(job, loaded.result, followers[job]))
         finally:
-            engine.close()
-            turns.close()
+            reader.shutdown(cancel_futures=True)
+
+
+@dataclass
+class BatchBar:
+    """Shows on a progress bar what the images in flight are at, after each batch."""
+
+    bar: tqdm
+    followers: Mapping[Job, Follower]
+
+    def __call__(self, masks: int) -> None:
+        """Count the masks of a batch."""
+        if self.bar.disable:
+            return
+        self.bar.set_description_str(line_of(self.followers.values()), refresh=False)
+        self.bar.update(masks)
+
+
+def _drawing(plan: RunPlan) -> "DrawHere | DrawElsewhere":
+    if plan.drawing_workers == 0:
+        return DrawHere(plan)
+    return DrawElsewhere(plan)
+
+
+class DrawHere:
+    """Draws in this process."""
+
+    def __init__(self, plan: RunPlan):
+        self.plan = plan
+
+    def __enter__(self) -> "DrawHere":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def take(self, finished: Finished) -> Iterator[Outcome]:
+        """Draw and write an image's records, and yield its outcome."""
+        job = finished.key
+        if finished.error is not None:
+            yield failed(job, why(finished.error))
+            return
+        explained = finished.value
+        try:
+            if explained.image is not None:
+                save_all(explained.sags, explained.image, job.folder, self.plan.pictures)
+            yield _outcome(job, explained, self.plan.results)
+        except Exception as error:  # whatever it was, it is recorded and the run continues
+            yield failed(job, why(error))
+
+    def rest(self) -> Iterator[Outcome]:
+        """Yield nothing: all is drawn."""
+        yield from ()
+
+
+class DrawElsewhere:
+    """Draws in processes of its own; see running/drawing_pool.py."""
+
+    def __init__(self, plan: RunPlan):
+        self.plan = plan
+        self.pool = DrawingPool(plan.drawing_workers, plan.pictures)
+        self.explained: dict[Job, Explained] = {}
+
+    def __enter__(self) -> "DrawElsewhere":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.pool.close(at_once=kind is not None)
+
+    def take(self, finished: Finished) -> Iterator[Outcome]:
+        """Keep an image's records and have them drawn; yield the outcomes of those that are."""
+        job = finished.key
+        explained = finished.value
+        if finished.error is not None:
+            yield failed(job, why(finished.error))
+        elif explained.image is None:
+            yield _outcome(job, explained, self.plan.results)
+        else:
+            try:
+                keep_all(explained.sags, job.folder)
+            except (OSError, ValueError) as error:  # a full disk, or a NaN
+                yield failed(job, why(error))
+            else:
+                self.explained[job] = explained
+                self.pool.submit(job, explained.sags, explained.image, job.folder)
+        yield from map(self._outcome_of, self.pool.finished())
+
+    def rest(self) -> Iterator[Outcome]:
+        """Wait for the images that are still to be drawn."""
+        yield from map(self._outcome_of, self.pool.finished(all_of_them=True))
+
+    def _outcome_of(self, drawn: Drawn) -> Outcome:
+        job: Any = drawn.key
+        explained = self.explained.pop(job)
+        if drawn.error is not None:
+            return failed(job, drawn.error)
+        for sag, seconds in zip(explained.sags, drawn.seconds):
+            sag.seconds = seconds
+        return _outcome(job, explained, self.plan.results)
 
 
 class Pace:
@@ -139,10 +289,11 @@ class Pace:
         self.engine = engine
         self.search_seconds: list[float] = []
 
-    def note(self, outcome: Outcome) -> None:
+    def note(self, finished: Finished) -> None:
         """Note how long an image's search took."""
-        if outcome.search_seconds:
-            self.search_seconds.append(outcome.search_seconds)
+        if finished.value is not None and finished.value.is_new:
+            seconds = sum(sag.seconds.search for sag in finished.value.sags)
+            self.search_seconds.append(seconds)
 
     def compile_if_it_pays(self, images_left: int) -> None:
         """Compile the network once the searches that are left would take long enough."""
@@ -197,58 +348,69 @@ def on_ray(
             yield failed(finished.job, finished.error)
 
 
-def one_by_one(explain: Explain, *, engine: Engine, results: Path) -> Callable[[Job, int], Outcome]:
-    """Return what a worker does for each image.
+def one_by_one(
+    load: Callable[[Job], Loaded], explain: Explain[Loaded], *, engine: Engine, plan: RunPlan
+) -> Callable[[Job, int], Outcome]:
+    """Return what a worker does for each image; several threads may call it.
 
-    On a GPU it is called from several threads. Its second argument is the number of further images
-    that the worker may expect.
+    One thread owns the engine. The others hand it their images, which share its batches, and draw
+    what comes back. The second argument is the number of further images that the worker may expect.
     """
+    owner = EngineThread(engine, plan.images_at_once)
     drawing = threading.Lock()
-    pace = Pace(engine)
-    silent = tqdm(disable=True)
+    here = DrawHere(plan)
 
     def work(job: Job, jobs_left: int) -> Outcome:
-        def result() -> Explained:
-            with engine.part():
-                return explain(job, silent)
-
-        outcome = finish(job, result, results=results, progress=silent, drawing=drawing)
-        pace.note(outcome)
-        pace.compile_if_it_pays(jobs_left)
+        finished = owner.run(Task(job, explain(job, partial(load, job), Follower())), jobs_left)
+        with drawing:
+            (outcome,) = here.take(finished)
         return outcome
 
     return work
 
 
-# ---------------------------------------------------------------- one image
-
-
-def finish(
-    job: Job,
-    result: Callable[[], Explained],
-    *,
-    results: Path,
-    progress: tqdm,
-    drawing: AbstractContextManager | None = None,
-) -> Outcome:
-    """Wait for an image's records, draw and write them.
+class EngineThread:
+    """A thread that owns an engine and runs tasks that other threads hand to it.
 
     Args:
-        job: the image.
-        result: waits for its records and returns them, or raises what went wrong.
-        results: the results folder.
-        progress: shows the step.
-        drawing: held while drawing, where several threads come here.
+        engine: used by that thread alone from now on.
+        at_once: number of tasks in flight.
     """
-    try:
-        explained = result()
-        if explained.image is not None:
-            progress.set_description_str("drawing")
-            with drawing or nullcontext():
-                save_all(explained.sags, explained.image, job.folder)
-        return _outcome(job, explained, results)
-    except Exception as error:  # whatever it was, it is recorded and the run continues
-        return failed(job, why(error))
+
+    def __init__(self, engine: Engine, at_once: int):
+        self.engine = engine
+        self.at_once = at_once
+        self.tasks: queue.Queue[Task] = queue.Queue()
+        self.results: dict[Hashable, Future[Finished]] = {}
+        self.jobs_left = 0
+        threading.Thread(target=self._work, daemon=True, name="engine").start()
+
+    def run(self, task: Task, jobs_left: int) -> Finished:
+        """Run a task and wait for its end."""
+        self.jobs_left = jobs_left
+        result: Future[Finished] = Future()
+        self.results[task.key] = result
+        self.tasks.put(task)
+        return result.result()
+
+    def _work(self) -> None:
+        pace = Pace(self.engine)
+        batching = Batching(self.engine, self.at_once)
+        for finished in batching.run(self._incoming(batching)):
+            self.results.pop(finished.key).set_result(finished)
+            pace.note(finished)
+            pace.compile_if_it_pays(self.jobs_left)
+
+    def _incoming(self, batching: Batching) -> Iterator[Task | None]:
+        """Yield tasks as they come; None where there is none now but others run."""
+        while True:
+            try:
+                yield self.tasks.get(block=batching.active == 0)
+            except queue.Empty:
+                yield None
+
+
+# ---------------------------------------------------------------- one image
 
 
 def _outcome(job: Job, explained: Explained, results: Path) -> Outcome:
@@ -262,7 +424,6 @@ def _outcome(job: Job, explained: Explained, results: Path) -> Outcome:
         name=job.name,
         rows=rows,
         line="; ".join(log_line(sag) for sag in sags) if is_new else "there already",
-        search_seconds=sum(sag.seconds.search for sag in sags) if is_new else 0.0,
         note=note_of(job, explained.stamp, sags=sags, rows=rows),
     )
 

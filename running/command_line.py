@@ -100,7 +100,7 @@ Share = Annotated[float, Between(0, 1, open_low=True)]
 ShareOrZero = Annotated[float, Between(0, 1)]
 Seconds = Annotated[float, Between(0, 1e9, "a number of seconds above 0", open_low=True)]
 Inches = Annotated[float, Between(1.5, 40, "a number of inches from 1.5 to 40")]
-BatchSize = Literal["auto"] | Count
+AutoCount = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 FigureFormat = Literal["png", "svg", "pdf"]

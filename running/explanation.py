@@ -81,8 +81,7 @@ class Explanation(Sag, kw_only=True, tag_field="format", tag=1):
                 folder=folder,
                 style=DARK,
                 hidden="dim",
-                formats=("png",),
-                dag_formats=(),
+                only_final=True,
             )
             return next(folder.glob("SAG_final_*.png")).read_bytes()
 

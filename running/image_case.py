@@ -16,9 +16,11 @@ import torch
 from get_perturbation_mask import make_baseline
 from scoring.networks import Network, class_probabilities
 from scoring.patch_sets import PatchSet
-from scoring.patches import tents
+from scoring.patches import Basis, Matrix, Tents, compose
 from scoring.regions import Regions
-from scoring.scorer import MaskScorer, Probabilities, auto_batch_size, image_probabilities
+from scoring.requests import Slot
+from scoring.scorer import MaskScorer, Probabilities
+from scoring.speed import auto_batch_size
 from scoring.token_dropping import TokenDropping
 
 
@@ -27,22 +29,14 @@ class ImageCase:
     """One image and class, ready to be scored.
 
     Attributes:
-        image: (3, H, W), normalised.
-        baseline: (3, H, W), normalised; what is seen where patches are hidden.
-        category: class index.
+        slot: image, baseline, class and patches, on the device.
         grid: rows and columns; 1 and the number of regions for named regions.
-        basis: (patches, H * W), the weight of every patch at every pixel.
         regions: in place of the grid, or None.
-        dropped: the transformer that leaves hidden tokens out, or None.
     """
 
-    image: torch.Tensor
-    baseline: torch.Tensor
-    category: int
+    slot: Slot
     grid: tuple[int, int]
-    basis: torch.Tensor
     regions: Regions | None
-    dropped: TokenDropping | None
 
     @classmethod
     def of(
@@ -66,35 +60,35 @@ class ImageCase:
             regions: in place of the grid.
         """
         prepared = network.prepare(image)
+        basis: Basis
         if regions:
             grid = (1, len(regions.names))
-            basis = regions.basis()
+            basis = Matrix(regions.basis().view(-1, *network.size))
         else:
-            basis = tents(grid, network.size)
-        return cls(
+            basis = Tents(grid, network.size)
+        slot = Slot(
             image=prepared,
             baseline=network.prepare(make_baseline(image, baseline)),
             category=category,
-            grid=grid,
             basis=basis.to(prepared.device),
-            regions=regions,
             dropped=TokenDropping(network.module, prepared, grid) if baseline == "drop" else None,
         )
+        return cls(slot, grid, regions)
+
+    @property
+    def category(self) -> int:
+        """Class index."""
+        return self.slot.category
 
     @property
     def num_patches(self) -> int:
         """Number of patches or regions."""
-        return len(self.basis)
+        return self.slot.num_patches
 
     @property
     def everything(self) -> PatchSet:
         """The set of all patches."""
         return tuple(range(self.num_patches))
-
-    @property
-    def region_basis(self) -> torch.Tensor | None:
-        """The basis of the regions; None for a grid."""
-        return self.basis if self.regions else None
 
     def probabilities(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> Probabilities:
         """Return a callable from masks to the class's probabilities.
@@ -102,16 +96,17 @@ class ImageCase:
         Args:
             forward: images to logits; not used where tokens are dropped.
         """
-        dropped = self.dropped
+        slot = self.slot
+        dropped = slot.dropped
         if dropped is not None:
-            return lambda masks: class_probabilities(dropped(masks))[:, self.category]
-        return image_probabilities(
-            forward,
-            self.image,
-            baseline=self.baseline,
-            category=self.category,
-            basis=self.basis,
-        )
+            return lambda masks: class_probabilities(dropped(masks))[:, slot.category]
+
+        def probabilities(masks: torch.Tensor) -> torch.Tensor:
+            weights = slot.basis.weights(masks.to(slot.image.device))
+            images = compose(weights, slot.image, slot.baseline)
+            return class_probabilities(forward(images))[:, slot.category]
+
+        return probabilities
 
     def scorer(
         self,
@@ -125,7 +120,7 @@ class ImageCase:
         return MaskScorer(
             self.probabilities(forward),
             self.num_patches,
-            batch_size=batch_size or auto_batch_size(self.image),
+            batch_size=batch_size or auto_batch_size(self.slot.image),
             deadline=deadline,
             on_scored=on_scored,
         )

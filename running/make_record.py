@@ -11,7 +11,6 @@ from drawing.record import (
     Category,
     Evaluations,
     Model,
-    PatchSet,
     RegionMap,
     Search,
     pack_scores,
@@ -21,9 +20,10 @@ from running.explanation import Explanation, graph_entries, root_entries
 from running.image_case import ImageCase
 from running.record_files import versions
 from running.steps import Findings
+from scoring.answerer import Answerer
 from scoring.engine import Engine
 from scoring.regions import Regions
-from search import MSE, disagreements
+from search import MSE
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def make_record(
         dnf=formula(result.mses, names=cut.regions.names if cut else None),
         sag=graph_entries(findings.sag.graph),
         curves=findings.curves,
-        scores=pack_scores(exact_table(findings, case, engine)),
-        evaluations=evaluations(findings, engine, settings["prob_thresh"]),
+        scores=pack_scores(findings.answerer.exact),
+        evaluations=evaluations(findings.answerer, engine.precision),
         seconds=findings.seconds,
         settings=dict(settings),
         versions=versions(),
@@ -90,28 +90,27 @@ def formula(mses: Sequence[MSE], *, names: Sequence[str] | None) -> str:
     return " | ".join(conjunction(mse.patches, names) for mse in mses)
 
 
-def exact_table(findings: Findings, case: ImageCase, engine: Engine) -> dict[PatchSet, float]:
-    """Return every set whose float32 probability is known; no value of bfloat16 is kept."""
-    table = {} if engine.reduced else dict(findings.searcher.table)
-    table.update(findings.exact.table)
-    table[case.everything] = findings.saliency.full
-    table[()] = findings.saliency.hidden
-    return table
+def evaluations(answerer: Answerer, precision: str) -> Evaluations:
+    """Return how many sets were asked about, and how many the network saw.
 
-
-def evaluations(findings: Findings, engine: Engine, prob_thresh: float) -> Evaluations:
-    """Return how many sets were asked for and scored."""
-    searcher = findings.searcher
-    exact = findings.exact
-    threshold = prob_thresh * findings.saliency.full
+    Args:
+        answerer: of the image.
+        precision: of the search.
+    """
+    passes: dict[str, dict[str, int]] = {}
+    for (step, kind), number in answerer.passes.items():
+        name = precision if kind == "reduced" else kind
+        passes.setdefault(step, {})[name] = number
+    numbers = {step: sum(by_kind.values()) for step, by_kind in passes.items()}
     return Evaluations(
-        asked=searcher.asked,
-        scored=searcher.scored,
-        scored_again=exact.scored,
-        scored_for_curves=findings.scored_for_curves,
-        precision="bfloat16" if engine.reduced else "float32",
-        doubted=getattr(searcher.probabilities, "doubted", 0),
-        disagreed=disagreements(searcher.table, exact.table, threshold),
+        asked=answerer.asked["search"],
+        scored=numbers.get("search", 0),
+        scored_again=numbers.get("tree", 0) + numbers.get("curves", 0),
+        scored_for_curves=numbers.get("curves", 0),
+        precision=precision,
+        doubted=answerer.doubted,
+        disagreed=answerer.disagreed,
+        passes=passes,
     )
 
 

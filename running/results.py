@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from drawing.figures import draw_all
+from drawing.figures import Look, draw_all
 from drawing.record import Sag
+from drawing.styles import Pictures
 from running.images import is_image
 from running.record_files import RECORD, read_record, write_record
 from running.summary import SUMMARY
@@ -44,8 +45,13 @@ NOT_SETTINGS = (
     "region_names",
     "segments",
     "segmentation_weights",
+    "pictures",
+    "images_at_once",
+    "threads",
 )
 FINISHED = "finished.jsonl"
+UNDRAWN = ".sag.json.undrawn"
+PICTURES: tuple[Pictures, ...] = ("none", "graph", "all")  # each writes what those before it write
 # What an earlier run of this program may have left in an image's folder.
 OWN_FILES = (
     "SAG_*roots*.*",
@@ -156,25 +162,45 @@ def category_folder(folder: Path, place: int, category: int) -> Path:
 
 def is_whole(sag: Sag) -> bool:
     """Return whether neither search nor graph was cut short by the time limit."""
-    return sag.search.complete and sag.sag.stopped_by != "time_limit"
+    return "time_limit" not in (sag.search.stopped_by, sag.sag.stopped_by)
 
 
-def done_before(folder: Path, fingerprint: dict[str, Any], categories: int) -> list[Sag]:
-    """Return the whole records of an earlier run with the same fingerprint, or an empty list.
+@dataclass(frozen=True)
+class Earlier:
+    """The records that an earlier run has left of an image.
+
+    Attributes:
+        sags: the records, the most probable class first; none where something differs.
+        are_drawn: whether all the pictures that are wanted were drawn.
+    """
+
+    sags: Sequence[Sag] = ()
+    are_drawn: bool = False
+
+
+def done_before(
+    folder: Path, fingerprint: dict[str, Any], categories: int, pictures: Pictures = "all"
+) -> Earlier:
+    """Return the whole records of an earlier run with the same fingerprint.
 
     Args:
         folder: of the image.
         fingerprint: as fingerprint_of returns it.
         categories: number of classes that the run explains.
+        pictures: that the run draws.
     """
-    first = read_record(folder / RECORD)
-    further = [read_record(path) for path in sorted(folder.glob(f"category_*/{RECORD}"))]
-    same = [
-        sag
-        for sag in (first, *further)
-        if sag and is_whole(sag) and fingerprint_of(sag) == fingerprint
+    folders = [folder, *sorted(folder.glob("category_*"))]
+    drawn = [read_record(path / RECORD) for path in folders]
+    undrawn = [read_record(path / UNDRAWN) for path in folders]
+    newest = [after or before for before, after in zip(drawn, undrawn)]
+    same = [sag for sag in newest if sag and is_whole(sag) and fingerprint_of(sag) == fingerprint]
+    if newest[0] not in same or len(same) < categories:
+        return Earlier()
+    enough = [
+        PICTURES.index(sag.settings.get("pictures", "all")) >= PICTURES.index(pictures)
+        for sag in same
     ]
-    return same if first in same and len(same) >= categories else []
+    return Earlier(same, are_drawn=all(enough) and not any(undrawn))
 
 
 def fingerprint_of(sag: Sag) -> dict[str, Any]:
@@ -229,9 +255,15 @@ def stamp(path: Path) -> FileStamp | None:
 def run_key(model: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return one word for all that a note in finished.jsonl and a run must agree in.
 
-    These are the model, the settings that change results, and the columns of the summary.
+    These are the model, the settings that change results, the pictures that are drawn, and the
+    columns of the summary.
     """
-    same = {"model": model, "settings": result_settings(settings), "columns": SUMMARY}
+    same = {
+        "model": model,
+        "settings": result_settings(settings),
+        "pictures": settings.get("pictures"),
+        "columns": SUMMARY,
+    }
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
@@ -332,7 +364,34 @@ def clear(folder: Path) -> None:
             file.unlink()
 
 
-def save_all(sags: Sequence[Sag], image: np.ndarray, folder: Path) -> None:
+def keep_all(sags: Sequence[Sag], folder: Path) -> None:
+    """Write an image's records aside, in place of earlier results, until their figures are drawn.
+
+    The most probable class comes last: its record says that all are there.
+
+    Args:
+        sags: the records, the most probable class first.
+        folder: of the image.
+    """
+    for pattern in (RECORD, UNDRAWN):
+        for stale in folder.glob(f"category_*/{pattern}"):
+            clear(stale.parent)
+    for place, sag in reversed(list(enumerate(sags))):
+        keep(sag, category_folder(folder, place, sag.category.index))
+
+
+def keep(sag: Sag, folder: Path) -> None:
+    """Write a record aside, in place of an earlier result."""
+    was_begun = (folder / "perturbation_original.png").exists() or (folder / "dnf.txt").exists()
+    if was_begun or (folder / RECORD).exists():
+        clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_record(folder / UNDRAWN, sag)
+
+
+def save_all(
+    sags: Sequence[Sag], image: np.ndarray, folder: Path, pictures: Pictures = "all"
+) -> None:
     """Draw and write an image's records.
 
     The most probable class comes last: its record completes the folder.
@@ -341,23 +400,32 @@ def save_all(sags: Sequence[Sag], image: np.ndarray, folder: Path) -> None:
         sags: the records, the most probable class first.
         image: (H, W, 3) uint8 RGB, as the network saw it.
         folder: of the image.
+        pictures: which pictures are drawn.
     """
-    for stale in folder.glob(f"category_*/{RECORD}"):
-        clear(stale.parent)
+    keep_all(sags, folder)
+    draw_kept(sags, image, folder, pictures)
+
+
+def draw_kept(
+    sags: Sequence[Sag], image: np.ndarray, folder: Path, pictures: Pictures = "all"
+) -> None:
+    """Draw records that were kept aside, and put them into their place; see save_all."""
     for place, sag in reversed(list(enumerate(sags))):
-        save(sag, image, category_folder(folder, place, sag.category.index))
+        _draw(sag, image, category_folder(folder, place, sag.category.index), pictures)
 
 
 def save(sag: Sag, image: np.ndarray, folder: Path) -> None:
-    """Draw everything, note the time that took, then write sag.json, last and atomically."""
-    is_there = (folder / RECORD).exists()
-    was_begun = (folder / "perturbation_original.png").exists()
-    if is_there or was_begun:
-        clear(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Draw everything of one record and write it."""
+    keep(sag, folder)
+    _draw(sag, image, folder, "all")
+
+
+def _draw(sag: Sag, image: np.ndarray, folder: Path, pictures: Pictures) -> None:
+    """Draw, note the time that took, then write sag.json, last and atomically."""
     start = time.monotonic()
-    draw_all(sag, image, folder)
+    draw_all(sag, image, folder, Look(pictures=pictures))
     seconds = sag.seconds
     seconds.draw = time.monotonic() - start
     seconds.total = seconds.mask + seconds.search + seconds.tree + seconds.curves + seconds.draw
     write_record(folder / RECORD, sag)
+    (folder / UNDRAWN).unlink(missing_ok=True)

@@ -1,26 +1,30 @@
-"""The steps of the main job that run the network, and what they find out."""
+"""The steps of the main job that run the network, and what they find out.
 
+Each step is a generator of requests to the engine (scoring/requests.py), so that many images can
+advance in one thread.
+"""
+
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from drawing.record import Curves, Seconds
-from get_perturbation_mask import grad_cam, igos_mask
+from get_perturbation_mask import TV, AsksSoftly, Regularisers, grad_cam, igos
 from patch_deletion_tree import DiverseSag
 from running.explanation import curve_entries
 from running.image_case import ImageCase
+from scoring.answerer import Answerer
 from scoring.curves import explanation_orders, insertion_deletion
 from scoring.engine import Engine
-from scoring.questions import answer
-from scoring.scorer import CheckedProbabilities, MaskScorer
-from search import Scorer, SearchResult
-
-DOUBT = 0.03  # this close to the threshold bfloat16 is not trusted
+from scoring.patch_sets import PatchSet
+from scoring.questions import Question
+from scoring.requests import Kind, Request, Steps
+from search import Asks, SearchResult
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,9 @@ class Findings:
     """What the steps found out about one class."""
 
     saliency: Saliency
-    searcher: MaskScorer
-    exact: MaskScorer
+    answerer: Answerer
     sag: DiverseSag
     curves: Curves | None
-    scored_for_curves: int
     seconds: Seconds
 
 
@@ -53,55 +55,78 @@ class StepTimes:
     Attributes:
         start: time.monotonic() when it was made.
         seconds: of the steps that are over.
+        now: name of the step that runs.
     """
 
     start: float = field(default_factory=time.monotonic)
     seconds: Seconds = field(default_factory=Seconds)
+    now: str = ""
 
     @contextmanager
-    def step(self, name: str, progress: tqdm, description: str) -> Iterator[None]:
-        """Show a step on the progress bar, and note how long it took."""
-        progress.set_description_str(description)
+    def step(self, name: str) -> Iterator[None]:
+        """Note how long a step takes."""
+        self.now = name
         start = time.monotonic()
         yield
         setattr(self.seconds, name, time.monotonic() - start)
 
 
-def measure_saliency(case: ImageCase, engine: Engine, *, seed: int, deadline: float) -> Saliency:
-    """Score the full image and the baseline, and make the two saliency maps."""
-    module = engine.network.module
-    with engine.alone:
-        full, hidden = case.scorer(module, batch_size=2)([case.everything, ()]).tolist()
-        igos = igos_mask(
-            module,
-            case.image,
-            baseline=case.baseline,
-            category=case.category,
-            grid=case.grid,
-            basis=case.region_basis,
-            seed=seed,
-            deadline=deadline,
-        )
-        gradcam = grad_cam(module, case.image, case.category)
-    return Saliency(full, hidden, igos=igos, gradcam=gradcam)
+def measure_saliency(
+    case: ImageCase, answerer: Answerer, engine: Engine, *, seed: int, deadline: float
+) -> Steps[Saliency]:
+    """Score the full image and the baseline, whatever the time, and make the two saliency maps."""
+    answerer.deadline = math.inf
+    full, hidden = yield from answerer.run(_ends(case.everything), step="mask")
+    answerer.deadline = deadline
+    regularisers = Regularisers(case.grid, tv=0.0 if case.regions else TV)
+    asking = igos(regularisers, engine.network.size, seed=seed)
+    mask = yield from _answered_softly(asking, case, answerer)
+    gradcam = grad_cam(engine.network.module, case.slot.image, case.category)
+    return Saliency(full, hidden, igos=mask, gradcam=gradcam)
 
 
-def search_scorer(case: ImageCase, engine: Engine, threshold: float) -> MaskScorer:
-    """Return the scorer of the search: in bfloat16 where that is on, checked near the threshold."""
-    scorer = case.scorer(engine.exact, batch_size=engine.batch_size)
-    if engine.reduced:
-        scorer.probabilities = CheckedProbabilities(
-            case.probabilities(engine.reduced),
-            scorer.probabilities,
-            low=threshold - DOUBT,
-            high=threshold + DOUBT,
-        )
-    return scorer
+def _ends(everything: PatchSet) -> Asks[list[float]]:
+    """Ask about the full image and the baseline."""
+    scores = yield Question([everything, ()], is_proof=True)
+    return list(scores)
+
+
+def _answered_softly(
+    asking: AsksSoftly, case: ImageCase, answerer: Answerer
+) -> Steps[torch.Tensor]:
+    """Run I-GOS on the engine, in the reduced precision where there is one: it is only an order.
+
+    Hidden tokens are painted, not dropped: a mask between 0 and 1 drops nothing.
+    """
+    slot = replace(case.slot, dropped=None)
+    fast: Kind = "reduced" if answerer.has_reduced else "float32"
+    try:
+        question = next(asking)
+        while True:
+            kind: Kind = "gradient" if question.wants_gradient else fast
+            request = Request(
+                slot,
+                question.masks,
+                kind=kind,
+                noise=question.noise,
+                deadline=answerer.deadline,
+                step="mask",
+            )
+            try:
+                answers = yield request
+            except TimeoutError:
+                question = asking.throw(TimeoutError("out of time"))
+                continue
+            answerer.passes["mask", kind] += len(answers)
+            values = [torch.as_tensor(answer) for answer in answers]
+            question = asking.send(torch.stack(values))
+    except StopIteration as end:
+        return end.value
 
 
 def measure_curves(
-    case: ImageCase, scorer: Scorer, saliency: Saliency, result: SearchResult
-) -> Curves | None:
+    case: ImageCase, answerer: Answerer, *, saliency: Saliency, result: SearchResult
+) -> Steps[Curves | None]:
     """Return the insertion and deletion curves; None where time is up or the class has none."""
     if saliency.full <= 0:
         return None
@@ -109,10 +134,12 @@ def measure_curves(
         saliency.igos,
         saliency.gradcam,
         [(mse.patches, mse.probability) for mse in result.mses],
-        basis=case.basis.cpu().numpy(),
-        size=(case.image.shape[1], case.image.shape[2]),
+        basis=case.slot.basis.to(torch.device("cpu")),
+        size=(case.slot.image.shape[1], case.slot.image.shape[2]),
     )
+    asking = insertion_deletion(orders, saliency.full)
     try:
-        return curve_entries(answer(insertion_deletion(orders, saliency.full), scorer))
+        curves = yield from answerer.run(asking, step="curves", only_exact=True)
     except TimeoutError:
         return None
+    return curve_entries(curves)

@@ -25,9 +25,11 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.integrate import trapezoid
 
 from scoring.patch_sets import PatchSet
+from scoring.patches import Basis
 from scoring.questions import Asks, Question
 
 MOST_POINTS = 50  # of a curve: every patch of a 7 x 7 grid, evenly spaced ones of a finer grid
@@ -170,20 +172,25 @@ def saliency_order(saliency: npt.ArrayLike) -> list[int]:
     return np.argsort(np.asarray(saliency, dtype=float).ravel(), kind="stable").tolist()
 
 
-def map_order(saliency_map: np.ndarray, basis: np.ndarray, size: tuple[int, int]) -> list[int]:
+def map_order(saliency_map: np.ndarray, basis: Basis, size: tuple[int, int]) -> list[int]:
     """Return patches by a saliency map of any resolution, such as Grad-CAM's, the highest first.
 
     A patch has the mean of the map under its tent, or in its region.
 
     Args:
         saliency_map: (h, w); higher values are more important.
-        basis: (patches, H * W), the weight of every patch at every pixel.
+        basis: how strongly each patch shows each pixel, on the CPU.
         size: height and width of the image in pixels.
     """
+    return np.argsort(-patch_means(saliency_map, basis, size), kind="stable").tolist()
+
+
+def patch_means(saliency_map: np.ndarray, basis: Basis, size: tuple[int, int]) -> np.ndarray:
+    """Return the mean of a saliency map under each patch, (patches,); see map_order."""
     height, width = size
     values = np.asarray(saliency_map, np.float32)
-    pixels = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR).ravel()
-    return np.argsort(-(basis @ pixels) / basis.sum(1), kind="stable").tolist()
+    pixels = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    return basis.means(torch.from_numpy(pixels)).numpy()
 
 
 def roots_order(roots: Sequence[tuple[PatchSet, float]], saliency: npt.ArrayLike) -> list[int]:
@@ -207,7 +214,7 @@ def explanation_orders(
     saliency_map: np.ndarray | None,
     roots: Sequence[tuple[PatchSet, float]],
     *,
-    basis: np.ndarray,
+    basis: Basis,
     size: tuple[int, int],
 ) -> dict[str, list[int]]:
     """Return the order of the patches by each explanation that exists: igos, gradcam, roots.
@@ -216,7 +223,7 @@ def explanation_orders(
         saliency: the I-GOS mask, one number per patch.
         saliency_map: Grad-CAM's map (h, w), or None.
         roots: (patches, probability) of each.
-        basis: (patches, H * W), the weight of every patch at every pixel.
+        basis: how strongly each patch shows each pixel, on the CPU.
         size: height and width of the image in pixels.
     """
     orders = {"igos": saliency_order(saliency)}

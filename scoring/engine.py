@@ -1,101 +1,185 @@
-"""How the network runs while searches ask it: reduced precision, compiled, several images at once.
+"""The engine: it owns the network, and runs batches of masks on any device.
 
     engine = Engine(network, precision="auto")
+    value = Batching(engine).run_one(steps)
     engine.exact                # float32: everything that is written into a record
-    engine.reduced              # bfloat16, or None: what a search may use to choose its next sets
+    engine.reduced              # a lower precision, or None: what a search may use
 
-Both are callables from images (B, 3, H, W) to logits (B, classes), like the module itself.
-Compiled and shared ones agree with it to 1e-5 in the probabilities, bfloat16 ones to about 1e-2,
-which is why nothing that they say is recorded before it is scored again in float32.
+exact and reduced are callables from images (B, 3, H, W) to logits (B, classes), like the module
+itself. What is queued for the engine is masks (scoring/requests.py); the images that they stand for
+are composed on the device when their batch runs.
 """
 
-import copy
-import threading
-from contextlib import AbstractContextManager, nullcontext
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from scoring.batching import Part
+from scoring.compilation import Forward, compile_forward
+from scoring.memory import BatchLimit
 from scoring.networks import Network, class_probabilities, use_ieee_float32
-from scoring.scorer import auto_batch_size
-from scoring.shared_batches import Forward, SharedBatches
-from utils import UserError, one_line
+from scoring.patches import compose
+from scoring.precision import PRECISIONS, has_bfloat16, in_precision
+from scoring.requests import KINDS, Kind
+from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch
+from utils import UserError
 
-BFLOAT16_TOLERANCE = 0.05  # by which compiled bfloat16 probabilities may differ from eager ones
+REDUCED_TOLERANCE = 0.05  # by which compiled reduced probabilities may differ from eager ones
+REDUCED_GAIN = 1.2  # reduced precision is used where it is so much faster than float32
+CUDA_SHAPES = (16, 32, 64, 128, 256, 512)  # batch shapes at 224 x 224 pixels
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a network on a CPU."""
+
+    exact: Speed
+    reduced: Speed | None  # None: not tried
+
+
+@dataclass
+class BatchCounts:
+    """How full the batches were."""
+
+    batches: int = 0
+    masks: int = 0  # that were asked for
+    rows: int = 0  # that ran, padding included
+    synchronisations: int = 0  # with the device
+
+    @property
+    def fill(self) -> float:
+        """Share of the rows that were asked for."""
+        return self.masks / self.rows if self.rows else 1.0
+
+
+@dataclass(eq=False)
+class Handle:
+    """A batch that runs on the device."""
+
+    values: torch.Tensor  # (rows,), or (rows, patches) for gradients
+    count: int  # rows that were asked for
+    done: "torch.cuda.Event | None"
 
 
 class Engine:
-    """The network of one run, and how it is asked.
+    """The network of one run, and how it is asked; a Device for scoring.batching.Batching.
 
     Attributes:
         network: the network.
         exact: images to logits in float32.
-        reduced: the same in bfloat16; None where the search runs in float32.
-        batch_size: images per forward pass.
-        alone: lock held by code that calls the module itself or puts hooks on it, where several
-            images advance at once.
+        reduced: the same in a lower precision; None where the search runs in float32.
+        precision: of the search: "float32", "bfloat16" or "float16".
+        limits: by kind of request, how many masks may go into a batch.
+        depth: number of batches in flight.
+        counts: of the batches, by kind.
         compiled: whether compile() was called.
         worth_compiling: whether compiling pays here; measured on a CPU only.
+        measured: speeds by which batch sizes and precision were chosen, or None.
 
     Args:
         network: a network on its device.
-        precision: "auto", "float32" or "bfloat16", of the searches.
+        precision: "auto", "float32", "bfloat16" or "float16", of the searches.
         batch_size: images per forward pass, or "auto".
-        images_at_once: number of images whose searches share batches.
     """
 
     def __init__(
-        self,
-        network: Network,
-        *,
-        precision: str = "auto",
-        batch_size: int | str = "auto",
-        images_at_once: int = 1,
+        self, network: Network, *, precision: str = "auto", batch_size: int | str = "auto"
     ):
         use_ieee_float32()
         self.network = network
+        self.device = network.device
         self.compiled = False
         self.worth_compiling = network.device.type == "cpu"
-        self.alone = threading.Lock()
-        self._example = network.prepare(np.zeros((*network.size, 3), np.uint8))[None]
-        automatic = auto_batch_size(self._example[0])
-        self.batch_size = automatic if batch_size == "auto" else int(batch_size)
+        self.depth = 2 if network.device.type == "cuda" else 1
+        self.counts: dict[Kind, BatchCounts] = {kind: BatchCounts() for kind in KINDS}
         self.exact: Forward = network.module
-        self.reduced: Forward | None = None
-        if choose_precision(precision, network.device) == torch.bfloat16:
-            self.reduced = in_bfloat16(network.module, self._example)
-        self._shared: SharedBatches | None = None
-        if images_at_once > 1:
-            self._share()
+        self._example = network.prepare(np.zeros((*network.size, 3), np.uint8))[None]
+        reduced = self._reduced_module(precision)
+        self.measured: Measured | None = None
+        if network.device.type == "cpu" and "auto" in (precision, batch_size):
+            self.measured = self._measure(reduced)
+        if precision == "auto" and not self._pays():
+            reduced = None
+        self.reduced: Forward | None = reduced
+        self.precision = "float32" if reduced is None else _name_of(reduced)
+        self._for_gradients: torch.nn.Module = reduced or network.module
+        self.limits = self._limits(batch_size)
 
-    def _share(self) -> None:
-        self._shared = SharedBatches(self.batch_size)
-        self.exact = self._shared.through(self.exact)
-        if self.reduced:
-            self.reduced = self._shared.through(self.reduced)
+    @property
+    def batch_size(self) -> int:
+        """Images per forward pass in float32."""
+        return self.limits["float32"].size
 
-    def most_probable(self, image: np.ndarray, number: int) -> list[int]:
-        """Return the indices of the most probable classes of an image (H, W, 3) uint8.
+    # What to run.
 
-        Raises:
-            FloatingPointError: the network returns NaN.
-        """
-        network = self.network
-        with torch.inference_mode(), self.alone:
-            logits = network.module(network.prepare(image)[None])
-        probabilities = class_probabilities(logits)[0]
-        if not probabilities.isfinite().all():
-            raise FloatingPointError("the model returns NaN")
-        return probabilities.topk(number).indices.tolist()
+    def _reduced_module(self, precision: str) -> torch.nn.Module | None:
+        """Return the network in the precision that is asked for, or that may pay."""
+        module = self.network.module
+        if precision == "float32":
+            return None
+        if precision != "auto":
+            return in_precision(module, PRECISIONS[precision], self._example)
+        names = ["bfloat16"] if has_bfloat16(self.device) else []
+        if self.device.type == "cuda":
+            names.insert(0, "float16")  # differs less from float32, but may overflow
+        for name in names:
+            try:
+                return in_precision(module, PRECISIONS[name], self._example)
+            except UserError:  # it was not asked for
+                continue
+        return None
 
-    def part(self) -> AbstractContextManager[None]:
-        """Return a context in which one image takes part in the shared batches, if any."""
-        return self._shared.part() if self._shared else nullcontext()
+    def _measure(self, reduced: torch.nn.Module | None) -> Measured:
+        """Return the speeds of a network on this machine, measured once for each."""
+        known = _MEASURED.get(self.network.module)
+        if known is not None and (known.reduced is not None or reduced is None):
+            return known
+        exact = fastest_batch(self.exact, self._example)
+        reduced_speed = None
+        if reduced is not None:
+            larger = [size for size in BATCHES if 2 * size >= exact.batch_size]
+            reduced_speed = fastest_batch(reduced, self._example, batches=larger)
+        measured = Measured(exact, reduced_speed)
+        _MEASURED[self.network.module] = measured
+        return measured
 
-    def close(self) -> None:
-        """End what waits for shared batches."""
-        if self._shared:
-            self._shared.close()
+    def _pays(self) -> bool:
+        """Return whether the reduced precision is faster; on a GPU it is."""
+        if self.measured is None or self.measured.reduced is None:
+            return self.device.type == "cuda"
+        reduced = self.measured.reduced.images_per_second
+        return reduced >= REDUCED_GAIN * self.measured.exact.images_per_second
+
+    def _limits(self, batch_size: int | str) -> dict[Kind, BatchLimit]:
+        if batch_size != "auto":
+            return {kind: BatchLimit(int(batch_size)) for kind in KINDS}
+        if self.measured:
+            exact = self.measured.exact.batch_size
+            reduced = self.measured.reduced.batch_size if self.measured.reduced else exact
+            gradient = reduced if self.reduced else exact
+        else:
+            exact = auto_batch_size(self._example[0])
+            reduced = exact
+            gradient = max(1, exact // 2)  # the layers' outputs are kept for the backward pass
+        return {
+            "float32": BatchLimit(exact),
+            "reduced": BatchLimit(reduced),
+            "gradient": BatchLimit(gradient),
+        }
+
+    def description(self) -> str:
+        """Return the precision, batch size and speed of the search, for the log."""
+        kind: Kind = "reduced" if self.reduced else "float32"
+        line = f"search in {self.precision}, batches of {self.limits[kind].size}"
+        if self.measured is None:
+            return line
+        speeds = [f"{self.measured.exact.images_per_second:.0f} images/s in float32"]
+        if self.measured.reduced:
+            speeds.append(f"{self.measured.reduced.images_per_second:.0f} in bfloat16")
+        return f"{line} ({', '.join(speeds)})"
 
     def compile(self) -> None:
         """Compile the passes.
@@ -104,112 +188,109 @@ class Engine:
             CannotCompile: the engine goes on as before and does not try again.
         """
         self.compiled = True
-        example = self._example.repeat(self.batch_size, 1, 1, 1)
-        exact = compile_forward(self.network.module, example)
+        exact = compile_forward(self.exact, self._repeated("float32"))
         if self.reduced:
-            self.reduced = compile_forward(self.reduced, example, tolerance=BFLOAT16_TOLERANCE)
+            example = self._repeated("reduced")
+            self.reduced = compile_forward(self.reduced, example, tolerance=REDUCED_TOLERANCE)
         self.exact = exact
 
+    def _repeated(self, kind: Kind) -> torch.Tensor:
+        return self._example.repeat(self.limits[kind].size, 1, 1, 1)
 
-# ---------------------------------------------------------------- precision
+    def most_probable(self, image: np.ndarray, number: int) -> list[int]:
+        """Return the indices of the most probable classes of an image (H, W, 3) uint8.
 
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the type to compute in; "auto" is bfloat16 where the processor has it."""
-    if name == "auto":
-        name = "bfloat16" if has_bfloat16(device) else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether this processor multiplies in bfloat16 itself.
-
-    CUDA devices do from Ampere on, CPUs with AMX or AVX512-bf16. Emulated, it is slower than
-    float32.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # PyTorch of 2026 on
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
-
-
-class _InBfloat16(torch.nn.Module):
-    """A copy of a network that computes in bfloat16 whatever images it is given."""
-
-    def __init__(self, module: torch.nn.Module):
-        super().__init__()
-        self.module = copy.deepcopy(module).to(torch.bfloat16)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.module(images.to(torch.bfloat16))
-
-
-def in_bfloat16(module: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
-    """Return a copy of the network that computes in bfloat16.
-
-    Args:
-        module: the network.
-        example: images (B, 3, H, W) to try it on.
-
-    Raises:
-        UserError: it cannot, for example because float32 is written into its code.
-    """
-    reduced = _InBfloat16(module).eval().requires_grad_(False)
-    try:
+        Raises:
+            FloatingPointError: the network returns NaN.
+        """
+        network = self.network
         with torch.inference_mode():
-            reduced(example)
-    except Exception as error:  # the user's code may fail in any way
-        reason = one_line(error)[:200]
-        raise UserError(
-            f"--precision bfloat16: the model cannot compute in it: {reason}"
-        ) from error
-    return reduced
+            logits = network.module(network.prepare(image)[None])
+        probabilities = class_probabilities(logits)[0]
+        if not probabilities.isfinite().all():
+            raise FloatingPointError("the model returns NaN")
+        return probabilities.topk(number).indices.tolist()
 
+    # Batches.
 
-# ---------------------------------------------------------------- compilation
+    def shapes(self, kind: Kind) -> Sequence[int]:
+        """Return the batch shapes that there are; none: a batch has any shape."""
+        return CUDA_SHAPES if self.device.type == "cuda" else ()
 
+    def launch(self, kind: Kind, parts: Sequence[Part]) -> Handle:
+        """Start a batch; see scoring.batching.Device."""
+        count = sum(map(len, parts))
+        shape = next((shape for shape in self.shapes(kind) if shape >= count), count)
+        counts = self.counts[kind]
+        if kind == "gradient":
+            values = self._gradients(parts)
+            shape = count
+        else:
+            values = self._probabilities(kind, parts, shape)
+        counts.batches += 1
+        counts.masks += count
+        counts.rows += shape
+        done = None
+        if self.device.type == "cuda":
+            values = values.to("cpu", non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
+        return Handle(values, count, done)
 
-class CannotCompile(Exception):
-    """There is no compiler, or it fails on this network; str() is one line."""
-
-
-def compile_forward(module: Forward, example: torch.Tensor, *, tolerance: float = 1e-5) -> Forward:
-    """Return the network compiled by TorchInductor with frozen weights.
-
-    PyTorch keeps what it compiled between runs (TORCHINDUCTOR_CACHE_DIR).
-
-    Args:
-        module: the network.
-        example: images (B, 3, H, W); batches of this shape are compiled. Fewer images are padded
-            to B, but B / 2 and fewer go to the network as it is.
-        tolerance: largest difference of a probability from the network's own.
-
-    Raises:
-        CannotCompile: no C++ compiler, a network on which it fails, or other probabilities.
-    """
-    size = len(example)
-    try:
-        fast = torch.compile(module, dynamic=False, options={"freezing": True})
-        with torch.no_grad():  # tensors of inference_mode would be compiled a second time
-            ours = class_probabilities(fast(example))
-            difference = (ours - class_probabilities(module(example))).abs().max()
-    except Exception as error:  # TorchInductor's errors have no common base class
-        raise CannotCompile(one_line(error)[:160]) from error
-    if not difference <= tolerance:
-        raise CannotCompile(f"compiled, its probabilities differ by {difference:.1e}")
+    def wait(self, handle: Handle) -> list:
+        """Wait for a batch and return one answer per mask, float or (patches,) for gradients."""
+        if handle.done is not None:
+            handle.done.synchronize()
+        values = handle.values.cpu()[: handle.count]
+        return values.tolist() if values.dim() == 1 else list(values)
 
     @torch.no_grad()
-    def forward(images: torch.Tensor) -> torch.Tensor:
-        outputs = []
-        for chunk in images.split(size):
-            missing = size - len(chunk)
-            if 2 * missing >= size:
-                outputs.append(module(chunk))
-            else:
-                padded = torch.cat([chunk, example[:missing]])
-                outputs.append(fast(padded)[: len(chunk)])
-        return torch.cat(outputs)
+    def _probabilities(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor:
+        """Return the probability of each mask's class, (rows,)."""
+        dropped = parts[0].request.slot.dropped
+        if dropped is not None:
+            logits = dropped(torch.cat([self._masks(part) for part in parts]))
+        else:
+            images = [self._composed(part, self._masks(part)) for part in parts]
+            missing = shape - sum(map(len, images))
+            if missing:
+                images.append(images[0].new_zeros(missing, *images[0].shape[1:]))
+            forward = self.reduced if kind == "reduced" and self.reduced else self.exact
+            logits = forward(images[0] if len(images) == 1 else torch.cat(images))
+        probabilities = class_probabilities(logits)
+        columns = [part.request.slot.category for part in parts for _ in range(len(part))]
+        rows = torch.arange(len(columns), device=probabilities.device)
+        return probabilities[rows, torch.tensor(columns, device=probabilities.device)]
 
-    return forward
+    def _gradients(self, parts: Sequence[Part]) -> torch.Tensor:
+        """Return the gradient of each mask's probability, (rows, patches)."""
+        leaves = [self._masks(part).requires_grad_() for part in parts]
+        images = torch.cat([self._composed(part, leaf) for part, leaf in zip(parts, leaves)])
+        probabilities = class_probabilities(self._for_gradients(images))
+        columns = [part.request.slot.category for part in parts for _ in range(len(part))]
+        rows = torch.arange(len(columns), device=probabilities.device)
+        wanted = probabilities[rows, torch.tensor(columns, device=probabilities.device)]
+        return torch.cat(torch.autograd.grad(wanted.sum(), leaves))
+
+    def _masks(self, part: Part) -> torch.Tensor:
+        """Return a part's masks on the device."""
+        masks = part.request.masks[part.start : part.stop]
+        if self.device.type == "cuda":
+            masks = masks.pin_memory()
+        return masks.to(self.device, non_blocking=True)
+
+    def _composed(self, part: Part, masks: torch.Tensor) -> torch.Tensor:
+        """Return the images that a part's masks stand for, (rows, 3, H, W)."""
+        slot = part.request.slot
+        images = compose(slot.basis.weights(masks), slot.image, slot.baseline)
+        noise = part.request.noise
+        if noise is None:
+            return images
+        return images + noise[part.start : part.stop].to(self.device, non_blocking=True)
+
+
+_MEASURED: "weakref.WeakKeyDictionary[torch.nn.Module, Measured]" = weakref.WeakKeyDictionary()
+
+
+def _name_of(reduced: torch.nn.Module) -> str:
+    return str(reduced.dtype).removeprefix("torch.")

@@ -16,18 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from scoring.memory import BatchLimit, in_chunks
 from scoring.networks import class_probabilities
 from scoring.patch_sets import PatchSet, canonical
-from scoring.patches import compose, tents
+from scoring.patches import Basis, Matrix, Tents, compose, masks_of
+from scoring.speed import auto_batch_size
 
 # Masks (B, patches) of 0 and 1 -> probabilities (B,), or (B, classes) for all classes.
 Probabilities = Callable[[torch.Tensor], torch.Tensor]
-OUT_OF_MEMORY_WORDS = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "alloc_failed",
-)
 
 
 class MaskScorer:
@@ -38,7 +34,7 @@ class MaskScorer:
         asked: number of sets asked for.
         scored: number of sets that the network saw.
         deadline: a time.monotonic() after which no further batch begins, or None.
-        batch_size: sets per forward pass; halved, and the batch repeated, when memory runs out.
+        limit: sets per forward pass; see BatchLimit.
 
     Args:
         probabilities: callable from masks (B, patches), float32 on the CPU, to probabilities (B,)
@@ -60,7 +56,7 @@ class MaskScorer:
     ):
         self.probabilities = probabilities
         self.num_patches = num_patches
-        self.batch_size = max(1, batch_size)
+        self.limit = BatchLimit(batch_size)
         self.deadline = deadline
         self.on_scored = on_scored
         self.table: dict[PatchSet, Any] = {}  # float, or (classes,) float32
@@ -82,16 +78,7 @@ class MaskScorer:
         sets = [canonical(patches) for patches in patch_sets]
         self.asked += len(sets)
         unknown = [s for s in dict.fromkeys(sets) if s not in self.table]
-        while unknown:
-            batch = unknown[: self.batch_size]
-            if self.deadline is not None and time.monotonic() > self.deadline:
-                raise TimeoutError
-            try:
-                self._score(batch)
-            except (MemoryError, RuntimeError) as error:
-                self._halve_batch_size(len(batch), error)
-                continue
-            unknown = unknown[len(batch) :]
+        in_chunks(lambda start, stop: self._score(unknown[start:stop]), len(unknown), self.limit)
         return torch.from_numpy(np.array([self.table[s] for s in sets], np.float32))
 
     def without(self, hidden_sets: Sequence[Iterable[int]]) -> torch.Tensor:
@@ -102,6 +89,8 @@ class MaskScorer:
     @torch.inference_mode()
     def _score(self, batch: list[PatchSet]) -> None:
         """Score a batch and remember its probabilities."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimeoutError
         scores = self.probabilities(masks_of(batch, self.num_patches)).cpu()
         if not scores.isfinite().all():
             raise FloatingPointError("the model returns NaN")
@@ -111,27 +100,10 @@ class MaskScorer:
         if self.on_scored:
             self.on_scored(len(batch))
 
-    def _halve_batch_size(self, failed: int, error: BaseException) -> None:
-        """Halve the batch size after memory ran out; raise any other error again."""
-        if not is_out_of_memory(error):
-            raise error
-        if failed == 1:
-            raise MemoryError("out of memory on a single image") from error
-        self.batch_size = failed // 2
-
-
-def masks_of(patch_sets: Sequence[PatchSet], num_patches: int) -> torch.Tensor:
-    """Return patch sets as rows of 0 and 1, (N, num_patches) float32.
-
-    Raises:
-        ValueError: a patch does not exist.
-    """
-    masks = torch.zeros(len(patch_sets), num_patches)
-    for row, patches in zip(masks, patch_sets):
-        if patches and not 0 <= patches[0] <= patches[-1] < num_patches:
-            raise ValueError(f"patch set {patches} has a patch outside 0..{num_patches - 1}")
-        row[list(patches)] = 1
-    return masks
+    @property
+    def batch_size(self) -> int:
+        """Sets per forward pass."""
+        return self.limit.size
 
 
 # ---------------------------------------------------------------- from masks to probabilities
@@ -160,45 +132,27 @@ def image_probabilities(
         Callable from masks (B, patches) to (B,), or to (B, classes) where category is None.
     """
     assert image.shape == baseline.shape and image.dim() == 3, (image.shape, baseline.shape)
-    weights = tents(grid, (image.shape[1], image.shape[2])) if basis is None else basis
-    weights = weights.to(image.device)
+    shown = basis_of(image, grid, basis)
     wanted = slice(None) if category is None else category
 
     def probabilities(masks: torch.Tensor) -> torch.Tensor:
-        images = compose(masks.to(image.device), weights, image=image, baseline=baseline)
+        images = compose(shown.weights(masks.to(image.device)), image, baseline)
         return class_probabilities(model(images))[:, wanted]
 
     return probabilities
 
 
-class CheckedProbabilities:
-    """Probabilities in reduced precision, with float32 where they are too close to a threshold.
-
-    Attributes:
-        doubted: number of sets that float32 decided.
+def basis_of(image: torch.Tensor, grid: tuple[int, int], basis: torch.Tensor | None) -> Basis:
+    """Return the tents of a grid, or the given weights, on the image's device.
 
     Args:
-        reduced: masks to probabilities in reduced precision.
-        exact: masks to probabilities in float32.
-        low: lower end of the band in which the reduced answer is not trusted.
-        high: upper end of the band.
+        image: (3, H, W).
+        grid: rows and columns of patches.
+        basis: (patches, H * W), the weight of every region at every pixel, or None.
     """
-
-    def __init__(self, reduced: Probabilities, exact: Probabilities, *, low: float, high: float):
-        self.reduced = reduced
-        self.exact = exact
-        self.low = low
-        self.high = high
-        self.doubted = 0
-
-    def __call__(self, masks: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities of masks (B, patches), (B,)."""
-        scores = self.reduced(masks)
-        in_band = (self.low < scores) & (scores < self.high)
-        if in_band.any():
-            scores[in_band] = self.exact(masks[in_band.cpu()])
-            self.doubted += int(in_band.sum())
-        return scores
+    size = (image.shape[1], image.shape[2])
+    shown = Tents(grid, size) if basis is None else Matrix(basis.view(-1, *size))
+    return shown.to(image.device)
 
 
 def score_image(
@@ -223,22 +177,3 @@ def score_image(
         deadline=deadline,
         on_scored=on_scored,
     )
-
-
-# ---------------------------------------------------------------- memory
-
-
-def auto_batch_size(image: torch.Tensor) -> int:
-    """Return how many images (3, H, W) like this one go into a forward pass.
-
-    Enough to keep the device busy, and few enough for its memory, or for a CPU's cache.
-    """
-    at_224 = {"cuda": 256, "mps": 64}.get(image.device.type, 8)
-    return max(1, at_224 * 224 * 224 // (image.shape[1] * image.shape[2]))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether PyTorch ran out of memory; on the CPU only a RuntimeError's text says so."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return any(words in str(error).lower() for words in OUT_OF_MEMORY_WORDS)

@@ -1,0 +1,155 @@
+"""Answers the questions of one image's searches: memo, counts, deadline and precision.
+
+    answerer = Answerer(slot, has_reduced=True)
+    found = yield from answerer.run(beam_search(saliency), step="search")
+
+It turns questions into requests to the engine (scoring/requests.py). What a claim rests on is
+asked in float32. Everything else is asked in the reduced precision, where there is one, and again
+in float32 where that answer is sufficient, or too close to the threshold to be sure. How close that
+is, is learned from the sets that were scored in both. No set is scored twice in one precision.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from scoring.patch_sets import PatchSet
+from scoring.patches import masks_of
+from scoring.questions import Asks, Progress, Question
+from scoring.requests import Kind, OutOfTime, Request, Slot, Steps
+
+T = TypeVar("T")
+DOUBT = 0.03  # reduced precision is not trusted so close to the threshold, until more is known
+LEAST_PAIRS = 8  # sets scored in both precisions, from which the band is learned
+BAND_FACTOR = 2.0  # the band is so many times the largest difference seen
+LEAST_DOUBT = 0.005
+
+
+@dataclass(eq=False)
+class Answerer:
+    """What is known about one image and class.
+
+    Attributes:
+        slot: the image on the device.
+        has_reduced: whether the engine has a reduced precision.
+        threshold: the probability above which a set is sufficient, in float32.
+        deadline: a time.monotonic() after which no further batch begins.
+        exact: probabilities in float32.
+        reduced: probabilities in the reduced precision.
+        asked: number of sets that searches asked about, by step.
+        passes: number of sets that the network saw, by step and kind.
+        doubted: number of sets that float32 decided after the reduced precision.
+        doubt: how close to the threshold the reduced precision is not trusted.
+        progress: of the search that runs, or None.
+    """
+
+    slot: Slot
+    has_reduced: bool = False
+    threshold: float = math.inf
+    deadline: float = math.inf
+    exact: dict[PatchSet, float] = field(default_factory=dict)
+    reduced: dict[PatchSet, float] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    passes: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    doubted: int = 0
+    doubt: float = DOUBT
+    progress: Progress | None = None
+    _differences: list[float] = field(default_factory=list)
+    _trusted: set[PatchSet] = field(default_factory=set)  # answered without float32
+
+    def run(self, search: Asks[T], *, step: str, only_exact: bool = False) -> Steps[T]:
+        """Run a search and return its result.
+
+        Args:
+            search: yields questions.
+            step: name of the step, for the counts.
+            only_exact: whether everything is answered in float32.
+        """
+        try:
+            question = next(search)
+            while True:
+                try:
+                    scores = yield from self._answers(question, step, only_exact)
+                except TimeoutError:
+                    question = search.throw(TimeoutError("out of time"))
+                else:
+                    question = search.send(scores)
+        except StopIteration as end:
+            return end.value
+
+    def _answers(self, question: Question, step: str, only_exact: bool) -> Steps[list[float]]:
+        sets = question.sets
+        self.asked[step] += len(sets)
+        self.progress = question.progress or self.progress
+        if only_exact or question.is_proof or not self.has_reduced:
+            yield from self._ask(sets, "float32", step)
+            return [self.exact[patches] for patches in sets]
+        unknown = [patches for patches in sets if patches not in self.exact]
+        yield from self._ask(unknown, "reduced", step)
+        doubtful = [patches for patches in unknown if self._is_doubtful(patches)]
+        self.doubted += len(doubtful)
+        yield from self._ask(doubtful, "float32", step)
+        self._trusted.update(patches for patches in unknown if patches not in self.exact)
+        return [self.best(patches) for patches in sets]
+
+    def best(self, patches: PatchSet) -> float:
+        """Return the probability of a set that was scored, in float32 where that is known."""
+        return self.exact[patches] if patches in self.exact else self.reduced[patches]
+
+    def _is_doubtful(self, patches: PatchSet) -> bool:
+        """Return whether float32 has to decide: NaN, sufficient, or nearly so."""
+        return not self.reduced[patches] <= self.threshold - self.doubt
+
+    def _ask(self, sets: Sequence[PatchSet], kind: Kind, step: str) -> Steps[None]:
+        """Ask the engine about the sets that are not known yet, and remember its answers."""
+        table = self.reduced if kind == "reduced" else self.exact
+        unknown = [patches for patches in dict.fromkeys(sets) if patches not in table]
+        if not unknown:
+            return
+        masks = masks_of(unknown, self.slot.num_patches)
+        request = Request(self.slot, masks, kind=kind, deadline=self.deadline, step=step)
+        try:
+            answers = yield request
+        except OutOfTime as late:
+            self._remember(unknown, late.answers, kind=kind, step=step)
+            raise
+        self._remember(unknown, answers, kind=kind, step=step)
+
+    def _remember(
+        self, sets: Sequence[PatchSet], answers: Sequence[float | None], *, kind: Kind, step: str
+    ) -> None:
+        table = self.reduced if kind == "reduced" else self.exact
+        for patches, probability in zip(sets, answers):
+            if probability is None:
+                continue
+            if kind == "float32" and not math.isfinite(probability):
+                raise FloatingPointError("the model returns NaN")
+            table[patches] = probability
+            self.passes[step, kind] += 1
+            if kind == "float32" and patches in self.reduced:
+                self._compare(patches)
+
+    def _compare(self, patches: PatchSet) -> None:
+        """Learn from a set that was scored in both precisions how far they differ."""
+        difference = abs(self.reduced[patches] - self.exact[patches])
+        if not math.isfinite(difference):
+            return
+        self._differences.append(difference)
+        if len(self._differences) >= LEAST_PAIRS:
+            self.doubt = max(LEAST_DOUBT, BAND_FACTOR * max(self._differences))
+
+    @property
+    def disagreed(self) -> int:
+        """Number of sets that the search was told wrongly, as float32 showed afterwards."""
+        known = [patches for patches in self._trusted if patches in self.exact]
+        return sum(
+            (self.exact[patches] > self.threshold) != (self.reduced[patches] > self.threshold)
+            for patches in known
+        )
+
+    @property
+    def scored(self) -> int:
+        """Number of different sets that the network saw."""
+        return len(self.exact.keys() | self.reduced.keys())
