@@ -1,0 +1,91 @@
+"""The search that settings name."""
+
+from typing import Protocol
+
+import torch
+
+from diverse_search import diverse_search
+from scoring.questions import Asks
+from search import SearchResult, beam_search, combinatorial_search, exhaustive_search
+
+
+class SearchSettings(Protocol):
+    """The settings of the searches, as the main job has them."""
+
+    @property
+    def search(self) -> str:
+        """Name of the search: beam, combinatorial, exhaustive or diverse."""
+
+    @property
+    def prob_thresh(self) -> float:
+        """Sufficient is above this share of the full image's probability."""
+
+    @property
+    def beam_width(self) -> int:
+        """See beam_search()."""
+
+    @property
+    def num_successors(self) -> int:
+        """See beam_search()."""
+
+    @property
+    def max_num_roots(self) -> int:
+        """See beam_search() and diverse_search()."""
+
+    @property
+    def max_root_size(self) -> int:
+        """See beam_search() and diverse_search()."""
+
+    @property
+    def comb_top(self) -> int:
+        """See combinatorial_search()."""
+
+    @property
+    def comb_size(self) -> int:
+        """See combinatorial_search()."""
+
+    @property
+    def exhaustive_size(self) -> int:
+        """The max_size of exhaustive_search()."""
+
+    @property
+    def overlap_thresh(self) -> int:
+        """The overlap of diverse_search()."""
+
+
+def search_of(settings: SearchSettings, saliency: torch.Tensor) -> Asks[SearchResult]:
+    """Return the search that the settings name.
+
+    Args:
+        settings: name and limits of the search.
+        saliency: one number per patch; lower values are more salient.
+    """
+    if settings.search == "combinatorial":
+        return combinatorial_search(
+            saliency,
+            prob_thresh=settings.prob_thresh,
+            comb_top=settings.comb_top,
+            comb_size=settings.comb_size,
+        )
+    if settings.search == "exhaustive":
+        return exhaustive_search(
+            saliency.numel(),
+            prob_thresh=settings.prob_thresh,
+            max_size=settings.exhaustive_size,
+        )
+    if settings.search == "diverse":
+        return diverse_search(
+            saliency,
+            prob_thresh=settings.prob_thresh,
+            overlap=settings.overlap_thresh,
+            max_num_roots=settings.max_num_roots,
+            max_root_size=settings.max_root_size,
+        )
+    return beam_search(
+        saliency,
+        prob_thresh=settings.prob_thresh,
+        beam_width=settings.beam_width,
+        num_successors=settings.num_successors,
+        max_num_roots=settings.max_num_roots,
+        max_root_size=settings.max_root_size,
+    )
