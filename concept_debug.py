@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from running.command_line import (
-    BatchSize,
+    AutoCount,
     Between,
     Count,
     Device,
@@ -50,7 +50,7 @@ class NetworkSettings:
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
-    batch_size: BatchSize = "auto"  # images per forward pass
+    batch_size: AutoCount = "auto"  # images per forward pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from diverse_search import diverse_search
 from patch_deletion_tree import DiverseSag, diverse_sag
 from running.all_images import (
     Explained,
@@ -137,6 +136,7 @@ from running.results import (
     run_key,
     stamp,
 )
+from running.searches import search_of
 from running.steps import Findings, StepTimes, measure_curves, measure_saliency
 from scoring.answerer import Answerer
 from scoring.batching import Batching
@@ -146,13 +146,7 @@ from scoring.questions import Asks
 from scoring.regions import Regions
 from scoring.requests import Steps
 from scoring.segmentation import Segmentation
-from search import (
-    SearchResult,
-    beam_search,
-    certify,
-    combinatorial_search,
-    exhaustive_search,
-)
+from search import SearchResult, certify
 from utils import PROJECT, UserError, file_sha256, load_image, log
 
 IMAGES_AT_ONCE = {"cuda": 32, "mps": 4}  # by device: images whose searches share batches; else 1
@@ -329,7 +323,7 @@ def find_out(
         )
         answerer.threshold = settings.prob_thresh * saliency.full
     with times.step("search"):
-        search = find_mses(saliency.igos, settings)
+        search = search_of(settings, saliency.igos)
         found = yield from answerer.run(search, step="search")
     with times.step("tree"):
         # What the search found is not lost to the clock: hardly any of it is not in float32 yet.
@@ -356,39 +350,6 @@ def graph_of(
         overlap=settings.overlap_thresh,
         num_roots=settings.num_roots_sag,
         deadline=deadline,
-    )
-
-
-def find_mses(saliency: torch.Tensor, settings: Settings) -> Asks[SearchResult]:
-    """Return the search that the settings name."""
-    if settings.search == "combinatorial":
-        return combinatorial_search(
-            saliency,
-            prob_thresh=settings.prob_thresh,
-            comb_top=settings.comb_top,
-            comb_size=settings.comb_size,
-        )
-    if settings.search == "exhaustive":
-        return exhaustive_search(
-            saliency.numel(),
-            prob_thresh=settings.prob_thresh,
-            max_size=settings.exhaustive_size,
-        )
-    if settings.search == "diverse":
-        return diverse_search(
-            saliency,
-            prob_thresh=settings.prob_thresh,
-            overlap=settings.overlap_thresh,
-            max_num_roots=settings.max_num_roots,
-            max_root_size=settings.max_root_size,
-        )
-    return beam_search(
-        saliency,
-        prob_thresh=settings.prob_thresh,
-        beam_width=settings.beam_width,
-        num_successors=settings.num_successors,
-        max_num_roots=settings.max_num_roots,
-        max_root_size=settings.max_root_size,
     )
 
 

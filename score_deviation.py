@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from running.command_line import (
-    BatchSize,
+    AutoCount,
     Between,
     Device,
     FigureFormat,
@@ -70,7 +70,7 @@ class Settings:
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     device: Device = "auto"  # what to run on
-    batch_size: BatchSize = "auto"  # images per forward pass
+    batch_size: AutoCount = "auto"  # images per forward pass
     seed: Seed = 0  # for a network of yours that draws random numbers
 
     # Results

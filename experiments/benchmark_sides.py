@@ -38,8 +38,9 @@ from running.image_case import ImageCase
 from scoring.engine import Engine
 from scoring.networks import Network, class_probabilities
 from scoring.patch_sets import PatchSet
+from scoring.questions import answer
 from scoring.scorer import MaskScorer
-from search import PROVEN_UP_TO, prove
+from search import MSE, PROVEN_UP_TO, prove
 from utils import load_image
 
 WARM_UP_PASSES = 1
@@ -236,8 +237,9 @@ class Judge:
     def proven_among(self, roots: Sequence[PatchSet]) -> list[PatchSet]:
         """Return the roots of which no subset is sufficient."""
         small = [root for root in roots if len(root) <= PROVEN_UP_TO]
-        minimal = {mse.patches for mse in prove(self.scorer, small, threshold=self.threshold)}
-        return sorted(minimal & set(small))
+        minimal: dict[PatchSet, MSE] = {}
+        answer(prove(small, self.threshold, minimal), self.scorer)
+        return sorted(minimal.keys() & set(small))
 
     def count_diverse(self, mses: Sequence[PatchSet]) -> int:
         """Return the size of the largest diverse subset."""
@@ -258,13 +260,15 @@ class Judge:
             name: Of the image.
         """
         scorer = CountingScorer(self.scorer)
-        found = diverse_search(
+        found = answer(
+            diverse_search(
+                saliency,
+                prob_thresh=self.settings.prob_thresh,
+                overlap=self.settings.overlap_thresh,
+                max_num_roots=NO_LIMIT,
+                max_evaluations=max_evaluations,
+            ),
             scorer,
-            saliency,
-            prob_thresh=self.settings.prob_thresh,
-            overlap=self.settings.overlap_thresh,
-            max_num_roots=NO_LIMIT,
-            max_evaluations=max_evaluations,
         )
         proven = [mse.patches for mse in found.mses if mse.minimal == "subset"]
         return DiverseRow(
@@ -282,12 +286,14 @@ class Judge:
         if wanted == 0:
             return 0
         scorer = CountingScorer(self.scorer)
-        found = diverse_search(
+        found = answer(
+            diverse_search(
+                saliency,
+                prob_thresh=self.settings.prob_thresh,
+                overlap=self.settings.overlap_thresh,
+                max_num_roots=wanted,
+            ),
             scorer,
-            saliency,
-            prob_thresh=self.settings.prob_thresh,
-            overlap=self.settings.overlap_thresh,
-            max_num_roots=wanted,
         )
         return len(scorer.asked) if len(found.mses) >= wanted else None
 

@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from msgspec import Struct
 
-from diverse_search import diverse_search
 from diverse_subset_selection import diverse_subset
 from drawing.record import Root
 from experiments.counting import CountingScorer
@@ -52,10 +51,12 @@ from experiments.sufficient_input_subsets import sufficient_input_subsets
 from get_perturbation_mask import grad_cam, igos_mask
 from main_generate_sag import explain
 from running.image_case import ImageCase
+from running.searches import search_of
 from scoring.curves import map_order
 from scoring.engine import Engine
+from scoring.questions import answer
 from scoring.scorer import MaskScorer
-from search import MSE, SearchResult, beam_search, combinatorial_search, exhaustive_search
+from search import MSE, SearchResult
 
 OVERLAPS = (0, 1, 2)
 DIVERSE_SECONDS = 5.0  # for the largest diverse subset at each overlap
@@ -291,66 +292,13 @@ def measure_choices(problem: Problem) -> Choices:
 
 def run_search(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
     """Run the search that the settings name."""
-    return SEARCHES[settings.search](scorer, saliency, settings)
-
-
-def _beam(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
-    return beam_search(
-        scorer,
-        saliency,
-        prob_thresh=settings.prob_thresh,
-        beam_width=settings.beam_width,
-        num_successors=settings.num_successors,
-        max_num_roots=settings.max_num_roots,
-        max_root_size=settings.max_root_size,
-    )
-
-
-def _combinatorial(
-    scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings
-) -> SearchResult:
-    return combinatorial_search(
-        scorer,
-        saliency,
-        prob_thresh=settings.prob_thresh,
-        comb_top=settings.comb_top,
-        comb_size=settings.comb_size,
-    )
-
-
-def _exhaustive(
-    scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings
-) -> SearchResult:
-    return exhaustive_search(
-        scorer,
-        saliency.numel(),
-        prob_thresh=settings.prob_thresh,
-        max_size=settings.exhaustive_size,
-    )
-
-
-def _diverse(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
-    return diverse_search(
-        scorer,
-        saliency,
-        prob_thresh=settings.prob_thresh,
-        overlap=settings.overlap_thresh,
-        max_num_roots=settings.max_num_roots,
-        max_root_size=settings.max_root_size,
-    )
-
-
-SEARCHES = {
-    "beam": _beam,
-    "combinatorial": _combinatorial,
-    "exhaustive": _exhaustive,
-    "diverse": _diverse,
-}
+    return answer(search_of(settings, saliency), scorer)
 
 
 def sis_search(scorer: Callable, saliency: torch.Tensor, settings: MainJobSettings) -> SearchResult:
     """Run the search for sufficient input subsets."""
-    return sufficient_input_subsets(scorer, saliency.numel(), prob_thresh=settings.prob_thresh)
+    search = sufficient_input_subsets(saliency.numel(), prob_thresh=settings.prob_thresh)
+    return answer(search, scorer)
 
 
 # ---------------------------------------------------------------- saliency, roots
@@ -372,18 +320,19 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
     if source.startswith("igos"):
         return igos_mask(
             module,
-            case.image,
-            case.baseline,
+            case.slot.image,
+            case.slot.baseline,
             category=case.category,
             grid=case.grid,
             iterations=int(source.removeprefix("igos")),
             seed=problem.settings.seed,
         )
     if source == "gradcam":
-        saliency_map = grad_cam(module, case.image, category=case.category)
+        saliency_map = grad_cam(module, case.slot.image, category=case.category)
         if saliency_map is None:
             return None
-        order = map_order(saliency_map, case.basis.cpu().numpy(), size=problem.image.shape[:2])
+        basis = case.slot.basis.to(torch.device("cpu"))
+        order = map_order(saliency_map, basis, size=problem.image.shape[:2])
     else:
         rng = np.random.default_rng(problem.random_seed())
         order = rng.permutation(case.num_patches).tolist()

@@ -5,7 +5,7 @@ leaves the class the most confident, until none is left. The patches that went l
 shortest run of them, counted from the last, that is sufficient is one subset. It is taken out, and
 the same is done with the rest, until the rest is no longer sufficient.
 
-    found = sufficient_input_subsets(scorer, num_patches=49)
+    found = answer(sufficient_input_subsets(num_patches=49), scorer)
     found.mses[0].patches, found.mses[0].probability
 
 A subset is sufficient, and disjoint from the others. None of its patches can go alone: what was
@@ -20,32 +20,33 @@ sufficient input subsets", AISTATS 2019.
 from collections.abc import Sequence
 
 from scoring.patch_sets import PatchSet
-from search import MSE, Scorer, SearchResult, opening
+from scoring.questions import Asks, Question
+from search import MSE, SearchResult, opening
 
 PROVEN_SIZE = 2  # up to which a subset is minimal: its own subsets are single patches and none
 
 
-def sufficient_input_subsets(
-    scorer: Scorer, num_patches: int, *, prob_thresh: float = 0.9
-) -> SearchResult:
+def sufficient_input_subsets(num_patches: int, *, prob_thresh: float = 0.9) -> Asks[SearchResult]:
     """Return the disjoint sufficient subsets, found one after the other.
 
-    Their `minimal` is "single", or "subset" up to two patches.
+    Their `minimal` is "single", or "subset" up to two patches. A TimeoutError ends the search with
+    stopped_by "time_limit" and what is found by then.
 
     Args:
-        scorer: A callable from patch sets to probabilities. Its TimeoutError ends the search with
-            stopped_by "time_limit" and what is found by then.
         num_patches: Number of patches.
         prob_thresh: Sufficient is above this share of the full image's probability.
     """
-    opened = opening(scorer, num_patches, prob_thresh=prob_thresh)
+    opened = yield from opening(num_patches, prob_thresh=prob_thresh)
     if opened.stopped_by:
         return SearchResult((), opened.stopped_by)
     found: list[MSE] = []
     rest = tuple(range(num_patches))
     try:
-        while rest and probability_of(scorer, rest) > opened.threshold:
-            path = backward_selection(scorer, rest)
+        while rest:
+            probability = yield from probability_of(rest)
+            if probability <= opened.threshold:
+                break
+            path = yield from backward_selection(rest)
             mse = first_sufficient(path, opened.threshold)
             found.append(mse)
             rest = tuple(patch for patch in rest if patch not in mse.patches)
@@ -54,9 +55,10 @@ def sufficient_input_subsets(
     return SearchResult.of(found, "exhausted")
 
 
-def probability_of(scorer: Scorer, patches: PatchSet) -> float:
-    """Return the probability of one patch set."""
-    return float(next(iter(scorer([patches]))))
+def probability_of(patches: PatchSet) -> Asks[float]:
+    """Ask for the probability of one patch set."""
+    (probability,) = yield Question([patches])
+    return probability
 
 
 def first_sufficient(path: Sequence[tuple[PatchSet, float]], threshold: float) -> MSE:
@@ -65,17 +67,18 @@ def first_sufficient(path: Sequence[tuple[PatchSet, float]], threshold: float) -
     return MSE(patches, probability, minimal="subset" if len(patches) <= PROVEN_SIZE else "single")
 
 
-def backward_selection(scorer: Scorer, patches: Sequence[int]) -> list[tuple[PatchSet, float]]:
+def backward_selection(patches: Sequence[int]) -> Asks[list[tuple[PatchSet, float]]]:
     """Return the sets left after each removal, and their probabilities.
 
     The smallest set (no patch) comes first, all patches last. Ties go against the patch with the
     lowest number, so that the order does not depend on chance.
     """
     left = tuple(sorted(patches))
-    path = [(left, probability_of(scorer, left))]
+    probability = yield from probability_of(left)
+    path = [(left, probability)]
     while left:
         children = [tuple(p for p in left if p != removed) for removed in left]
-        scores = [float(score) for score in scorer(children)]
+        scores = yield Question(children)
         best = max(range(len(children)), key=lambda i: (scores[i], -i))
         left = children[best]
         path.append((left, scores[best]))

@@ -22,6 +22,7 @@ import ast
 import dataclasses
 import inspect
 import io
+import os
 import re
 import textwrap
 import tokenize
@@ -102,7 +103,7 @@ Seconds = Annotated[float, Between(0, 1e9, "a number of seconds above 0", open_l
 Inches = Annotated[float, Between(1.5, 40, "a number of inches from 1.5 to 40")]
 AutoCount = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 FigureFormat = Literal["png", "svg", "pdf"]
 
 
@@ -331,6 +332,15 @@ def _parser(prog: str, doc: str | None) -> OneLineParser:
     )
 
 
+def wait_without_spinning() -> None:
+    """Have OpenMP's threads sleep while they wait for each other, unless the user says otherwise.
+
+    Threads that spin take the cores from other processes, and are slowed by them even more. OpenMP
+    reads the variable when PyTorch is imported, so that this comes before.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def parse(
     settings: type[T], argv: Sequence[str] | None = None, *, prog: str, doc: str | None = None
 ) -> T:
@@ -346,6 +356,7 @@ def parse(
     Raises:
         SystemExit: status 2 after one line on stderr, or 0 after --help.
     """
+    wait_without_spinning()
     parser = _parser(prog, doc)
     _add_options(parser, settings)
     return _checked(settings, parser.parse_args(argv), parser)

@@ -16,6 +16,7 @@ import numpy as np
 from companions.concepts.records import NeedShares, NeedSummary
 from get_perturbation_mask import igos_mask, make_baseline
 from scoring.networks import Network
+from scoring.questions import answer
 from scoring.regions import Regions
 from scoring.scorer import MaskScorer, score_image
 from search import beam_search, exhaustive_search
@@ -102,10 +103,10 @@ def count_on_regions(scorer: MaskScorer, region: int) -> NeedCount:
     """
     count = scorer.num_patches
     if count <= EXHAUSTIVE_UP_TO:
-        found = exhaustive_search(scorer, count, prob_thresh=PROB_THRESH, max_size=count)
+        found = answer(exhaustive_search(count, prob_thresh=PROB_THRESH, max_size=count), scorer)
     else:
         saliency = scorer.without([(i,) for i in range(count)])
-        found = beam_search(scorer, saliency, prob_thresh=PROB_THRESH)
+        found = answer(beam_search(saliency, prob_thresh=PROB_THRESH), scorer)
     needing = sum(region in mse.patches for mse in found.mses)
     return NeedCount(len(found.mses), needing)
 
@@ -134,7 +135,7 @@ def count_on_patches(
     baseline = network.prepare(hidden)
     scorer = score_image(network.module, x, baseline=baseline, category=category, grid=cells)
     saliency = igos_mask(network.module, x, baseline=baseline, category=category, grid=cells)
-    found = beam_search(scorer, saliency, prob_thresh=PROB_THRESH)
+    found = answer(beam_search(saliency, prob_thresh=PROB_THRESH), scorer)
     if not found.mses:
         return NeedCount(0, 0)
     prepared = network.prepare(without_concept)
