@@ -6,6 +6,7 @@ Text stays text, images keep their full resolution, an SVG is one file and a PDF
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
@@ -86,6 +88,12 @@ class Part:
         return pixels[top : top + height, left : left + width]
 
 
+@cache
+def _font(size: float, bold: bool) -> FontProperties:
+    """Return the font for matplotlib, which takes longer to describe than to draw with."""
+    return FontProperties(family=FAMILY, size=size, weight="bold" if bold else "normal")
+
+
 class Canvas:
     """A figure on which images, boxes and text are placed in points, from the lower left corner.
 
@@ -135,15 +143,24 @@ class Canvas:
         x, y = zip(start, end)
         self.axes.add_artist(Line2D(x, y, gid=gid, **look))
 
-    def text(self, x: float, y: float, text: str, size: float, colour: str, **look: Any) -> None:
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        colour: str,
+        *,
+        bold: bool = False,
+        **look: Any,
+    ) -> None:
         """Place a line of text, "$" meaning itself; look: properties of matplotlib's Text."""
         self.axes.text(
             x,
             y,
             text,
-            fontsize=size,
+            fontproperties=_font(size, bold),
             color=colour,
-            fontfamily=FAMILY,
             parse_math=False,
             zorder=5,
             **look,

@@ -202,7 +202,7 @@ def _write_node(canvas: Canvas, box: ImageBox, *, relative: float, lines: Sequen
         ha="center",
         va="top",
         gid=f"percent-{box.i}",
-        weight="bold" if box.is_root else "normal",
+        bold=box.is_root,
     )
     y -= 1.3 * style.text
     for number, line in enumerate(lines):
