@@ -472,7 +472,9 @@ def run(settings: Settings) -> int:
     rows = [row for old_rows in done.values() for row in old_rows]
     to_do = [job for job in jobs if job.name not in done]
     outcomes = work_through(to_do, settings, network=network, segmentation=segmentation)
-    with tqdm(total=len(jobs), initial=len(done), desc="images", unit="image", position=0) as bar:
+    with tqdm(
+        total=len(jobs), initial=len(done), desc="images", unit="image", position=0, disable=None
+    ) as bar:
         was_interrupted = collect(outcomes, settings.results, rows=rows, bar=bar)
     return finish_run(
         rows, settings.results, was_interrupted=was_interrupted, show_gallery=settings.open
@@ -519,6 +521,8 @@ def make_engine(network: Network, settings: Settings) -> Engine:
     """Return the engine of a process."""
     torch.manual_seed(settings.seed)  # for a user's module that draws random numbers
     engine = Engine(network, precision=precision_of(settings), batch_size=settings.batch_size)
+    if not engine.is_ieee:
+        log(f"{network.device}: float32 is rounded there, by the network's code or the environment")
     if settings.baseline == "drop":  # dropped tokens run outside of what would be compiled
         engine.worth_compiling = False
     return engine

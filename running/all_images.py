@@ -92,12 +92,19 @@ Outcomes = Generator[Outcome, None, None]
 def collect(outcomes: Outcomes, results: Path, rows: list[Row], bar: tqdm) -> bool:
     """Log each image as it finishes, note it, and add its rows to the summary's.
 
+    Where the bar is not shown, each line tells how many images are finished and the time left.
+
     Returns:
         Whether the user interrupted.
     """
+    start = time.monotonic()
+    before = bar.n
+    finished = 0
     try:
         for outcome in outcomes:
-            log(f"{outcome.name}: {outcome.line}")
+            finished += 1
+            pace = (time.monotonic() - start) / finished
+            log(f"{outcome.name}: {outcome.line}{_place(bar, before + finished, pace)}")
             rows.extend(outcome.rows)
             if outcome.note:
                 note_finished(results, outcome.note)
@@ -106,6 +113,20 @@ def collect(outcomes: Outcomes, results: Path, rows: list[Row], bar: tqdm) -> bo
         outcomes.close()
         return True
     return False
+
+
+def _place(bar: tqdm, finished: int, seconds: float) -> str:
+    """Return how far the run is; nothing where the bar shows it.
+
+    Args:
+        bar: of the run.
+        finished: number of images.
+        seconds: per image.
+    """
+    if not bar.disable:
+        return ""
+    left = bar.total - finished
+    return f" [{finished}/{bar.total}, {tqdm.format_interval(left * seconds)} left]"
 
 
 # ---------------------------------------------------------------- in this process

@@ -370,6 +370,7 @@ def parse_subcommands(
     doc: str | None = None,
 ) -> Any:
     """Return the settings of the subcommand that a command line names; see parse."""
+    wait_without_spinning()
     parser = _parser(prog, doc)
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     subparsers: dict[str, argparse.ArgumentParser] = {}

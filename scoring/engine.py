@@ -19,6 +19,7 @@ import torch
 
 from scoring.batching import Part
 from scoring.compilation import Forward, compile_forward
+from scoring.devices import check_device, ensure_float32
 from scoring.memory import BatchLimit
 from scoring.networks import Network, class_probabilities, use_ieee_float32
 from scoring.patches import compose
@@ -77,12 +78,17 @@ class Engine:
         counts: of the batches, by kind.
         compiled: whether compile() was called.
         worth_compiling: whether compiling pays here; measured on a CPU only.
+        is_ieee: whether float32 is IEEE float32 on the device, after all switches were set.
         measured: speeds by which batch sizes and precision were chosen, or None.
 
     Args:
         network: a network on its device.
         precision: "auto", "float32", "bfloat16" or "float16", of the searches.
         batch_size: images per forward pass, or "auto".
+
+    Raises:
+        UserError: the network cannot compute in that precision, or the device gives other
+            probabilities than the CPU.
     """
 
     def __init__(
@@ -97,6 +103,9 @@ class Engine:
         self.counts: dict[Kind, BatchCounts] = {kind: BatchCounts() for kind in KINDS}
         self.exact: Forward = network.module
         self._example = network.prepare(np.zeros((*network.size, 3), np.uint8))[None]
+        self.is_ieee = self.ensure_float32()
+        if network.device.type != "cpu":
+            check_device(network.module, _test_images(network), network.device)
         reduced = self._reduced_module(precision)
         self.measured: Measured | None = None
         if network.device.type == "cpu" and "auto" in (precision, batch_size):
@@ -112,6 +121,14 @@ class Engine:
     def batch_size(self) -> int:
         """Images per forward pass in float32."""
         return self.limits["float32"].size
+
+    def ensure_float32(self) -> bool:
+        """Switch off whatever rounds float32, also what the network's own code switched on.
+
+        Returns:
+            Whether float32 is IEEE float32 now.
+        """
+        return ensure_float32(self.device, lambda: self.network.module(self._example))
 
     # What to run.
 
@@ -290,6 +307,12 @@ class Engine:
 
 
 _MEASURED: "weakref.WeakKeyDictionary[torch.nn.Module, Measured]" = weakref.WeakKeyDictionary()
+
+
+def _test_images(network: Network) -> torch.Tensor:
+    """Return four images of noise, (4, 3, H, W), by which a device is compared with the CPU."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, *network.size, 3), np.uint8)
+    return torch.stack([network.prepare(image) for image in noise])
 
 
 def _name_of(reduced: torch.nn.Module) -> str:
