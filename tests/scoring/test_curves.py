@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from planted import dnf_scorer
 
 from scoring.curves import (
@@ -16,7 +17,7 @@ from scoring.curves import (
     roots_order,
     saliency_order,
 )
-from scoring.patches import tents
+from scoring.patches import Matrix, Tents
 from scoring.questions import answer
 
 GOOD = [2, 3, 0, 1]  # the two patches that the class depends on come first
@@ -362,25 +363,25 @@ def test_a_map_as_fine_as_the_grid_orders_its_patches():
     values = np.zeros((7, 7))
     values[5, 2] = 1
     values[5, 3] = 0.5
-    order = map_order(values, tents((7, 7), (224, 224)).numpy(), (224, 224))
+    order = map_order(values, Tents((7, 7), (224, 224)), (224, 224))
     assert order[:2] == [37, 38]
 
 
 def test_a_map_coarser_than_the_grid_is_enlarged():
     in_two_corners = np.eye(2)[::-1]
-    first, *_ = map_order(in_two_corners, tents((4, 4), (56, 56)).numpy(), (56, 56))
+    first, *_ = map_order(in_two_corners, Tents((4, 4), (56, 56)), (56, 56))
     assert first in (3, 12)
 
 
 def test_a_region_has_the_mean_of_the_map():
-    small_and_large = np.array([[1, 0, 0, 0], [0, 1, 1, 1]], np.float32)
+    small_and_large = Matrix(torch.tensor([[[1.0, 0, 0, 0]], [[0, 1, 1, 1]]]))
     order = map_order(np.array([[0.6, 0.5, 0.5, 0.5]]), small_and_large, (1, 4))
     assert order == [0, 1]
 
 
 def orders_for(saliency_map, roots):
     """Return the orders of four patches that these explanations give."""
-    basis = np.eye(4, dtype=np.float32)
+    basis = Matrix(torch.eye(4).view(4, 2, 2))
     return explanation_orders([0.3, 0.1, 0.2, 0.4], saliency_map, roots, basis=basis, size=(2, 2))
 
 
