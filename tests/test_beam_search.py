@@ -6,6 +6,7 @@ from brute_force import HIGH, found_sets, random_antichain, random_scores, true_
 from planted import dnf_scorer, table_scorer
 
 from scoring.curves import saliency_order
+from scoring.questions import answer
 from search import beam_search, successors
 
 NINE_BY_NUMBER = np.arange(9.0)
@@ -21,19 +22,19 @@ def sixteen(request):
 
 def test_beam_search_finds_only_planted_mses(sixteen):
     planted, saliency = sixteen
-    assert found_sets(beam_search(dnf_scorer(planted), saliency, beam_width=4)) <= planted
+    assert found_sets(answer(beam_search(saliency, beam_width=4), dnf_scorer(planted))) <= planted
 
 
 def test_beam_search_finds_each_mse_once(sixteen):
     planted, saliency = sixteen
-    result = beam_search(dnf_scorer(planted), saliency, beam_width=4)
+    result = answer(beam_search(saliency, beam_width=4), dnf_scorer(planted))
     assert len(found_sets(result)) == len(result.mses)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_beam_search_is_true_without_monotony(seed):
     scorer = table_scorer(random_scores(seed))
-    found = found_sets(beam_search(scorer, np.arange(8.0), max_num_roots=50))
+    found = found_sets(answer(beam_search(np.arange(8.0), max_num_roots=50), scorer))
     assert found
     assert found <= true_mses(scorer, 8, 0.9 * HIGH)
 
@@ -65,7 +66,7 @@ def levels():
         calls.append([(patches, score(patches)) for patches in sets])
         return [answer for _, answer in calls[-1]]
 
-    beam_search(scorer, np.arange(20.0), beam_width=2, num_successors=5, max_root_size=3)
+    answer(beam_search(np.arange(20.0), beam_width=2, num_successors=5, max_root_size=3), scorer)
     return [call for call in calls if {len(s) for s, _ in call} in ({1}, {2}, {3})]
 
 
@@ -90,7 +91,7 @@ def test_each_level_grows_the_most_confident_of_the_last(levels):
 
 def test_supersets_of_known_mses_are_not_asked_about():
     calls = []
-    beam_search(dnf_scorer([(0,)], calls=calls), NINE_BY_NUMBER, max_root_size=4)
+    answer(beam_search(NINE_BY_NUMBER, max_root_size=4), dnf_scorer([(0,)], calls=calls))
     asked = [set(s) for call in calls for s in call]
     assert not any({0} < s < set(range(9)) for s in asked)
 
@@ -105,10 +106,10 @@ def test_ties_in_saliency_are_broken_by_patch_number():
 @pytest.mark.parametrize("cap", [1, 4, 9])
 def test_the_number_of_roots_is_capped_exactly(cap):
     planted = [(patch,) for patch in range(9)]
-    result = beam_search(dnf_scorer(planted), np.arange(12.0), max_num_roots=cap)
+    result = answer(beam_search(np.arange(12.0), max_num_roots=cap), dnf_scorer(planted))
     assert (len(result.mses), result.stopped_by) == (cap, "max_num_roots")
 
 
 def test_no_root_above_the_allowed_size():
-    result = beam_search(dnf_scorer([(1, 2, 3)]), NINE_BY_NUMBER, max_root_size=2)
+    result = answer(beam_search(NINE_BY_NUMBER, max_root_size=2), dnf_scorer([(1, 2, 3)]))
     assert (result.mses, result.stopped_by) == ((), "max_root_size")

@@ -8,6 +8,7 @@ from brute_force import HIGH, found_sets, random_antichain, random_scores, true_
 from planted import dnf_scorer, table_scorer
 
 from diverse_search import diverse_search, log_odds, patch_values, patches_needed
+from scoring.questions import answer
 
 FOUR = [(1, 2), (3, 4), (5, 6, 7), (8, 9)]
 SIXTEEN = np.zeros(16)
@@ -24,7 +25,7 @@ def searched(request):
     return (
         planted,
         overlap,
-        diverse_search(scorer, rng.random(16), overlap=overlap, max_num_roots=5),
+        answer(diverse_search(rng.random(16), overlap=overlap, max_num_roots=5), scorer),
     )
 
 
@@ -71,7 +72,7 @@ def disjoint(request):
     def scorer(sets):
         return [confidence(patches) for patches in sets]
 
-    return planted, diverse_search(scorer, np.zeros(25), overlap=0, max_num_roots=99)
+    return planted, answer(diverse_search(np.zeros(25), overlap=0, max_num_roots=99), scorer)
 
 
 def test_it_finds_every_one_of_disjoint_explanations(disjoint):
@@ -89,7 +90,7 @@ def test_it_ends_where_the_rest_is_insufficient(disjoint):
 
 def test_a_path_does_not_end_in_an_mse_that_is_known():
     # (0, 2) is sufficient as well, but tells nothing new.
-    result = diverse_search(dnf_scorer([(0,), (1,), (2, 3)]), np.zeros(5))
+    result = answer(diverse_search(np.zeros(5)), dnf_scorer([(0,), (1,), (2, 3)]))
     assert found_sets(result) == {(0,), (1,), (2, 3)}
 
 
@@ -98,7 +99,7 @@ def every_patch_alone():
     """The result where each of twelve patches is sufficient alone, and the sets asked about."""
     calls = []
     scorer = dnf_scorer([(patch,) for patch in range(12)], calls=calls)
-    result = diverse_search(scorer, SIXTEEN, max_num_roots=12)
+    result = answer(diverse_search(SIXTEEN, max_num_roots=12), scorer)
     return result, {patches for call in calls for patches in call}
 
 
@@ -124,7 +125,7 @@ def nearly_everything():
     def confidence(patches):
         return 0.99 if len(patches) >= 45 else 0.01 + 0.001 * (7 in patches)
 
-    return diverse_search(lambda sets: [confidence(s) for s in sets], np.zeros(49))
+    return answer(diverse_search(np.zeros(49)), lambda sets: [confidence(s) for s in sets])
 
 
 def test_a_network_that_needs_almost_everything_is_explained(nearly_everything):
@@ -139,7 +140,7 @@ def test_no_more_explanations_than_asked_for(nearly_everything):
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_true_without_monotony(seed):
     scorer = table_scorer(random_scores(seed))
-    result = diverse_search(scorer, np.arange(8.0), overlap=2, max_num_roots=50)
+    result = answer(diverse_search(np.arange(8.0), overlap=2, max_num_roots=50), scorer)
     assert found_sets(result) <= true_mses(scorer, 8, 0.9 * HIGH)
 
 
@@ -147,26 +148,29 @@ def test_it_is_true_without_monotony(seed):
 
 
 def test_it_stops_at_the_number_of_evaluations():
-    result = diverse_search(dnf_scorer(FOUR), SIXTEEN, max_evaluations=20)
+    result = answer(diverse_search(SIXTEEN, max_evaluations=20), dnf_scorer(FOUR))
     assert result.stopped_by == "max_evaluations"
 
 
 def test_it_evaluates_little_more_than_it_may():
     calls = []
-    diverse_search(dnf_scorer(FOUR, calls=calls), SIXTEEN, max_evaluations=20)
+    answer(diverse_search(SIXTEEN, max_evaluations=20), dnf_scorer(FOUR, calls=calls))
     assert len({patches for call in calls for patches in call}) < 80
 
 
 def test_a_limit_on_the_size_leaves_the_smaller_mses():
-    result = diverse_search(
-        dnf_scorer(FOUR), SIXTEEN, max_root_size=2, overlap=NO_MORE_THAN_ONCE, max_num_roots=9
+    result = answer(
+        diverse_search(SIXTEEN, max_root_size=2, overlap=NO_MORE_THAN_ONCE, max_num_roots=9),
+        dnf_scorer(FOUR),
     )
     assert found_sets(result)
     assert found_sets(result) <= set(FOUR)
 
 
 def test_the_same_search_finds_the_same():
-    assert diverse_search(dnf_scorer(FOUR), SIXTEEN) == diverse_search(dnf_scorer(FOUR), SIXTEEN)
+    assert answer(diverse_search(SIXTEEN), dnf_scorer(FOUR)) == answer(
+        diverse_search(SIXTEEN), dnf_scorer(FOUR)
+    )
 
 
 def test_time_that_is_up_in_the_middle_ends_it():
@@ -179,7 +183,7 @@ def test_time_that_is_up_in_the_middle_ends_it():
             raise TimeoutError
         return inner(sets)
 
-    result = diverse_search(scorer, SIXTEEN)
+    result = answer(diverse_search(SIXTEEN), scorer)
     assert (result.stopped_by, result.complete) == ("time_limit", False)
 
 

@@ -8,6 +8,7 @@ from brute_force import HIGH, found_sets, random_antichain, random_scores, true_
 from planted import dnf_scorer, table_scorer
 
 from scoring.curves import saliency_order
+from scoring.questions import answer
 from search import combinatorial_search, exhaustive_search
 
 EIGHT_BY_NUMBER = np.arange(8.0)
@@ -33,17 +34,17 @@ def sixteen(request):
 @pytest.mark.parametrize("seed", range(8))
 def test_exhaustive_search_finds_exactly_the_planted_mses(seed):
     planted = planted_dozen(seed)
-    assert found_sets(exhaustive_search(dnf_scorer(planted), 12, max_size=3)) == planted
+    assert found_sets(answer(exhaustive_search(12, max_size=3), dnf_scorer(planted))) == planted
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_exhaustive_search_proves_every_mse(seed):
-    result = exhaustive_search(dnf_scorer(planted_dozen(seed)), 12, max_size=3)
+    result = answer(exhaustive_search(12, max_size=3), dnf_scorer(planted_dozen(seed)))
     assert {mse.minimal for mse in result.mses} == {"subset"}
 
 
 def test_exhaustive_search_runs_to_its_end():
-    result = exhaustive_search(dnf_scorer(planted_dozen(0)), 12, max_size=3)
+    result = answer(exhaustive_search(12, max_size=3), dnf_scorer(planted_dozen(0)))
     assert (result.stopped_by, result.complete) == ("exhausted", True)
 
 
@@ -51,11 +52,11 @@ def test_exhaustive_search_runs_to_its_end():
 def test_exhaustive_search_is_exact_without_monotony(seed):
     scorer = table_scorer(random_scores(seed))
     truth = true_mses(scorer, 8, 0.9 * HIGH)
-    assert found_sets(exhaustive_search(scorer, 8, max_size=8)) == truth
+    assert found_sets(answer(exhaustive_search(8, max_size=8), scorer)) == truth
 
 
 def test_no_mse_larger_than_exhaustive_search_looks_for():
-    result = exhaustive_search(dnf_scorer([(1, 2, 3)]), 9, max_size=2)
+    result = answer(exhaustive_search(9, max_size=2), dnf_scorer([(1, 2, 3)]))
     assert (result.mses, result.stopped_by) == ((), "exhausted")
 
 
@@ -64,18 +65,21 @@ def test_no_mse_larger_than_exhaustive_search_looks_for():
 
 def test_combinatorial_search_finds_only_planted_mses(sixteen):
     planted, saliency = sixteen
-    assert found_sets(combinatorial_search(dnf_scorer(planted), saliency, comb_top=TOP)) <= planted
+    assert (
+        found_sets(answer(combinatorial_search(saliency, comb_top=TOP), dnf_scorer(planted)))
+        <= planted
+    )
 
 
 def test_combinatorial_search_finds_each_mse_once(sixteen):
     planted, saliency = sixteen
-    result = combinatorial_search(dnf_scorer(planted), saliency, comb_top=TOP)
+    result = answer(combinatorial_search(saliency, comb_top=TOP), dnf_scorer(planted))
     assert len(found_sets(result)) == len(result.mses)
 
 
 def test_every_sufficient_set_of_the_top_contains_an_mse(sixteen):
     planted, saliency = sixteen
-    found = found_sets(combinatorial_search(dnf_scorer(planted), saliency, comb_top=TOP))
+    found = found_sets(answer(combinatorial_search(saliency, comb_top=TOP), dnf_scorer(planted)))
     sets_of_four = list(combinations(saliency_order(saliency)[:TOP], 4))
     sufficient = [s for s in sets_of_four if any(set(mse) <= set(s) for mse in planted)]
     assert all(any(set(mse) <= set(s) for mse in found) for s in sufficient)
@@ -84,6 +88,6 @@ def test_every_sufficient_set_of_the_top_contains_an_mse(sixteen):
 @pytest.mark.parametrize("seed", range(6))
 def test_combinatorial_search_is_true_without_monotony(seed):
     scorer = table_scorer(random_scores(seed))
-    found = found_sets(combinatorial_search(scorer, EIGHT_BY_NUMBER, comb_top=8))
+    found = found_sets(answer(combinatorial_search(EIGHT_BY_NUMBER, comb_top=8), scorer))
     assert found
     assert found <= true_mses(scorer, 8, 0.9 * HIGH)

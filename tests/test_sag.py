@@ -7,6 +7,7 @@ import torch
 from brute_force import found_sets, powerset
 
 from patch_deletion_tree import build_sag, diverse_sag
+from scoring.questions import answer
 from search import MSE, SearchResult
 
 ROOTS = [(0, 1, 2, 3), (2, 3, 4, 5), (6,)]
@@ -57,7 +58,7 @@ def graph(scores, asked):
         asked.extend(sets)
         return [scores[s] for s in sets]
 
-    return build_sag(scorer, ROOTS, FULL, node_prob_thresh=EXPANDED)
+    return answer(build_sag(ROOTS, FULL, node_prob_thresh=EXPANDED), scorer)
 
 
 def test_its_nodes_are_those_of_the_definition(graph, scores):
@@ -91,16 +92,16 @@ def test_each_node_knows_its_confidence(graph, scores):
 
 
 def test_the_graph_of_a_huge_root_is_bounded():
-    assert 1 < len(build_sag(certain, [THIRTY], 1.0, max_nodes=500)) <= 500
+    assert 1 < len(answer(build_sag([THIRTY], 1.0, max_nodes=500), certain)) <= 500
 
 
 def test_a_graph_that_is_bounded_says_so():
-    graph = build_sag(certain, [THIRTY], 1.0, max_nodes=500)
+    graph = answer(build_sag([THIRTY], 1.0, max_nodes=500), certain)
     assert graph.graph["stopped_by"] == "max_nodes"
 
 
 def test_a_graph_without_roots_is_empty():
-    assert len(build_sag(certain, [], 1.0)) == 0
+    assert len(answer(build_sag([], 1.0), certain)) == 0
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def graph_cut_short():
             raise TimeoutError
         return certain(sets)
 
-    return build_sag(scorer, [(0, 1, 2)], 1.0)
+    return answer(build_sag([(0, 1, 2)], 1.0), scorer)
 
 
 def test_a_graph_without_time_keeps_what_was_scored(graph_cut_short):
@@ -145,7 +146,7 @@ def deceptive(sets):
 def refuted():
     """The graph of a root of twelve patches that is not minimal, which only the graph can find."""
     mses = (MSE(LARGE, 0.95, "single"), MSE(LONE, 0.95, "subset"))
-    return diverse_sag(SearchResult.of(mses, "exhausted"), deceptive, 1.0)
+    return answer(diverse_sag(SearchResult.of(mses, "exhausted"), 1.0), deceptive)
 
 
 def test_a_refuted_root_gives_way_to_a_smaller_one(refuted):

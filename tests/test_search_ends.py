@@ -6,21 +6,22 @@ from brute_force import found_sets
 from planted import dnf_scorer
 
 from diverse_search import diverse_search
+from scoring.questions import answer
 from search import beam_search, combinatorial_search, exhaustive_search
 
 NINE_BY_NUMBER = np.arange(9.0)
 THIRTY_BY_NUMBER = np.arange(30.0)
 SEARCHES = {  # on nine patches
-    "beam": lambda scorer: beam_search(scorer, NINE_BY_NUMBER),
-    "combinatorial": lambda scorer: combinatorial_search(scorer, NINE_BY_NUMBER),
-    "exhaustive": lambda scorer: exhaustive_search(scorer, 9),
-    "diverse": lambda scorer: diverse_search(scorer, NINE_BY_NUMBER),
+    "beam": lambda scorer: answer(beam_search(NINE_BY_NUMBER), scorer),
+    "combinatorial": lambda scorer: answer(combinatorial_search(NINE_BY_NUMBER), scorer),
+    "exhaustive": lambda scorer: answer(exhaustive_search(9), scorer),
+    "diverse": lambda scorer: answer(diverse_search(NINE_BY_NUMBER), scorer),
 }
 LARGE_SEARCHES = {  # all sets of three of thirty patches
-    "combinatorial": lambda scorer: combinatorial_search(
-        scorer, THIRTY_BY_NUMBER, comb_top=30, comb_size=3
+    "combinatorial": lambda scorer: answer(
+        combinatorial_search(THIRTY_BY_NUMBER, comb_top=30, comb_size=3), scorer
     ),
-    "exhaustive": lambda scorer: exhaustive_search(scorer, 30),
+    "exhaustive": lambda scorer: answer(exhaustive_search(30), scorer),
 }
 
 
@@ -86,7 +87,7 @@ def beam_cut_short():
             raise TimeoutError
         return inner(sets)
 
-    return beam_search(scorer, NINE_BY_NUMBER, beam_width=9)
+    return answer(beam_search(NINE_BY_NUMBER, beam_width=9), scorer)
 
 
 def test_a_beam_search_cut_short_keeps_what_is_proven(beam_cut_short):

@@ -23,6 +23,7 @@ from experiments.simulated_reader import (
 )
 from patch_deletion_tree import build_sag
 from scoring.patches import tents
+from scoring.questions import answer
 
 GRID = (4, 4)
 SIZE = (56, 56)
@@ -43,7 +44,7 @@ def explained(scorer, roots, saliency_map=None):
 
     The saliency map, (4, 4), is both Grad-CAM's and that of I-GOS.
     """
-    sag = build_sag(scorer, roots, 1.0)
+    sag = answer(build_sag(roots, 1.0), scorer)
     nodes = [Node(s, v["probability"], v["relative"]) for s, v in sag.nodes(data=True)]
     hidden = np.zeros(16) if saliency_map is None else saliency_map.ravel()
     return Explained(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from running.command_line import (
+    AutoCount,
     Bare,
-    BatchSize,
     Between,
     Count,
     CountOrZero,
@@ -209,8 +209,8 @@ ACCEPTED = [
     (Seconds, "0.5", 0.5),
     (Inches, "3.3", 3.3),
     (Seed, str(2**63 - 1), 2**63 - 1),
-    (BatchSize, "auto", "auto"),
-    (BatchSize, "8", 8),
+    (AutoCount, "auto", "auto"),
+    (AutoCount, "8", 8),
     (Device, "mps", "mps"),
     (Precision, "bfloat16", "bfloat16"),
     (Annotated[int, Between(2, 1000)], "1000", 1000),
@@ -230,7 +230,7 @@ REFUSED = [
     (Seconds, "0", "a number of seconds above 0"),
     (Inches, "1", "a number of inches from 1.5 to 40"),
     (Seed, str(2**63), "a whole number from 0 to"),
-    (BatchSize, "0", "a whole number of 1 or more"),
+    (AutoCount, "0", "a whole number of 1 or more"),
     (Device, "tpu", "tpu is none of auto, cpu, cuda, mps"),
     (Annotated[int, Between(2, 1000)], "1", "a whole number from 2 to 1000"),
     (Annotated[float, Between(0, 10, "a size")], "11", "11 is not a size"),
