@@ -1,6 +1,5 @@
 """The image with the number of every patch, or the name of every region: gridimage.png."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image, ImageDraw
 from drawing.masked_images import MaskedImages, centres
 from drawing.png import save_png
 from drawing.text import font
+from scoring.regions import Regions
 
 WIDTH = 704  # pixels
 MARGIN = 0.05  # around the image, of the width and of the height; for half of the outer numbers
@@ -67,15 +67,12 @@ def draw_grid(masked: MaskedImages, path: Path) -> None:
     enlarged = Image.fromarray(image).resize((place.width, place.height), Image.Resampling.HAMMING)
     figure.paste(enlarged, (place.left, place.top))
     if masked.regions:
-        size = 7 if len(masked.regions.names) > MANY_REGIONS else 12
-        middles = zip(masked.regions.names, masked.regions.middles())
-        labels = [Label(name, x, y) for name, (x, y) in middles]
+        labels, points = _names(masked.regions)
     else:
-        size = min(15, 90 / max(masked.grid))
+        labels, points = _numbers(masked.grid, (height, width))
         _draw_lines(figure, place, masked.grid)
-        labels = list(_numbers(masked.grid, (height, width)))
     for label in labels:
-        _write(figure, label, place=place, size=POINT * size)
+        _write(figure, label, place=place, size=POINT * points)
     save_png(np.asarray(figure), path, DPI)
 
 
@@ -102,14 +99,22 @@ def _draw_lines(figure: Image.Image, place: Place, grid: tuple[int, int]) -> Non
     figure.paste("white", mask=lines)
 
 
-def _numbers(grid: tuple[int, int], image_size: tuple[int, int]) -> Iterator[Label]:
-    """Yield the number of every patch at its centre."""
+def _names(regions: Regions) -> tuple[list[Label], float]:
+    """Return the name of every region at its middle, and their size in points."""
+    labels = [Label(name, x, y) for name, (x, y) in zip(regions.names, regions.middles())]
+    return labels, 7 if len(labels) > MANY_REGIONS else 12
+
+
+def _numbers(grid: tuple[int, int], image_size: tuple[int, int]) -> tuple[list[Label], float]:
+    """Return the number of every patch at its centre, and their size in points."""
     rows, columns = grid
     ys = centres(rows, image_size[0])
     xs = centres(columns, image_size[1])
+    labels = []
     for patch in range(rows * columns):
         row, column = divmod(patch, columns)
-        yield Label(str(patch), xs[column], ys[row])
+        labels.append(Label(str(patch), xs[column], ys[row]))
+    return labels, min(15, 90 / max(rows, columns))
 
 
 def _write(figure: Image.Image, label: Label, *, place: Place, size: float) -> None:
