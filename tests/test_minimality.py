@@ -2,8 +2,10 @@
 
 from itertools import combinations
 
+import pytest
 from planted import dnf_scorer, table_scorer
 
+from scoring.questions import answer
 from search import MSE, SearchResult, certify, minimise, prove
 
 # {0,1,2,3} loses its confidence without any single patch, but {0,1} alone has it again.
@@ -17,38 +19,98 @@ def sets_of(mses):
     return {mse.patches for mse in mses}
 
 
+def minimised(scorer, sets, threshold, found=(), **options):
+    """Return the MSEs that minimise() adds to those found."""
+    known = dict.fromkeys(found)
+    answer(minimise(sets, threshold, known, **options), scorer)
+    return [mse for patches, mse in known.items() if patches not in found]
+
+
+def proven(scorer, sets, threshold, **options):
+    """Return the MSEs that prove() adds to none."""
+    found = {}
+    answer(prove(sets, threshold, found, **options), scorer)
+    return list(found.values())
+
+
 def test_no_single_patch_can_go_from_the_deceptive_set():
     smaller = list(combinations((0, 1, 2, 3), 3))
     assert max(table_scorer(DECEPTIVE)(smaller)) <= 0.9
 
 
 def test_a_smaller_set_inside_a_one_minimal_set_is_found():
-    assert sets_of(minimise(table_scorer(DECEPTIVE), [(0, 1, 2, 3)], 0.9)) == {(0, 1)}
+    assert sets_of(minimised(table_scorer(DECEPTIVE), [(0, 1, 2, 3)], 0.9)) == {(0, 1)}
 
 
 def test_the_proof_finds_every_smallest_sufficient_subset():
     scores = {(0, 1, 2, 3): 0.95, (0, 1): 0.96, (2, 3): 0.97, (0, 1, 2): 0.99}
-    assert sets_of(prove(table_scorer(scores), [(0, 1, 2, 3)], 0.9)) == {(0, 1), (2, 3)}
+    assert sets_of(proven(table_scorer(scores), [(0, 1, 2, 3)], 0.9)) == {(0, 1), (2, 3)}
 
 
 def test_sets_of_ten_patches_are_proven():
-    (mse,) = minimise(dnf_scorer([TEN]), [EVERYTHING], 0.5)
+    (mse,) = minimised(dnf_scorer([TEN]), [EVERYTHING], 0.5)
     assert (mse.patches, mse.minimal) == (TEN, "subset")
 
 
 def test_larger_sets_are_marked_as_one_minimal():
-    (mse,) = minimise(dnf_scorer([ELEVEN]), [EVERYTHING], 0.5)
+    (mse,) = minimised(dnf_scorer([ELEVEN]), [EVERYTHING], 0.5)
     assert (mse.patches, mse.minimal) == (ELEVEN, "single")
 
 
-def test_known_mses_are_not_yielded_again():
+def test_known_mses_are_not_found_again():
     scorer = dnf_scorer([(0,), (1,)])
-    assert sets_of(minimise(scorer, [(0, 2), (1, 2)], 0.5, known=[(0,)])) == {(1,)}
+    assert sets_of(minimised(scorer, [(0, 2), (1, 2)], 0.5, found=[(0,)])) == {(1,)}
+
+
+def test_known_mses_stay():
+    known = MSE((0,), 0.99, "subset")
+    found = {(0,): known}
+    answer(minimise([(0, 2), (1, 2)], 0.5, found), dnf_scorer([(0,), (1,)]))
+    assert found[(0,)] is known
 
 
 def test_no_more_mses_than_the_limit():
     scorer = dnf_scorer([(0,), (1,), (2,)])
-    assert len(list(minimise(scorer, [(0,), (1,), (2,)], 0.5, limit=2))) == 2
+    assert len(minimised(scorer, [(0,), (1,), (2,)], 0.5, most=2)) == 2
+
+
+def test_no_more_mses_are_proven_than_the_limit():
+    scorer = dnf_scorer([(0,), (1,), (2,)])
+    assert len(proven(scorer, [(0, 1, 2)], 0.5, most=2)) == 2
+
+
+@pytest.mark.parametrize("ask", [minimise, prove])
+def test_what_is_claimed_to_be_minimal_is_asked_as_a_proof(ask):
+    questions = []
+    search = noting(ask([(0, 1, 2, 3), ELEVEN], 0.9, {}), questions)
+    answer(search, dnf_scorer([(0, 1), ELEVEN]))
+    assert questions and all(question.is_proof for question in questions)
+
+
+def noting(search, questions):
+    """Run a search and note its questions."""
+    scores = None
+    while True:
+        try:
+            question = search.send(scores)
+        except StopIteration as end:
+            return end.value
+        questions.append(question)
+        scores = yield question
+
+
+def test_what_is_proven_before_time_is_up_is_in_what_is_found():
+    inner = dnf_scorer([(0,), (1, 2)])
+
+    def scorer(sets):
+        if list(sets) == [(1, 2)]:  # the last step of its proof
+            raise TimeoutError
+        return inner(sets)
+
+    found = {}
+    with pytest.raises(TimeoutError):
+        answer(prove([(0,), (1, 2)], 0.9, found), scorer)
+    assert found.keys() == {(0,)}
 
 
 # ---------------------------------------------------------------- the result of a search
@@ -79,7 +141,7 @@ FOUND = SearchResult((MSE((0,), 0.95, "subset"), MSE((1, 2), 0.93, "subset")), "
 
 def test_certified_mses_have_their_float32_probabilities():
     exact = table_scorer({(0,): 0.94, (1, 2): 0.92})
-    certified = certify(FOUND, exact, 0.9, anew=False)
+    certified = answer(certify(FOUND, 0.9, anew=False), exact)
     assert certified.mses == (
         MSE((0,), float(exact([(0,)])[0]), "subset"),
         MSE((1, 2), float(exact([(1, 2)])[0]), "subset"),
@@ -88,12 +150,12 @@ def test_certified_mses_have_their_float32_probabilities():
 
 def test_a_set_that_float32_finds_insufficient_goes():
     exact = table_scorer({(0,): 0.94, (1, 2): 0.89})
-    assert sets_of(certify(FOUND, exact, 0.9, anew=False).mses) == {(0,)}
+    assert sets_of(answer(certify(FOUND, 0.9, anew=False), exact).mses) == {(0,)}
 
 
 def test_a_set_that_float32_finds_not_minimal_gives_way():
     exact = table_scorer({(0,): 0.94, (1, 2): 0.92, (2,): 0.93})
-    assert sets_of(certify(FOUND, exact, 0.9, anew=True).mses) == {(0,), (2,)}
+    assert sets_of(answer(certify(FOUND, 0.9, anew=True), exact).mses) == {(0,), (2,)}
 
 
 def test_what_is_certified_before_time_is_up_stays():
@@ -104,12 +166,33 @@ def test_what_is_certified_before_time_is_up_stays():
             raise TimeoutError
         return inner(sets)
 
-    certified = certify(FOUND, scorer, 0.9, anew=True)
+    certified = answer(certify(FOUND, 0.9, anew=True), scorer)
     assert sets_of(certified.mses) == {(0,)}
+
+
+def test_all_that_a_certificate_asks_is_a_proof():
+    questions = []
+    answer(noting(certify(FOUND, 0.9, anew=True), questions), dnf_scorer([(0,), (1, 2)]))
+    assert questions and all(question.is_proof for question in questions)
+
+
+@pytest.mark.parametrize(
+    "anew, stopped_by, complete",
+    [(False, "exhausted", True), (True, "exhausted_in_reduced_precision", False)],
+)
+def test_only_float32_exhausts_a_search(anew, stopped_by, complete):
+    certified = answer(certify(FOUND, 0.9, anew=anew), dnf_scorer([(0,), (1, 2)]))
+    assert (certified.stopped_by, certified.complete) == (stopped_by, complete)
+
+
+def test_a_search_that_ended_otherwise_still_did_in_reduced_precision():
+    found = SearchResult(FOUND.mses, "max_num_roots")
+    certified = answer(certify(found, 0.9, anew=True), dnf_scorer([(0,), (1, 2)]))
+    assert (certified.stopped_by, certified.complete) == ("max_num_roots", True)
 
 
 def test_a_certificate_cut_short_says_so():
     def late(sets):
         raise TimeoutError
 
-    assert certify(FOUND, late, 0.9, anew=True).stopped_by == "time_limit"
+    assert answer(certify(FOUND, 0.9, anew=True), late).stopped_by == "time_limit"

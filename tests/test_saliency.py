@@ -10,12 +10,14 @@ from get_perturbation_mask import (
     BASELINES,
     Regularisers,
     grad_cam,
+    igos,
     igos_mask,
     last_convolution,
     make_baseline,
     step_lengths,
 )
 from scoring.patches import tents
+from scoring.scorer import image_probabilities
 
 SIDE = 64
 WHITE = torch.ones(3, SIDE, SIDE)
@@ -135,9 +137,33 @@ def test_another_runtime_error_is_raised():
         igos_mask(broken, WHITE, BLACK, 1)
 
 
-def test_no_iteration_begins_after_the_deadline():
-    mask = igos_mask(SoftSpot([3]), WHITE, BLACK, 1, deadline=float("-inf"))
-    assert torch.equal(mask, torch.ones(7, 7))
+def answered_until(questions, iterations=3):
+    """Return the mask of I-GOS where time is up after so many questions."""
+    network = SoftSpot([3])
+    probabilities = image_probabilities(network, WHITE, BLACK, 1)
+    asking = igos(Regularisers((7, 7)), (SIDE, SIDE), iterations=iterations)
+    try:
+        question = next(asking)
+        for _ in range(questions):
+            leaf = question.masks.clone().requires_grad_()
+            answers = probabilities(leaf)
+            if question.wants_gradient:
+                (answers,) = torch.autograd.grad(answers.sum(), leaf)
+            question = asking.send(answers.detach())
+        asking.throw(TimeoutError())
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it goes on after the deadline")
+
+
+@pytest.mark.parametrize("questions", [0, 1])
+def test_without_time_for_an_iteration_nothing_is_salient(questions):
+    assert torch.equal(answered_until(questions), torch.ones(7, 7))
+
+
+@pytest.mark.parametrize("questions", [2, 3])
+def test_without_time_for_another_iteration_the_last_mask_stays(questions):
+    assert torch.equal(answered_until(questions), answered_until(2, iterations=1))
 
 
 def test_the_penalty_by_hand():

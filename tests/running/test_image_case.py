@@ -11,7 +11,8 @@ from running.image_case import ImageCase
 from scoring.networks import wrap_module
 from scoring.patches import tents
 from scoring.regions import Regions
-from scoring.scorer import auto_batch_size, score_image
+from scoring.scorer import score_image
+from scoring.speed import auto_batch_size
 
 EVERYTHING = tuple(range(16))
 SETS = [(), (5,), (6,), (6, 10), (1, 8, 14), EVERYTHING]
@@ -57,17 +58,18 @@ def case(network, white):
 
 
 def test_the_image_is_prepared_for_the_network(network, noise):
-    assert torch.equal(case_of(network, noise).image, network.prepare(noise))
+    assert torch.equal(case_of(network, noise).slot.image, network.prepare(noise))
 
 
 @pytest.mark.parametrize("name", sorted({*BASELINES} - {"drop"}))
 def test_the_baseline_is_prepared_for_the_network(network, noise, name):
     wanted = network.prepare(make_baseline(noise, name))
-    assert torch.equal(case_of(network, noise, baseline=name).baseline, wanted)
+    assert torch.equal(case_of(network, noise, baseline=name).slot.baseline, wanted)
 
 
 def test_a_patch_is_a_tent(case):
-    assert torch.equal(case.basis, tents((4, 4), (56, 56)))
+    shown = case.slot.basis.weights(torch.eye(16)).flatten(1)
+    assert torch.allclose(shown, tents((4, 4), (56, 56)), atol=1e-6)
 
 
 def test_a_grid_has_as_many_patches_as_cells(case):
@@ -79,7 +81,7 @@ def test_everything_is_the_set_of_all_patches(case):
 
 
 def test_a_grid_has_no_regions(case):
-    assert case.regions is None and case.region_basis is None
+    assert case.regions is None
 
 
 def test_a_scorer_of_a_case_gives_the_planted_answers(case, network):
@@ -89,7 +91,7 @@ def test_a_scorer_of_a_case_gives_the_planted_answers(case, network):
 
 def test_a_scorer_of_a_case_is_a_scorer_of_its_image(network, noise):
     case = case_of(network, noise, baseline="blur", category=2)
-    wanted = score_image(network.module, case.image, case.baseline, 2, grid=(4, 4))
+    wanted = score_image(network.module, case.slot.image, case.slot.baseline, 2, grid=(4, 4))
     assert torch.allclose(case.scorer(network.module)(SETS), wanted(SETS), atol=1e-6)
 
 
@@ -99,7 +101,7 @@ def test_each_scorer_has_a_memo_of_its_own(case, network):
 
 
 def test_a_scorer_chooses_its_batch_size(case, network):
-    assert case.scorer(network.module).batch_size == auto_batch_size(case.image)
+    assert case.scorer(network.module).batch_size == auto_batch_size(case.slot.image)
 
 
 def test_a_scorer_takes_a_batch_size(case, network):
@@ -135,7 +137,8 @@ def test_a_case_has_as_many_patches_as_regions(striped):
 
 
 def test_a_region_is_its_pixels(striped, stripes):
-    assert torch.equal(striped.region_basis, stripes.basis())
+    shown = striped.slot.basis.weights(torch.eye(4)).flatten(1)
+    assert torch.equal(shown, stripes.basis())
 
 
 def test_regions_are_scored_whole(striped, network):
@@ -160,7 +163,7 @@ def dropped(transformer, noise):
 
 def test_hidden_tokens_are_left_out(dropped, transformer):
     sets = [(3, 17, 30), tuple(range(49))]
-    wanted = masked_attention(transformer.module, dropped.image, (7, 7), sets)[:, 1]
+    wanted = masked_attention(transformer.module, dropped.slot.image, (7, 7), sets)[:, 1]
     assert torch.allclose(dropped.scorer(transformer.module)(sets), wanted, atol=1e-5)
 
 
@@ -172,4 +175,4 @@ def test_where_tokens_are_dropped_no_image_is_composed(dropped):
 
 
 def test_tokens_are_dropped_for_that_baseline_only(case):
-    assert case.dropped is None
+    assert case.slot.dropped is None

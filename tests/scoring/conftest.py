@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from scoring.scorer import masks_of
+from scoring.patches import masks_of
 
 PATCHES = 49  # of the usual 7 x 7 grid
 

@@ -6,7 +6,7 @@ from planted import PlantedNetwork, small_vit
 
 from running.check_record import masked_attention
 from scoring.networks import class_probabilities
-from scoring.scorer import masks_of
+from scoring.patches import masks_of
 from scoring.token_dropping import TokenDropping, why_not
 
 EVERYTHING = tuple(range(49))
