@@ -64,7 +64,9 @@ def draw_grid(masked: MaskedImages, path: Path) -> None:
     place = _place(figure, (height, width))
     if masked.regions:
         image = np.where(masked.regions.borders()[..., None], 255, image).astype(np.uint8)
-    enlarged = Image.fromarray(image).resize((place.width, place.height), Image.Resampling.HAMMING)
+    smooth = place.width <= 3 * width  # as matplotlib does: large pixels are left sharp
+    how = Image.Resampling.HAMMING if smooth else Image.Resampling.NEAREST
+    enlarged = Image.fromarray(image).resize((place.width, place.height), how)
     figure.paste(enlarged, (place.left, place.top))
     if masked.regions:
         labels, points = _names(masked.regions)
