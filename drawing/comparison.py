@@ -121,10 +121,14 @@ def _write_title(
 
 
 def animate(panels: Sequence[Panel], cards: Sequence[Image.Image], path: Path) -> None:
-    """Write panels in a row as an animated GIF, the cards of the roots in turn at their right."""
+    """Write panels in a row as an animated GIF, the cards of the roots in turn at their right.
+
+    All frames have one palette, so that the file has the panels, which do not change, only once.
+    """
     still = [captioned(panel.image, "  ".join(panel.title).strip()) for panel in panels]
+    palette = side_by_side([*still, *cards]).quantize(method=Image.Quantize.FASTOCTREE)
     frames = []
     for card in cards:
         row = side_by_side([*still, card])
-        frames.append(row.quantize(method=Image.Quantize.FASTOCTREE))
+        frames.append(row.quantize(palette=palette, dither=Image.Dither.NONE))
     save_animation(frames, path)

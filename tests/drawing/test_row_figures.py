@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawn import all_text, ids, read_image, read_sag
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from drawing.curves import draw_curves
 from drawing.figures import dnf_text
@@ -33,6 +33,13 @@ def test_the_animated_comparison_shows_each_root(planted):
 def test_the_animated_comparison_has_three_panels(planted):
     # the original, I-GOS and a root: without a convolution there is no Grad-CAM
     assert Image.open(planted / "comparison.gif").width == 3 * SIDE + 2 * GAP
+
+
+def test_the_panels_of_the_animated_comparison_stand_still(planted):
+    with Image.open(planted / "comparison.gif") as animation:
+        frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(animation)]
+    panels = [frame[:, : 2 * (SIDE + GAP)] for frame in frames]
+    assert all(np.array_equal(panel, panels[0]) for panel in panels)
 
 
 def test_the_strip_of_roots_shows_them_beside_each_other(planted):
