@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 from scoring.memory import BatchLimit, free_memory, is_out_of_memory
@@ -57,6 +58,12 @@ class Device(Protocol):
 
     def wait(self, handle: Any) -> list[Any]:
         """Wait for a batch and return its answers, one per mask."""
+
+
+def rows_of(device: Device, kind: Kind, masks: int) -> int:
+    """Return the rows that run for so many masks: a whole shape, unless that exceeds the limit."""
+    most = device.limits[kind].size
+    return next((shape for shape in device.shapes(kind) if masks <= shape <= most), masks)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class _Running:
     kind: Kind
     parts: list[Part]
     handle: Any
+    rows: int  # padding included
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -212,13 +220,15 @@ class Batching:
     def _drop_late(self) -> None:
         """Take requests whose deadline has passed out of the queues."""
         now = time.monotonic()
-        for kind, queue in self._queues.items():
-            late = [part for part in queue if part.request.deadline < now]
-            if late:
-                self._queues[kind] = deque(part for part in queue if part not in late)
-            for part in late:
+        while late := [part for part in self._queued() if part.request.deadline < now]:
+            for kind, queue in self._queues.items():
+                self._queues[kind] = deque(p for p in queue if p.request.deadline >= now)
+            for part in late:  # a task may ask for more that is late
                 part.waiting.error = OutOfTime(part.waiting.answers)
                 self._deliver(part.waiting)
+
+    def _queued(self) -> Iterator[Part]:
+        return chain.from_iterable(self._queues.values())
 
     def _take(self, kind: Kind) -> list[Part]:
         """Return the parts of the next batch, and take them from the queue."""
@@ -243,7 +253,7 @@ class Batching:
 
     def _rows(self, kind: Kind, waiting: int) -> int:
         """Return how many masks go into the next batch, so that its shape is filled."""
-        most = self.device.limits[kind].size
+        most = self._most(kind)
         if waiting >= most:
             return most
         shapes = [shape for shape in self.device.shapes(kind) if shape <= most]
@@ -252,18 +262,24 @@ class Batching:
                 return min(waiting, shape)
         return waiting
 
+    def _most(self, kind: Kind) -> int:
+        """Return how many masks the largest batch has: a whole shape, where one is small enough."""
+        size = self.device.limits[kind].size
+        return max((shape for shape in self.device.shapes(kind) if shape <= size), default=size)
+
     def _launch(self, kind: Kind, parts: list[Part]) -> None:
         for part in parts:
             part.waiting.in_flight += len(part)
+        rows = rows_of(self.device, kind, sum(map(len, parts)))
         problem = None
         try:
-            running = _Running(kind, parts, self.device.launch(kind, parts))
+            running = _Running(kind, parts, self.device.launch(kind, parts), rows)
         except Exception as error:  # handled outside, where its frames hold no tensors any more
             problem = error.with_traceback(None)
         if problem is None:
             self._running.append(running)
         else:
-            self._failed(kind, parts, problem)
+            self._failed(kind, parts, rows=rows, error=problem)
 
     def _collect(self) -> None:
         """Wait for the oldest batch and deliver its answers."""
@@ -277,9 +293,11 @@ class Batching:
             problem = error.with_traceback(None)
         running.handle = None
         if problem is not None:
-            self._failed(running.kind, running.parts, problem)
+            self._failed(running.kind, running.parts, rows=running.rows, error=problem)
             return
-        self.device.limits[running.kind].succeeded(len(running))
+        if len(running) >= self._most(running.kind):
+            limit = self.device.limits[running.kind]
+            limit.succeeded(limit.size)
         if self.on_batch:
             self.on_batch(len(running))
         place = 0
@@ -304,9 +322,8 @@ class Batching:
 
     # Batches fail.
 
-    def _failed(self, kind: Kind, parts: list[Part], error: Exception) -> None:
+    def _failed(self, kind: Kind, parts: list[Part], *, rows: int, error: Exception) -> None:
         """Repeat a batch in smaller parts; a mask that fails alone fails its request."""
-        rows = sum(map(len, parts))
         for part in parts:
             part.waiting.in_flight -= len(part)
         is_memory = is_out_of_memory(error)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scoring.batching import Part
+from scoring.batching import Part, rows_of
 from scoring.compilation import Forward, compile_forward
 from scoring.devices import check_device, ensure_float32
 from scoring.memory import BatchLimit
@@ -237,7 +237,7 @@ class Engine:
     def launch(self, kind: Kind, parts: Sequence[Part]) -> Handle:
         """Start a batch; see scoring.batching.Device."""
         count = sum(map(len, parts))
-        shape = next((shape for shape in self.shapes(kind) if shape >= count), count)
+        shape = rows_of(self, kind, count)
         counts = self.counts[kind]
         if kind == "gradient":
             values = self._gradients(parts)
