@@ -95,7 +95,7 @@ def measure(
     """Measure every side on every image that the result lacks; write the file after each."""
     bench = make_bench(
         network,
-        MainJobSettings(search=settings.search),
+        MainJobSettings(search=settings.search, full_curves=False),
         precision=settings.precision,
         with_compiled=not settings.quick and network.device.type == "cpu",
     )

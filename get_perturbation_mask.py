@@ -20,18 +20,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from captum.attr import LayerGradCam
 
+from scoring.baselines import BASELINES, make_baseline
 from scoring.memory import BatchLimit, in_chunks
 from scoring.networks import class_probabilities
 from scoring.patches import Basis, compose
 from scoring.scorer import basis_of
 
-BASELINES = ("black", "blur", "mean", "median", "mixed", "drop")
-IMAGENET_MEAN_COLOUR = (124, 116, 104)
 # The backtracking line search: first step, factor, last step, Armijo's constant.
 FIRST_STEP = 200.0
 SHRINK = 0.2
@@ -40,35 +38,7 @@ ARMIJO = 1e-4
 AT_ONCE = 32  # masks in a forward pass
 TV = 20.0  # weight of the total variation
 
-
-def make_baseline(image: np.ndarray, name: str) -> np.ndarray:
-    """Return the image that is seen where patches are hidden.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        name: black: 0 before normalisation. drop: black as well (a transformer's hidden tokens are
-            left out; this is what its saliency and its figures show). mean: ImageNet's mean colour.
-            blur: Gaussian of 51 pixels, sigma 50. median: of 11 x 11 pixels (hides little). mixed:
-            the mean of blur and median.
-
-    Returns:
-        Array of the image's shape, uint8.
-
-    Raises:
-        ValueError: there is no baseline of this name.
-    """
-    if name in ("black", "drop"):
-        return np.zeros_like(image)
-    if name == "mean":
-        return np.full_like(image, IMAGENET_MEAN_COLOUR)
-    if name == "blur":
-        return cv2.GaussianBlur(image, (51, 51), 50)
-    if name == "median":
-        return cv2.medianBlur(image, 11)
-    if name == "mixed":
-        blurred = make_baseline(image, "blur")
-        return cv2.addWeighted(blurred, 0.5, make_baseline(image, "median"), 0.5, 0)
-    raise ValueError(f"no baseline named {name}; there are {', '.join(BASELINES)}")
+__all__ = ["BASELINES", "make_baseline"]  # they live where no PyTorch is needed
 
 
 # ---------------------------------------------------------------- I-GOS

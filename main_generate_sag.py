@@ -79,6 +79,9 @@ class Settings:
     node_prob_thresh: Share = 0.4  # a node above this share is expanded
     overlap_thresh: CountOrZero = 1  # patches that two drawn roots may share
     num_roots_sag: Count = 3  # roots drawn
+    full_curves: bool = (
+        False  # insertion and deletion at every number of patches, not where they bend
+    )
     baseline: Literal["black", "blur", "mean", "median", "mixed", "drop"] = "black"  # hides patches
     # Patches or regions
     grid: Annotated[int, Between(1, 28)] = 7  # patches along each side
@@ -334,7 +337,9 @@ def find_out(
         graph = graph_of(certified, settings, saliency.full, deadline=answerer.deadline)
         sag = yield from answerer.run(graph, step="tree", only_exact=True)
     with times.step("curves"):
-        curves = yield from measure_curves(case, answerer, saliency=saliency, result=sag.result)
+        curves = yield from measure_curves(
+            case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
+        )
     return Findings(saliency, answerer, sag=sag, curves=curves, seconds=times.seconds)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from drawing.record import Sag
 from drawing.styles import Hidden
-from get_perturbation_mask import make_baseline
+from scoring.baselines import make_baseline
 from scoring.regions import Regions
 
 DIM = 0.3  # brightness of the hidden part on black; on white it is as pale

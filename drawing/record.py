@@ -149,6 +149,7 @@ class Evaluations(Struct, kw_only=True):
     precision: str = "float32"
     doubted: int = 0
     disagreed: int = 0
+    passes: dict[str, dict[str, int]] = {}  # by step, then by precision or "gradient"
 
 
 class Seconds(Struct, kw_only=True):

@@ -24,6 +24,7 @@ NO_ROOT_REASONS = {  # by search.stopped_by, for an image without an MSE
     "zero_probability": "the model gives this class no probability at all",
     "max_root_size": "no set up to the largest allowed size was sufficient",
     "exhausted": "no set that the search tried was sufficient",
+    "exhausted_in_reduced_precision": "no set that the search tried was sufficient",
     "max_evaluations": "no set among as many as the search scores was sufficient",
     "time_limit": "the time limit came first",
 }

@@ -81,6 +81,7 @@ class MainJobSettings:
     num_roots_sag: int = 3
     baseline: str = "black"
     grid: int = 7
+    full_curves: bool = True  # the main job's default is False
 
     @property
     def num_patches(self) -> int:

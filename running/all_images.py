@@ -268,8 +268,8 @@ class DrawElsewhere:
     def __enter__(self) -> "DrawElsewhere":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.pool.close(at_once=kind is not None)
+    def __exit__(self, *_: object) -> None:
+        self.pool.close()
 
     def take(self, finished: Finished) -> Iterator[Outcome]:
         """Keep an image's records and have them drawn; yield the outcomes of those that are."""
@@ -296,9 +296,9 @@ class DrawElsewhere:
     def _outcome_of(self, drawn: Drawn) -> Outcome:
         job: Any = drawn.key
         explained = self.explained.pop(job)
-        if drawn.error is not None:
-            return failed(job, drawn.error)
-        for sag, seconds in zip(explained.sags, drawn.seconds):
+        if drawn.answer.error is not None:
+            return failed(job, drawn.answer.error)
+        for sag, seconds in zip(explained.sags, drawn.answer.seconds):
             sag.seconds = seconds
         return _outcome(job, explained, self.plan.results)
 

@@ -80,6 +80,7 @@ STOP_REASONS = (
     "max_num_roots",
     "max_root_size",
     "exhausted",
+    "exhausted_in_reduced_precision",
     "time_limit",
     "baseline_sufficient",
     "zero_probability",
@@ -483,11 +484,14 @@ def check_formula(claims: Claims, case: Case) -> None:
 
 
 def check_search(claims: Claims, case: Case) -> None:
-    """The reason why the search stopped is possible, and only a time limit makes it incomplete."""
+    """The reason why the search stopped is possible, and whether it is complete follows from it.
+
+    "exhausted" is only claimed of a search in float32.
+    """
     search = case.record["search"]
     reason = search["stopped_by"]
     claims.check(reason in STOP_REASONS, f"the search stopped for an unknown reason: {reason}")
-    is_complete = reason != "time_limit"
+    is_complete = reason not in ("time_limit", "exhausted_in_reduced_precision")
     claims.check(search["complete"] == is_complete, f"complete does not fit to {reason}")
 
 

@@ -3,104 +3,125 @@
     pool = DrawingPool(workers=1, pictures="all")
     pool.submit(job, sags, image, folder)
     for drawn in pool.finished(all_of_them=True):
-        print(drawn.key, drawn.error)
-    pool.close(at_once=False)
+        print(drawn.key, drawn.answer.error)
+    pool.close()
 
 The records are written aside before their figures are drawn (running/results.py). When a process
 dies, the figures of one image are missing, and the next run draws them from its record.
+
+multiprocessing would have every process import the command, and PyTorch with it: a gigabyte and
+four seconds each, for processes that only draw. So they are plain ones (drawing_process.py).
 """
 
-import multiprocessing
 import os
-import signal
+import pickle
+import subprocess
+import sys
+import threading
 from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
 
-from drawing.record import Sag, Seconds, decode_sag, encode_sag
+from drawing.record import Sag, encode_sag
 from drawing.styles import Pictures
-from running.failures import why
-from running.results import draw_kept
+from running.drawing_process import Drawing, DrawingAnswer
+from utils import PROJECT
 
 QUEUE = 4  # images that wait for each process; then the run waits for the figures
 MOST_WORKERS = 8
+DIED = "the process that drew its figures died; run again to draw them"
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """An image whose figures are drawn.
-
-    Attributes:
-        key: as it was submitted.
-        seconds: of each record's steps, with the time for drawing; empty where it failed.
-        error: why it failed in one line, or None.
-    """
+    """An image that was submitted, and what became of it."""
 
     key: Any
-    seconds: Sequence[Seconds] = ()
-    error: str | None = None
+    answer: DrawingAnswer
 
 
 class DrawingPool:
     """Processes that draw; see the module's docstring.
 
+    Attributes:
+        processes: those that were started, by the thread that talks to them.
+
     Args:
         workers: number of processes.
-        pictures: "all", "graph" or "none".
+        pictures: which pictures are drawn.
     """
 
     def __init__(self, workers: int, pictures: Pictures):
         self.pictures = pictures
         self.most_waiting = workers * (1 + QUEUE)
-        self.pool = ProcessPool(
-            max_workers=workers,
-            initializer=_ignore_interrupts,
-            context=multiprocessing.get_context("spawn"),
-        )
-        self.keys: dict[Any, Hashable] = {}  # by future
-
-    def close(self, *, at_once: bool) -> None:
-        """End the processes; at_once: without waiting for what they draw."""
-        if at_once:
-            self.pool.stop()
-        else:
-            self.pool.close()
-        self.pool.join()
+        self.processes: dict[int, subprocess.Popen] = {}
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="drawing")
+        self._keys: dict[Future[DrawingAnswer], Hashable] = {}
 
     def submit(self, key: Hashable, sags: Sequence[Sag], image: np.ndarray, folder: Path) -> None:
         """Draw an image's records, which are kept aside; wait while too many wait already."""
-        while len(waiting := [one for one in self.keys if not one.done()]) >= self.most_waiting:
-            wait(waiting, return_when=FIRST_COMPLETED)
         records = [encode_sag(sag) for sag in sags]
-        arguments = [records, image, folder, self.pictures]
-        self.keys[self.pool.schedule(_draw, args=arguments)] = key
+        drawing = Drawing(records, image, folder.resolve(), self.pictures)
+        waiting = self._unfinished()
+        while len(waiting) >= self.most_waiting:
+            wait(waiting, return_when=FIRST_COMPLETED)
+            waiting = self._unfinished()
+        self._keys[self._threads.submit(self._draw, drawing)] = key
 
     def finished(self, *, all_of_them: bool = False) -> Iterator[Drawn]:
         """Yield the images that are drawn; all_of_them: wait for those that are not."""
-        while self.keys:
+        while self._keys:
             if all_of_them:
-                wait(self.keys, return_when=FIRST_COMPLETED)
-            done = [future for future in self.keys if future.done()]
+                wait(self._keys, return_when=FIRST_COMPLETED)
+            done = [future for future in self._keys if future.done()]
             if not done:
                 return
             for future in done:
-                yield self._drawn(self.keys.pop(future), future)
+                yield Drawn(self._keys.pop(future), future.result())
 
-    @staticmethod
-    def _drawn(key: Hashable, future: Any) -> Drawn:
+    def close(self) -> None:
+        """End the processes, also those that draw; what is not drawn yet, the next run draws."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self.processes.values():
+            process.kill()
+        self._threads.shutdown(wait=True)
+        for process in self.processes.values():
+            process.wait()
+
+    def _unfinished(self) -> list[Future[DrawingAnswer]]:
+        return [future for future in self._keys if not future.done()]
+
+    def _draw(self, drawing: Drawing) -> DrawingAnswer:
+        """Have this thread's process draw; a dead one is replaced the next time."""
+        process = self._process()
+        assert process.stdin and process.stdout
         try:
-            return Drawn(key, seconds=future.result())
-        except ProcessExpired:
-            return Drawn(
-                key, error="the process that drew its figures died; run again to draw them"
+            pickle.dump(drawing, process.stdin)
+            process.stdin.flush()
+            return pickle.load(process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            process.kill()
+            process.wait()
+            return DrawingAnswer(error=DIED)
+
+    def _process(self) -> subprocess.Popen:
+        """Return this thread's process, started if there is none."""
+        thread = threading.get_ident()
+        process = self.processes.get(thread)
+        if process is None or process.poll() is not None:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "running.drawing_process"],
+                cwd=PROJECT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the process that started the run
             )
-        except Exception as error:  # a full disk, for example
-            return Drawn(key, error=why(error))
+            self.processes[thread] = process
+        return process
 
 
 def number_of_workers(device: str) -> int:
@@ -108,17 +129,3 @@ def number_of_workers(device: str) -> int:
     if device == "cpu":
         return 1
     return min(MOST_WORKERS, max(1, (os.cpu_count() or 2) - 1))
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the process that started the run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _draw(
-    records: list[bytes], image: np.ndarray, folder: Path, pictures: Pictures
-) -> list[Seconds]:
-    """Draw an image's records, in a process of the pool."""
-    sags = [decode_sag(record) for record in records]
-    draw_kept(sags, image, folder, pictures)
-    return [sag.seconds for sag in sags]

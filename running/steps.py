@@ -125,9 +125,22 @@ def _answered_softly(
 
 
 def measure_curves(
-    case: ImageCase, answerer: Answerer, *, saliency: Saliency, result: SearchResult
+    case: ImageCase,
+    answerer: Answerer,
+    *,
+    saliency: Saliency,
+    result: SearchResult,
+    all_counts: bool,
 ) -> Steps[Curves | None]:
-    """Return the insertion and deletion curves; None where time is up or the class has none."""
+    """Return the insertion and deletion curves; None where time is up or the class has none.
+
+    Args:
+        case: the image.
+        answerer: of its questions.
+        saliency: full confidence, and two of the orders.
+        result: the MSEs, for the third order.
+        all_counts: whether the curves are measured at every number of patches.
+    """
     if saliency.full <= 0:
         return None
     orders = explanation_orders(
@@ -137,7 +150,7 @@ def measure_curves(
         basis=case.slot.basis.to(torch.device("cpu")),
         size=(case.slot.image.shape[1], case.slot.image.shape[2]),
     )
-    asking = insertion_deletion(orders, saliency.full)
+    asking = insertion_deletion(orders, saliency.full, all_counts=all_counts)
     try:
         curves = yield from answerer.run(asking, step="curves", only_exact=True)
     except TimeoutError:

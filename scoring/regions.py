@@ -22,14 +22,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
-from scoring.patches import region_basis
 from utils import UNREADABLE_IMAGE, UserError, one_line
+
+if TYPE_CHECKING:
+    import torch
 
 UNLABELLED = "unlabelled"  # the name of label 0
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on height and width are exchanged
@@ -71,8 +73,12 @@ class Regions:
             )
         return cls(index, numbers, [names[n] for n in numbers])
 
-    def basis(self) -> torch.Tensor:
+    def basis(self) -> "torch.Tensor":
         """Return the pixels of each region, (regions, H * W) float32, 0 or 1."""
+        import torch  # here, so that figures can be drawn without it
+
+        from scoring.patches import region_basis
+
         return region_basis(torch.from_numpy(self.index), len(self.names))
 
     def areas(self) -> list[float]:

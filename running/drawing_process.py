@@ -1,0 +1,80 @@
+"""A process that draws results: jobs on its standard input, answers on its standard output.
+
+    python -m running.drawing_process
+
+Started by running/drawing_pool.py, which sends a Drawing and is sent a DrawingAnswer, both pickled.
+The process ends with its input. It does not import PyTorch.
+"""
+
+import gc
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from drawing.record import Seconds, decode_sag
+from drawing.styles import Pictures
+from running.failures import why
+from running.results import draw_kept
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Records of one image that are to be drawn.
+
+    Attributes:
+        records: encoded, the most probable class first; kept aside in the folder.
+        image: (H, W, 3) uint8 RGB, as the network saw it.
+        folder: of the image.
+        pictures: which pictures are drawn.
+    """
+
+    records: Sequence[bytes]
+    image: np.ndarray
+    folder: Path
+    pictures: Pictures
+
+
+@dataclass(frozen=True)
+class DrawingAnswer:
+    """What became of a drawing.
+
+    Attributes:
+        seconds: of each record's steps, with the time for drawing; empty where it failed.
+        error: why it failed in one line, or None.
+    """
+
+    seconds: Sequence[Seconds] = ()
+    error: str | None = None
+
+
+def draw(drawing: Drawing) -> DrawingAnswer:
+    """Draw the records of one image."""
+    try:
+        sags = [decode_sag(record) for record in drawing.records]
+        draw_kept(sags, drawing.image, drawing.folder, drawing.pictures)
+    except Exception as error:  # a full disk, for example
+        return DrawingAnswer(error=why(error))
+    return DrawingAnswer([sag.seconds for sag in sags])
+
+
+def main() -> None:
+    """Draw what comes until the input ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get among the answers
+    gc.freeze()  # what was imported is not looked at by every collection
+    while True:
+        try:
+            drawing = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(draw(drawing), answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
