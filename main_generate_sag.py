@@ -322,11 +322,16 @@ def find_out(
     with times.step("mask"):
         search_end = times.start + SEARCH_SHARE * seconds
         saliency = yield from measure_saliency(
-            case, answerer, engine, seed=settings.seed, deadline=search_end
+            case,
+            answerer,
+            engine,
+            method=settings.saliency,
+            seed=settings.seed,
+            deadline=search_end,
         )
         answerer.threshold = settings.prob_thresh * saliency.full
     with times.step("search"):
-        search = search_of(settings, saliency.igos)
+        search = search_of(settings, saliency.mask)
         found = yield from answerer.run(search, step="search")
     with times.step("tree"):
         # What the search found is not lost to the clock: hardly any of it is not in float32 yet.

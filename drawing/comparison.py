@@ -52,13 +52,14 @@ def draw_comparison(
 
 
 def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
-    """Return the panels of the original, of Grad-CAM where the network has it, and of I-GOS."""
+    """Return the panels of the original, and of Grad-CAM and I-GOS where there are such maps."""
     image = masked.image
     size = image.shape[:2]
     panels = [Panel((sag.category.name, f"{sag.probability:.3f}"), image)]
     if sag.gradcam:
         panels.append(Panel(("Grad-CAM", ""), overlaid(image, gradcam_map(sag.gradcam, size))))
-    panels.append(Panel(("I-GOS", ""), overlaid(image, igos_map(sag.saliency, masked))))
+    if sag.settings.get("saliency") != "gradcam":
+        panels.append(Panel(("I-GOS", ""), overlaid(image, igos_map(sag.saliency, masked))))
     return panels
 
 

@@ -5,6 +5,7 @@ image's summary row; the run continues.
 """
 
 import csv
+import os
 import queue
 import threading
 import time
@@ -39,12 +40,14 @@ from running.results import (
 from running.summary import Row, failed_row, summary_row, write_summary
 from scoring.batching import Batching, Finished, Task
 from scoring.compilation import CannotCompile
+from scoring.devices import failed_for_good
 from scoring.engine import Engine
 from scoring.requests import Steps
-from utils import log, one_line
+from utils import UserError, log, one_line
 
 COMPILE_GAIN = 0.25  # share of a search's time that compiling saves on a CPU
 COMPILE_SECONDS = 30  # what compiling costs
+LOST_DEVICE = 70  # exit status of a worker whose GPU has failed
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ def in_this_process(
         batching = Batching(engine, plan.images_at_once, on_batch=BatchBar(bar, followers))
         for finished in batching.run(_tasks(jobs, load, explain, followers, plan)):
             followers.pop(finished.key)
+            if finished.error and failed_for_good(finished.error, engine.device):
+                raise UserError(f"device {engine.device}: it has failed ({why(finished.error)})")
             yield from drawing.take(finished)
             left -= 1
             pace.note(finished)
@@ -418,6 +423,9 @@ class EngineThread:
         pace = Pace(self.engine)
         batching = Batching(self.engine, self.at_once)
         for finished in batching.run(self._incoming(batching)):
+            if finished.error and failed_for_good(finished.error, self.engine.device):
+                # The process ends, so that its images go to other workers.
+                os._exit(LOST_DEVICE)
             self.results.pop(finished.key).set_result(finished)
             pace.note(finished)
             pace.compile_if_it_pays(self.jobs_left)

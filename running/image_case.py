@@ -16,7 +16,7 @@ import torch
 from get_perturbation_mask import make_baseline
 from scoring.networks import Network, class_probabilities
 from scoring.patch_sets import PatchSet
-from scoring.patches import Basis, Matrix, Tents, compose
+from scoring.patches import Basis, Matrix, compose, tents_on
 from scoring.regions import Regions
 from scoring.requests import Slot
 from scoring.scorer import MaskScorer, Probabilities
@@ -63,14 +63,14 @@ class ImageCase:
         basis: Basis
         if regions:
             grid = (1, len(regions.names))
-            basis = Matrix(regions.basis().view(-1, *network.size))
+            basis = Matrix(regions.basis().view(-1, *network.size)).to(prepared.device)
         else:
-            basis = Tents(grid, network.size)
+            basis = tents_on(grid, network.size, prepared.device)
         slot = Slot(
             image=prepared,
             baseline=network.prepare(make_baseline(image, baseline)),
             category=category,
-            basis=basis.to(prepared.device),
+            basis=basis,
             dropped=TokenDropping(network.module, prepared, grid) if baseline == "drop" else None,
         )
         return cls(slot, grid, regions)

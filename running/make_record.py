@@ -67,7 +67,7 @@ def make_record(
         baseline=Baseline(settings["baseline"], saliency.hidden),
         grid=case.grid,
         threshold=settings["prob_thresh"],
-        saliency=saliency.igos.flatten().tolist(),
+        saliency=saliency.mask.flatten().tolist(),
         gradcam=None if saliency.gradcam is None else saliency.gradcam.tolist(),
         search=Search(settings["search"], result.complete, result.stopped_by),
         roots=root_entries(result.mses, saliency.full),

@@ -19,14 +19,15 @@ import torch
 
 from scoring.batching import Part, rows_of
 from scoring.compilation import Forward, compile_forward
+from scoring.cuda_graphs import GraphedBatches
 from scoring.devices import check_device, ensure_float32
-from scoring.memory import BatchLimit
+from scoring.memory import BatchLimit, is_out_of_memory
 from scoring.networks import Network, class_probabilities, use_ieee_float32
 from scoring.patches import compose
 from scoring.precision import PRECISIONS, has_bfloat16, in_precision
 from scoring.requests import KINDS, Kind
 from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch
-from utils import UserError
+from utils import UserError, one_line
 
 REDUCED_TOLERANCE = 0.05  # by which compiled reduced probabilities may differ from eager ones
 REDUCED_GAIN = 1.2  # reduced precision is used where it is so much faster than float32
@@ -79,6 +80,7 @@ class Engine:
         compiled: whether compile() was called.
         worth_compiling: whether compiling pays here; measured on a CPU only.
         is_ieee: whether float32 is IEEE float32 on the device, after all switches were set.
+        why_no_graphs: why batches cannot be captured as CUDA graphs, or None.
         measured: speeds by which batch sizes and precision were chosen, or None.
 
     Args:
@@ -116,6 +118,8 @@ class Engine:
         self.precision = "float32" if reduced is None else _name_of(reduced)
         self._for_gradients: torch.nn.Module = reduced or network.module
         self.limits = self._limits(batch_size)
+        self.why_no_graphs: str | None = None
+        self._graphs: GraphedBatches | None = None
 
     @property
     def batch_size(self) -> int:
@@ -247,8 +251,10 @@ class Engine:
         counts.batches += 1
         counts.masks += count
         counts.rows += shape
+        counts.synchronisations += 1  # by wait()
         done = None
         if self.device.type == "cuda":
+            # Queued behind the pass, so that a graph's next replay cannot overwrite the values.
             values = values.to("cpu", non_blocking=True)
             done = torch.cuda.Event()
             done.record()
@@ -261,9 +267,36 @@ class Engine:
         values = handle.values.cpu()[: handle.count]
         return values.tolist() if values.dim() == 1 else list(values)
 
-    @torch.no_grad()
     def _probabilities(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor:
         """Return the probability of each mask's class, (rows,)."""
+        if self.device.type == "cuda" and self.why_no_graphs is None:
+            probabilities = self._graphed(kind, parts, shape)
+            if probabilities is not None:
+                return probabilities
+        return self._eager(kind, parts, shape)
+
+    def _graphed(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor | None:
+        """Return the same from a captured graph; None where these masks cannot be graphed."""
+        slots = [part.request.slot for part in parts for _ in range(len(part))]
+        noisy = any(part.request.noise is not None for part in parts)
+        if self._graphs is None or self._graphs.basis is not slots[0].basis:
+            forwards: dict[Kind, Forward] = {"float32": self.exact}
+            forwards["reduced"] = self.reduced or self.exact
+            self._graphs = GraphedBatches(slots[0].basis, forwards, slots[0])
+        if noisy or not self._graphs.can_run(slots):
+            return None
+        masks = torch.cat([part.request.masks[part.start : part.stop] for part in parts])
+        try:
+            return self._graphs.run(kind, masks.pin_memory(), slots, shape=shape)
+        except Exception as error:
+            self._graphs.drop()
+            if is_out_of_memory(error):
+                raise
+            self.why_no_graphs = one_line(error)  # a network that cannot be captured
+            return None
+
+    @torch.no_grad()
+    def _eager(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor:
         dropped = parts[0].request.slot.dropped
         if dropped is not None:
             logits = dropped(torch.cat([self._masks(part) for part in parts]))

@@ -18,6 +18,7 @@ strongly each patch or region shows each pixel.
 
 import copy
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -144,6 +145,12 @@ def region_basis(index: torch.Tensor, regions: int) -> torch.Tensor:
         regions: number of regions.
     """
     return torch.nn.functional.one_hot(index.flatten().long(), regions).T.float()
+
+
+@cache
+def tents_on(grid: tuple[int, int], size: tuple[int, int], device: torch.device) -> Tents:
+    """Return the tents of a grid on a device, the same object for the same arguments."""
+    return Tents(grid, size).to(device)
 
 
 def masks_of(patch_sets: Sequence[PatchSet], num_patches: int) -> torch.Tensor:
