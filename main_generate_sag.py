@@ -282,7 +282,7 @@ def explain_class(
         source: where the image is from.
         cut: its regions, in place of the grid.
         seconds: that this may take, if not the settings' time limit; the search has most of them.
-        follower: is told which step runs, for a progress bar.
+        follower: follows the steps, for a progress bar.
     """
     case = ImageCase.of(
         engine.network,
@@ -419,7 +419,7 @@ class FolderExplainer:
         Args:
             job: the image.
             load: waits until it is read.
-            follower: is told which step runs.
+            follower: follows the steps, for a progress bar.
         """
         loaded = load()
         image = loaded.pixels

