@@ -1,0 +1,295 @@
+"""The main job's steps on simulated devices: how full are they kept?
+
+    cases = planted_cases(200, seed=0)
+    print(report([simulate(device, cases) for device in DEVICES], cases))
+
+What is real here: Batching, the searches, the Answerer, I-GOS, the certificate, the graph, the
+curves and the record. What is simulated: the device, and the classifiers. See simulated_device.py
+and simulated_classifiers.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from experiments.benchmark_tables import aligned
+from experiments.measurements import MainJobSettings
+from experiments.simulated_classifiers import SimulatedCase
+from experiments.simulated_device import Clock, DeviceModel, SimulatedDevice
+from patch_deletion_tree import diverse_sag
+from running.image_case import ImageCase
+from running.make_record import Source, make_record
+from running.searches import search_of
+from running.steps import Findings, StepTimes, measure_curves, measure_saliency
+from scoring.answerer import Answerer
+from scoring.batching import Batching, Task
+from scoring.engine import Engine
+from scoring.networks import Network
+from scoring.requests import Steps
+from search import certify
+
+SIDE = 224  # of the simulated images, in pixels
+CELL = 32  # stride of the simulated network
+GRADIENT_PASSES = 3  # a forward and a backward pass, in forward passes
+LONE_IMAGES = 10  # images that are timed alone
+COLUMNS = (
+    "device",
+    "at once",
+    "share of the ceiling",
+    "with host time",
+    "fill",
+    "syncs a batch",
+    "images/s",
+    "with host time",
+    "sets a batch",
+    "lone image, s",
+    "host s per 1,000 sets",
+)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a device did in simulated time.
+
+    Attributes:
+        device: name of the device.
+        at_once: number of images in flight.
+        images: number of images.
+        share: of the ceiling, where the host takes no time.
+        share_with_host: the same with the host's real time, beside the batches in flight.
+        fill: share of the rows that ran which were asked for.
+        synchronisations: per batch.
+        batches: number of batches.
+        masks: number of masks that were asked for.
+        seconds: that all images took, where the host takes no time.
+        seconds_with_host: the same with the host's real time.
+        lone_seconds: of an image alone, median, with the host's real time.
+        host_seconds: real time of everything but the device.
+        fill_by_kind: share of each kind's rows that were asked for.
+    """
+
+    device: str
+    at_once: int
+    images: int
+    share: float
+    share_with_host: float
+    fill: float
+    synchronisations: float
+    batches: int
+    masks: int
+    seconds: float
+    seconds_with_host: float
+    lone_seconds: float
+    host_seconds: float
+    fill_by_kind: dict[str, float]
+
+
+class SimulatedNetwork(torch.nn.Module):
+    """Stands in for the network where it is run outside of batches, as by Grad-CAM.
+
+    Args:
+        device: is charged for the passes.
+        classes: number of classes.
+    """
+
+    def __init__(self, device: SimulatedDevice, classes: int):
+        super().__init__()
+        self.device = device
+        cells = SIDE // CELL
+        self.first = torch.nn.Conv2d(3, 1, CELL, stride=CELL)
+        self.last = torch.nn.Conv2d(1, 1, 1)
+        self.linear = torch.nn.Linear(cells * cells, classes)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, classes) that mean nothing."""
+        passes = GRADIENT_PASSES if images.requires_grad else 1
+        self.device.run_alone(passes * len(images))
+        return self.linear(self.last(self.first(images)).flatten(1))
+
+
+@dataclass(frozen=True)
+class SimulatedEngine:
+    """What the steps know of an engine.
+
+    Attributes:
+        network: whose module charges the simulated device.
+        precision: of the search.
+    """
+
+    network: Network
+    precision: str = "float16"
+
+
+def make_engine(device: SimulatedDevice) -> Engine:
+    """Return a stand-in for the engine."""
+    classes = len(device.classifiers)
+    network = Network(
+        module=SimulatedNetwork(device, classes),
+        name="simulated",
+        weights_sha256="",
+        labels=[f"class {number}" for number in range(classes)],
+        size=(SIDE, SIDE),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        device=torch.device("cpu"),
+    )
+    return cast(Engine, SimulatedEngine(network))
+
+
+# ---------------------------------------------------------------- one device
+
+
+def simulate(model: DeviceModel, cases: Sequence[SimulatedCase], **settings: Any) -> Simulated:
+    """Explain all images on a simulated device, twice, and some of them alone.
+
+    Args:
+        model: the device.
+        cases: the images.
+        **settings: of MainJobSettings, as search="diverse".
+    """
+    chosen = MainJobSettings(full_curves=False, **settings)
+    bare = run_all(model, cases, chosen, clock=Clock())
+    hosted = run_all(model, cases, chosen, clock=Clock(counts_host=True))
+    alone = replace(model, at_once=1)
+    lone = [
+        run_all(alone, [case], chosen, clock=Clock(counts_host=True)).clock.elapsed
+        for case in cases[:LONE_IMAGES]
+    ]
+    return Simulated(
+        device=model.name,
+        at_once=model.at_once,
+        images=len(cases),
+        share=bare.share,
+        share_with_host=hosted.share,
+        fill=bare.fill,
+        synchronisations=bare.synchronisations,
+        batches=bare.batches,
+        masks=bare.masks,
+        seconds=bare.clock.elapsed,
+        seconds_with_host=hosted.clock.elapsed,
+        lone_seconds=median(lone),
+        host_seconds=bare.clock.host_seconds,
+        fill_by_kind={kind: counts.fill for kind, counts in bare.counts.items()},
+    )
+
+
+def run_all(
+    model: DeviceModel, cases: Sequence[SimulatedCase], settings: MainJobSettings, *, clock: Clock
+) -> SimulatedDevice:
+    """Explain all images and return the device with its clock and counts.
+
+    Raises:
+        Exception: whatever the steps of an image raised.
+    """
+    device = SimulatedDevice(model, [case.classifier for case in cases], clock=clock)
+    engine = make_engine(device)
+    clock.start()
+    for finished in Batching(device, model.at_once).run(_tasks(cases, engine, settings)):
+        if finished.error is not None:
+            raise finished.error
+    clock.take_control()
+    return device
+
+
+def _tasks(
+    cases: Sequence[SimulatedCase], engine: Engine, settings: MainJobSettings
+) -> Iterator[Task]:
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for number, case in enumerate(cases):
+        yield Task(number, explain(case, image, engine, settings, number=number))
+
+
+def explain(
+    simulated: SimulatedCase,
+    image: np.ndarray,
+    engine: Engine,
+    settings: MainJobSettings,
+    *,
+    number: int,
+) -> Steps[Any]:
+    """Run the steps of main_generate_sag.find_out in its order, and make the record.
+
+    Args:
+        simulated: the image.
+        image: (H, W, 3) uint8, its pixels, which nobody looks at.
+        engine: the stand-in of make_engine().
+        settings: of the main job.
+        number: of the image.
+    """
+    engine.network.module(engine.network.prepare(image)[None])  # for the most probable class
+    case = ImageCase.of(
+        engine.network, image, category=number, baseline=settings.baseline, grid=simulated.grid
+    )
+    answerer = Answerer(case.slot, has_reduced=True)
+    times = StepTimes()
+    saliency = yield from measure_saliency(
+        case, answerer, engine, method="igos", seed=settings.seed, deadline=float("inf")
+    )
+    if simulated.saliency is not None:
+        mask = torch.from_numpy(simulated.saliency).float().reshape(simulated.grid)
+        saliency = replace(saliency, mask=mask)
+    answerer.threshold = settings.prob_thresh * saliency.full
+    found = yield from answerer.run(search_of(settings, saliency.mask), step="search")
+    certificate = certify(found, answerer.threshold, anew=True)
+    certified = yield from answerer.run(certificate, step="tree", only_exact=True)
+    graph = diverse_sag(
+        certified,
+        saliency.full,
+        prob_thresh=settings.prob_thresh,
+        node_prob_thresh=settings.node_prob_thresh,
+        overlap=settings.overlap_thresh,
+        num_roots=settings.num_roots_sag,
+    )
+    sag = yield from answerer.run(graph, step="tree", only_exact=True)
+    curves = yield from measure_curves(
+        case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
+    )
+    findings = Findings(saliency, answerer, sag=sag, curves=curves, seconds=times.seconds)
+    source = Source(simulated.name, sha256="")
+    return make_record(
+        findings, case, engine=engine, source=source, cut=None, settings=asdict(settings)
+    )
+
+
+# ---------------------------------------------------------------- the table
+
+
+def report(results: Sequence[Simulated], cases: Sequence[SimulatedCase]) -> str:
+    """Return table and remarks as text."""
+    recorded = sum(case.saliency is not None for case in cases)
+    origin = "records" if recorded else "planted classifiers"
+    lines = [f"simulated: {len(cases)} images from {origin}", *aligned(table(results))]
+    for result in results:
+        by_kind = ", ".join(f"{kind} {fill:.0%}" for kind, fill in result.fill_by_kind.items())
+        lines.append(f"fill of the batches, {result.device}: {by_kind}")
+    lines.append(
+        "share of the ceiling: what all rows asked for would take at the device's best rate, over "
+        "the simulated time; host time is this machine's, one thread, beside the batches in flight"
+    )
+    return "\n".join(lines)
+
+
+def table(results: Sequence[Simulated]) -> list[list[str]]:
+    """Return the table's rows, a device each."""
+    return [list(COLUMNS), *(_row(result) for result in results)]
+
+
+def _row(result: Simulated) -> list[str]:
+    return [
+        result.device,
+        str(result.at_once),
+        f"{result.share:.0%}",
+        f"{result.share_with_host:.0%}",
+        f"{result.fill:.0%}",
+        f"{result.synchronisations:.2f}",
+        f"{result.images / result.seconds:.2f}",
+        f"{result.images / result.seconds_with_host:.2f}",
+        f"{result.masks / result.batches:.0f}",
+        f"{result.lone_seconds:.2f}",
+        f"{1000 * result.host_seconds / result.masks:.2f}",
+    ]
