@@ -86,7 +86,7 @@ class Answerer:
         if only_exact or question.is_proof or not self.has_reduced:
             yield from self._ask(sets, "float32", step)
             return [self.exact[patches] for patches in sets]
-        unknown = [patches for patches in sets if patches not in self.exact]
+        unknown = [patches for patches in dict.fromkeys(sets) if patches not in self.exact]
         yield from self._ask(unknown, "reduced", step)
         doubtful = [patches for patches in unknown if self._is_doubtful(patches)]
         self.doubted += len(doubtful)
