@@ -104,6 +104,9 @@ class SimulatedNetwork(torch.nn.Module):
         self.last = torch.nn.Conv2d(1, 1, 1)
         self.linear = torch.nn.Linear(cells * cells, classes)
         self.eval().requires_grad_(False)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            parameter.normal_(generator=generator)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (B, classes) that mean nothing."""
@@ -199,7 +202,7 @@ def run_all(
 def _tasks(
     cases: Sequence[SimulatedCase], engine: Engine, settings: MainJobSettings
 ) -> Iterator[Task]:
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     for number, case in enumerate(cases):
         yield Task(number, explain(case, image, engine, settings, number=number))
 
