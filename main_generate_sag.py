@@ -103,29 +103,22 @@ import torch
 from tqdm import tqdm
 
 from patch_deletion_tree import DiverseSag, diverse_sag
-from running.all_images import (
-    Explained,
-    Outcome,
-    Outcomes,
-    RunPlan,
-    collect,
-    finish_run,
-    in_this_process,
-    on_ray,
-    one_by_one,
-)
+from running.all_images import collect, finish_run, on_ray
 from running.checks import (
     check_category,
     check_dropping,
     check_regions,
     check_sizes,
 )
+from running.drawers import RunPlan
 from running.drawing_pool import number_of_workers
+from running.engine_thread import one_by_one
 from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
 from running.inputs import as_cut, as_engine, as_pixels, settings_by_name, sha256_of
 from running.make_record import Cut, Source, make_record
+from running.outcomes import Explained, Outcome, Outcomes
 from running.progress import Follower
 from running.results import (
     Earlier,
@@ -141,6 +134,7 @@ from running.results import (
 )
 from running.searches import search_of
 from running.steps import Findings, StepTimes, measure_curves, measure_saliency
+from running.this_process import in_this_process
 from scoring.answerer import Answerer
 from scoring.batching import Batching
 from scoring.engine import Engine

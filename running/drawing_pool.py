@@ -28,7 +28,7 @@ import numpy as np
 
 from drawing.record import Sag, encode_sag
 from drawing.styles import Pictures
-from running.drawing_process import Drawing, DrawingAnswer
+from running.drawing_process import Drawing, DrawingAnswer, main
 from utils import PROJECT
 
 QUEUE = 4  # images that wait for each process; then the run waits for the figures
@@ -114,7 +114,7 @@ class DrawingPool:
         process = self.processes.get(thread)
         if process is None or process.poll() is not None:
             process = subprocess.Popen(
-                [sys.executable, "-m", "running.drawing_process"],
+                [sys.executable, "-c", f"from {main.__module__} import main; main()"],
                 cwd=PROJECT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

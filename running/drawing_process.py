@@ -1,7 +1,5 @@
 """A process that draws results: jobs on its standard input, answers on its standard output.
 
-    python -m running.drawing_process
-
 Started by running/drawing_pool.py, which sends a Drawing and is sent a DrawingAnswer, both pickled.
 The process ends with its input. It does not import PyTorch.
 """
@@ -74,7 +72,3 @@ def main() -> None:
             return
         pickle.dump(draw(drawing), answers)
         answers.flush()
-
-
-if __name__ == "__main__":
-    main()

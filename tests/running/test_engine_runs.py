@@ -22,7 +22,7 @@ from main_job import (
 from PIL import Image
 
 import main_generate_sag
-from running import all_images
+from running import this_process
 
 SEARCHES = ["exhaustive", "beam", "diverse"]
 
@@ -91,7 +91,7 @@ def without_compiler(white_images, out, precision, monkeypatch, capsys):
         raise RuntimeError("no g++\nin sight")
 
     monkeypatch.setattr("torch.compile", fails)
-    monkeypatch.setattr(all_images, "COMPILE_SECONDS", 0)
+    monkeypatch.setattr(this_process, "COMPILE_SECONDS", 0)
     assert run_planted(white_images, out, "--precision", precision) == 0
     return capsys.readouterr().err
 
