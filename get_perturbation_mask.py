@@ -35,6 +35,7 @@ FIRST_STEP = 200.0
 SHRINK = 0.2
 LAST_STEP = 1e-5
 ARMIJO = 1e-4
+TIE = 1e-9  # by which equal values are set apart; float32 has steps of 6e-8 below 1
 AT_ONCE = 32  # masks in a forward pass
 TV = 20.0  # weight of the total variation
 
@@ -115,9 +116,11 @@ def igos(
     points: int = 20,
     noise: float = 0.2,
 ) -> AsksSoftly:
-    """Return the I-GOS mask, of the grid's shape, float32 in [0, 1]; low is salient.
+    """Return the I-GOS mask, of the grid's shape, float64 in [0, 1]; low is salient.
 
-    A TimeoutError ends it with the mask of the last iteration.
+    Where the class is so confident that the mask hardly moves, many of its values are equal in
+    float32. Such ties are ordered by the integrated gradient, to within 1e-9 of the mask. A
+    TimeoutError ends it with the mask of the last iteration.
 
     Args:
         regularisers: of the objective; they know the grid.
@@ -129,6 +132,7 @@ def igos(
     """
     generator = torch.Generator().manual_seed(seed)
     mask = torch.ones(math.prod(regularisers.grid))
+    last_gradient = torch.zeros_like(mask)
     first: float | None = None
     try:
         for iteration in range(iterations):
@@ -137,12 +141,28 @@ def igos(
             direction = (regularisers.gradient(mask) + integrated).nan_to_num()
             found = yield from _line_search(mask, direction, regularisers)
             mask = found.mask
+            last_gradient = integrated
             first = found.confidence if first is None else first
             change = abs(first - found.confidence)
             regularisers = regularisers.relaxed(iteration, iterations, change)
     except TimeoutError:
         pass  # what the iterations so far have found
-    return mask.reshape(regularisers.grid)
+    return without_ties(mask, last_gradient).reshape(regularisers.grid)
+
+
+def without_ties(mask: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Return a mask in float64 whose equal values are ordered by the gradient, the largest first.
+
+    Args:
+        mask: (patches,) in [0, 1]; low is salient.
+        gradient: of the confidence with respect to it, (patches,).
+    """
+    finite = gradient.double().nan_to_num()
+    spread = (finite.max() - finite).clamp(min=0)
+    if not spread.any():
+        return mask.double()
+    place = spread / spread.max()  # 0 for the largest gradient, 1 for the smallest
+    return (mask.double() + TIE * place) / (1 + TIE)
 
 
 def igos_mask(
@@ -155,7 +175,7 @@ def igos_mask(
     basis: torch.Tensor | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    """Return the I-GOS mask of a network's class, float32 in [0, 1] on the CPU; low is salient.
+    """Return the I-GOS mask of a network's class, float64 in [0, 1] on the CPU; low is salient.
 
     Args:
         model: images to logits.
@@ -174,7 +194,7 @@ def igos_mask(
         question = next(asking)
         while True:
             chunks = in_chunks(partial(network.answer, question), len(question.masks), limit)
-            question = asking.send(torch.cat([values for _, _, values in chunks]))
+            question = asking.send(torch.cat(chunks))
     except StopIteration as end:
         return end.value
 

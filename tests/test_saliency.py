@@ -15,6 +15,7 @@ from get_perturbation_mask import (
     last_convolution,
     make_baseline,
     step_lengths,
+    without_ties,
 )
 from scoring.patches import tents
 from scoring.scorer import image_probabilities
@@ -158,12 +159,34 @@ def answered_until(questions, iterations=3):
 
 @pytest.mark.parametrize("questions", [0, 1])
 def test_without_time_for_an_iteration_nothing_is_salient(questions):
-    assert torch.equal(answered_until(questions), torch.ones(7, 7))
+    assert torch.equal(answered_until(questions), torch.ones(7, 7).double())
 
 
 @pytest.mark.parametrize("questions", [2, 3])
 def test_without_time_for_another_iteration_the_last_mask_stays(questions):
     assert torch.equal(answered_until(questions), answered_until(2, iterations=1))
+
+
+def test_ties_are_ordered_by_the_gradient_the_largest_first():
+    mask = torch.tensor([1.0, 1.0, 0.5, 1.0])
+    gradient = torch.tensor([0.1, 0.3, 0.0, -0.2])
+    assert without_ties(mask, gradient).argsort().tolist() == [2, 1, 0, 3]
+
+
+def test_a_gradient_overrules_no_difference_of_float32():
+    smallest_step = 2**-24
+    mask = torch.tensor([1.0, 1.0 - smallest_step])
+    assert without_ties(mask, torch.tensor([5.0, -5.0])).argmin() == 1
+
+
+def test_a_mask_without_ties_is_the_mask_to_a_billionth():
+    mask = torch.rand(49, generator=torch.Generator().manual_seed(0))
+    difference = without_ties(mask, torch.arange(49.0)) - mask.double()
+    assert difference.abs().max() <= 1e-9
+
+
+def test_without_a_gradient_the_mask_stays():
+    assert without_ties(torch.ones(4), torch.zeros(4)).tolist() == [1, 1, 1, 1]
 
 
 def test_the_penalty_by_hand():
