@@ -140,6 +140,21 @@ def trap():
     return Trap(PLANTED, **SMALL)
 
 
+def hidden():
+    """Patch 5 alone looks insufficient in bfloat16, and is sufficient."""
+
+    class Hidden(PlantedNetwork):
+        def probability(self, visible):
+            lone = visible[:, 5] & (visible.sum(1) == 1)
+            return torch.where(lone & self.is_reduced, self.low, super().probability(visible))
+
+        def forward(self, x):
+            self.is_reduced = torch.tensor(x.dtype != torch.float32)
+            return super().forward(x)
+
+    return Hidden(PLANTED, **SMALL)
+
+
 def resnet():
     """An untrained ResNet-18 on 56 x 56 pixels; its answers at least differ between images."""
     torch.manual_seed(3)

@@ -55,7 +55,20 @@ CASES = {
         2, "scoring.engine.Engine.most_probable", lambda number, **_: number == 2
     ),
     "--overwrite": Case(
-        None, "main_generate_sag.explain_image", lambda settings, **_: settings.overwrite
+        None, "main_generate_sag.FolderExplainer.load", lambda self, **_: self.settings.overwrite
+    ),
+    "--pictures": Case(
+        "graph", "running.drawers.save_all", lambda pictures, **_: pictures == "graph"
+    ),
+    "--threads": Case(3, "main_generate_sag.check_run", lambda **_: torch.get_num_threads() == 3),
+    "--images-at-once": Case(
+        5, "main_generate_sag.plan_of", lambda settings, **_: settings.images_at_once == 5
+    ),
+    "--saliency": Case(
+        "gradcam", "main_generate_sag.measure_saliency", lambda method, **_: method == "gradcam"
+    ),
+    "--full-curves": Case(
+        None, "running.steps.insertion_deletion", lambda all_counts, **_: all_counts is True
     ),
     "--open": Case(None, "running.all_images.open_gallery", lambda path: path.name == "index.html"),
     "--model": Case(
@@ -70,54 +83,52 @@ CASES = {
         FILE, "main_generate_sag.load_network", lambda labels, **_: labels.name == FILE
     ),
     "--device": Case("cpu", "main_generate_sag.choose_device", lambda name: name == "cpu"),
-    "--batch-size": Case(
-        3, "running.image_case.MaskScorer", lambda batch_size, **_: batch_size == 3
-    ),
+    "--batch-size": Case(3, "main_generate_sag.Engine", lambda batch_size, **_: batch_size == 3),
     "--precision": Case(
         "bfloat16", "main_generate_sag.Engine", lambda precision, **_: precision == "bfloat16"
     ),
     "--ray": Case(
         "127.0.0.1:1", "main_generate_sag.on_ray", lambda address, **_: address == "127.0.0.1:1"
     ),
-    "--seed": Case(7, "running.steps.igos_mask", lambda seed, **_: seed == 7),
-    "--search": Case("diverse", "main_generate_sag.diverse_search", lambda **_: True),
+    "--seed": Case(7, "running.steps.igos", lambda seed, **_: seed == 7),
+    "--search": Case("diverse", "running.searches.diverse_search", lambda **_: True),
     "--beam-width": Case(
-        4, "main_generate_sag.beam_search", lambda beam_width, **_: beam_width == 4
+        4, "running.searches.beam_search", lambda beam_width, **_: beam_width == 4
     ),
     "--num-successors": Case(
-        6, "main_generate_sag.beam_search", lambda num_successors, **_: num_successors == 6
+        6, "running.searches.beam_search", lambda num_successors, **_: num_successors == 6
     ),
     "--max-num-roots": Case(
-        2, "main_generate_sag.beam_search", lambda max_num_roots, **_: max_num_roots == 2
+        2, "running.searches.beam_search", lambda max_num_roots, **_: max_num_roots == 2
     ),
     "--max-root-size": Case(
-        3, "main_generate_sag.beam_search", lambda max_root_size, **_: max_root_size == 3
+        3, "running.searches.beam_search", lambda max_root_size, **_: max_root_size == 3
     ),
     "--comb-top": Case(
         9,
-        "main_generate_sag.combinatorial_search",
+        "running.searches.combinatorial_search",
         lambda comb_top, **_: comb_top == 9,
         needs=BY_COMBINATIONS,
     ),
     "--comb-size": Case(
         2,
-        "main_generate_sag.combinatorial_search",
+        "running.searches.combinatorial_search",
         lambda comb_size, **_: comb_size == 2,
         needs=BY_COMBINATIONS,
     ),
     "--exhaustive-size": Case(
         1,
-        "main_generate_sag.exhaustive_search",
+        "running.searches.exhaustive_search",
         lambda max_size, **_: max_size == 1,
         needs=("--search", "exhaustive"),
     ),
     "--time-limit": Case(
         50,
-        "running.steps.igos_mask",
+        "main_generate_sag.measure_saliency",
         lambda deadline, **_: deadline < time.monotonic() + 50,
     ),
     "--prob-thresh": Case(
-        0.7, "main_generate_sag.beam_search", lambda prob_thresh, **_: prob_thresh == 0.7
+        0.7, "running.searches.beam_search", lambda prob_thresh, **_: prob_thresh == 0.7
     ),
     "--node-prob-thresh": Case(
         0.6,
@@ -131,7 +142,7 @@ CASES = {
     "--baseline": Case(
         "mean", "running.image_case.make_baseline", lambda name, **_: name == "mean"
     ),
-    "--grid": Case(5, "running.steps.igos_mask", lambda grid, **_: grid == (5, 5)),
+    "--grid": Case(5, "running.steps.igos", lambda regularisers, **_: regularisers.grid == (5, 5)),
     "--regions": Case(
         "slic", "main_generate_sag.Segmentation", lambda source, **_: source == "slic"
     ),
@@ -156,8 +167,8 @@ DIVERSE = {
     "--max-root-size": (3, lambda max_root_size, **_: max_root_size == 3),
 }
 THRESHOLDS = {
-    "combinatorial": "main_generate_sag.combinatorial_search",
-    "exhaustive": "main_generate_sag.exhaustive_search",
+    "combinatorial": "running.searches.combinatorial_search",
+    "exhaustive": "running.searches.exhaustive_search",
 }
 
 
@@ -185,13 +196,15 @@ def places(white_images, out, tmp_path):
     """Options of a run on one image, by name, and the files that an option may name."""
     torch.save({}, tmp_path / WEIGHTS)
     (tmp_path / FILE).write_text("a\nb\nc\n")
-    return {
+    threads = torch.get_num_threads()
+    yield {
         "--images": white_images / "a.png",
         "--results": out,
         "--model": f"{NETWORKS}:network",
         "--device": "cpu",
         "--grid": 4,
     }
+    torch.set_num_threads(threads)
 
 
 def test_every_option_has_a_case():
@@ -220,7 +233,7 @@ def test_every_option_arrives_where_it_acts(option, places, tmp_path, monkeypatc
 @pytest.mark.parametrize("option", DIVERSE)
 def test_options_arrive_at_the_diverse_search(option, white_images, out, monkeypatch):
     value, arrives = DIVERSE[option]
-    watch("main_generate_sag.diverse_search", arrives, monkeypatch)
+    watch("running.searches.diverse_search", arrives, monkeypatch)
     with pytest.raises(Arrived):
         run_planted(white_images / "a.png", out, "--search", "diverse", option, value)
 

@@ -21,7 +21,6 @@ from main_job import (
 )
 from PIL import Image
 
-import main_generate_sag
 from running import this_process
 
 SEARCHES = ["exhaustive", "beam", "diverse"]
@@ -59,19 +58,57 @@ def test_what_only_looks_sufficient_is_no_root(trapped):
     assert (5,) not in roots_of(trapped.out / "a")
 
 
-def test_sets_on_which_the_precisions_disagree_are_counted(trapped):
-    assert trapped.sag.evaluations.disagreed > 0
+def test_what_looks_sufficient_is_decided_by_float32(trapped):
+    assert trapped.sag.evaluations.doubted > 0
+    assert trapped.sag.evaluations.disagreed == 0  # the search was never told that it is
+
+
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory):
+    """A beam search in bfloat16, in which patch 5 alone wrongly looks insufficient."""
+    folder = tmp_path_factory.mktemp("hidden")
+    images = make_white_images(folder / "in")
+    options = ("--precision", "bfloat16", "--num-successors", 16)
+    assert run_planted(images / "a.png", folder / "out", *options, network="hidden") == 0
+    return SimpleNamespace(images=images, out=folder / "out", sag=read_sag(folder / "out/a"))
+
+
+def test_what_only_looks_insufficient_is_found_by_the_proof(hidden):
+    assert (5,) in roots_of(hidden.out / "a")
+    assert wrong_claims(hidden.out, hidden.images, "hidden") == []
+
+
+def test_sets_on_which_the_precisions_disagree_are_counted(hidden):
+    assert hidden.sag.evaluations.disagreed == 1
 
 
 def test_the_precision_of_the_search_is_recorded(trapped):
     assert trapped.sag.evaluations.precision == "bfloat16"
 
 
-def test_the_roots_of_a_trap_are_those_of_float32(tmp_path):
-    images = make_white_images(tmp_path / "in")
-    options = ("--search", "exhaustive", "--precision", "bfloat16")
-    assert run_planted(images / "a.png", tmp_path / "out", *options, network="trap") == 0
-    assert roots_of(tmp_path / "out/a") == {(6, 10), (1, 8, 14)}
+@pytest.fixture(params=["bfloat16", "auto"])
+def exhausted(request, white_images, out):
+    """The record of an exhaustive search of the trap, by --precision."""
+    options = ("--search", "exhaustive", "--precision", request.param)
+    assert run_planted(white_images / "a.png", out, *options, network="trap") == 0
+    return request.param, read_sag(out / "a")
+
+
+def test_the_roots_of_a_trap_are_those_of_float32(exhausted):
+    pairs_with_5 = {tuple(sorted((5, patch))) for patch in range(16) if patch != 5}
+    roots = {root.patches for root in exhausted[1].roots}
+    assert roots == {(6, 10), (1, 8, 14), *pairs_with_5}
+
+
+def test_only_an_exhaustive_search_in_float32_is_complete(exhausted):
+    precision, sag = exhausted
+    assert sag.search.complete == (precision == "auto")
+    assert (sag.search.stopped_by == "exhausted") == (precision == "auto")
+
+
+def test_an_exhaustive_search_runs_in_float32_by_itself(exhausted):
+    precision, sag = exhausted
+    assert sag.evaluations.precision == {"auto": "float32", "bfloat16": "bfloat16"}[precision]
 
 
 def test_float32_agrees_with_itself(search, white_images, out):
@@ -111,16 +148,14 @@ def test_without_a_compiler_every_image_is_explained(without_compiler, white_ima
 def explain_together(images, results, at_once, precision):
     """Explain images with an untrained network, so many at once; return their records."""
     options = ("--images", images, "--model", f"{NETWORKS}:resnet", "--grid", 4, "--device", "cpu")
-    limits = ("--max-num-roots", 4, "--precision", precision)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main_generate_sag, "IMAGES_AT_ONCE", {"cpu": at_once})
-        assert run(*options, *limits, "--results", results) == 0
+    limits = ("--max-num-roots", 4, "--precision", precision, "--images-at-once", at_once)
+    assert run(*options, *limits, "--results", results) == 0
     return [read_sag(path.parent) for path in records_in(results)]
 
 
 @pytest.fixture(scope="module")
 def in_lock_step(tmp_path_factory):
-    """The results of seven images in float32, one at a time and three at once."""
+    """The results of seven images in float32, one at a time and four at once."""
     folder = tmp_path_factory.mktemp("together")
     images = make_white_images(folder / "in")
     for seed in range(4):
@@ -129,7 +164,7 @@ def in_lock_step(tmp_path_factory):
         images=images,
         out=folder / "together",
         alone=explain_together(images, folder / "alone", at_once=1, precision="float32"),
-        together=explain_together(images, folder / "together", at_once=3, precision="float32"),
+        together=explain_together(images, folder / "together", at_once=4, precision="float32"),
     )
 
 
