@@ -1,20 +1,25 @@
 """How fast, against what: the reference's way, this program's, and what the network itself allows.
 
     python benchmark.py                             # the bundled network on the bundled scenes
-    python benchmark.py --quick                     # the same table in under a minute
+    python benchmark.py --quick                     # the same tables in under a minute
     python benchmark.py --images photos --model resnet50 --weights resnet50.pth --most-images 12
+    python benchmark.py --self-test                 # is this device right, and how fast?
+    python benchmark.py --simulate                  # how full would other devices be kept?
 
 The same images and network, sides in turn, medians over the images:
 
   one by one   the reference's way: one image per forward pass, float32, nothing remembered, w + 1
                states, minimal against single removals; mask, search and tree
   as shipped   main_generate_sag.explain: mask, search and graph
+  whole job    main_generate_sag.py over all images, with reading, curves and drawing, at the end
   ceiling      the bare network on random images, at its best batch size, compiled where the side
                above is
 
 Writes benchmark.json, after every image, and benchmark.png into --results; an interrupted run goes
-on from there. The steps are in experiments/: one_by_one.py, benchmark_sides.py, benchmark_result.py
-and benchmark_report.py.
+on from there. --self-test prints one table to paste into an issue; exit status 1 where a line
+fails. --simulate replays searches on simulated devices: those of the records in --images or
+--results, else of planted classifiers. The steps are in experiments/: one_by_one.py,
+benchmark_*.py, self_test.py, simulation.py and what these name.
 """
 
 import sys
@@ -36,6 +41,8 @@ class Settings:
     images: Path = PROJECT / "Images"  # an image or a folder, searched through its sub-folders
     most_images: Count = 12  # the first N images
     quick: bool = False  # two images, nothing compiled: under a minute
+    self_test: bool = False  # test the device instead: answers, memory, speed; half a minute
+    simulate: bool = False  # instead, 200 images' searches on simulated devices (quick: 20)
     # Network and machine
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
@@ -54,23 +61,38 @@ import torch
 from tqdm import tqdm
 
 from experiments.benchmark_report import draw, report
-from experiments.benchmark_result import About, BenchmarkResult, read_result, write_result
+from experiments.benchmark_result import EAGER, About, BenchmarkResult, read_result, write_result
 from experiments.benchmark_sides import make_bench, measure_ceilings, measure_image
+from experiments.benchmark_whole_job import measure_whole_job
 from experiments.measurements import MainJobSettings
+from experiments.self_test import self_test
+from experiments.simulated_classifiers import planted_cases, recorded_cases
+from experiments.simulated_device import DEVICES
+from experiments.simulation import report_of_devices, simulate
 from running.images import find_images
 from running.record_files import versions
-from scoring.engine import CannotCompile, choose_precision
+from scoring.compilation import CannotCompile
 from scoring.networks import Network, choose_device, load_network
 from utils import UserError, printable
 
 QUICK_IMAGES = 2
+SIMULATED_IMAGES = 200
+QUICK_SIMULATED_IMAGES = 20
 
 
 def run(settings: Settings) -> int:
-    """Measure, print and write; return the exit status."""
+    """Measure, test or simulate; return the exit status."""
+    if settings.simulate:
+        return run_simulation(settings)
     device = choose_device(settings.device)
     network = load_network(settings.model, settings.weights, labels=settings.labels, device=device)
     most = QUICK_IMAGES if settings.quick else settings.most_images
+    if settings.self_test:
+        tested = self_test(
+            network, find_images(settings.images).paths[:most], precision=settings.precision
+        )
+        print(tested.report())
+        return 0 if tested.passed else 1
     images = find_images(settings.images).paths[:most]
     settings.results.mkdir(parents=True, exist_ok=True)
     file = settings.results / "benchmark.json"
@@ -104,11 +126,30 @@ def measure(
     for path in tqdm(missing, unit="image"):
         measure_image(bench, path, result=result)
         write_result(file, result)
+    names = [path.name for path in images]
+    if result.whole_job is None or [row.image for row in result.whole_job.rows] != names:
+        engine = bench.engines[EAGER]
+        result.whole_job = measure_whole_job(
+            engine, images, search=settings.search, precision=settings.precision
+        )
+        write_result(file, result)
+
+
+def run_simulation(settings: Settings) -> int:
+    """Replay searches on simulated devices and print what these did."""
+    number = QUICK_SIMULATED_IMAGES if settings.quick else SIMULATED_IMAGES
+    cases = recorded_cases(settings.images, number) or recorded_cases(settings.results, number)
+    cases = cases or planted_cases(number, seed=0)
+    results = [
+        simulate(device, cases, search=settings.search)
+        for device in tqdm(DEVICES, unit="device", disable=None)
+    ]
+    print(report_of_devices(results, cases))
+    return 0
 
 
 def about(settings: Settings, network: Network) -> About:
     """Return what is measured on what."""
-    precision = choose_precision(settings.precision, network.device)
     return About(
         model=network.description(),
         images=printable(settings.images),
@@ -116,7 +157,7 @@ def about(settings: Settings, network: Network) -> About:
         search=settings.search,
         device=str(network.device),
         threads=torch.get_num_threads(),
-        precision="bfloat16" if precision == torch.bfloat16 else "float32",
+        precision=settings.precision,
         versions=versions(),
     )
 
@@ -125,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done; 2 unusable arguments; 130 interrupted.
+        0 done; 1 the self-test failed; 2 unusable arguments; 130 interrupted.
     """
     return exit_status(PROG, lambda: run(parse(Settings, argv, prog=PROG, doc=__doc__)))
 

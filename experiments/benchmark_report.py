@@ -11,7 +11,23 @@ from statistics import mean, median
 
 from matplotlib.figure import Figure
 
-from experiments.benchmark_result import ONE_BY_ONE, BenchmarkResult, SideRow
+from experiments.benchmark_result import (
+    EAGER,
+    GRADIENT_PASSES,
+    ONE_BY_ONE,
+    WHOLE_JOB,
+    BenchmarkResult,
+    SideRow,
+)
+from experiments.benchmark_stages import (
+    COMPARED,
+    batches_line,
+    passes_of,
+    share_of_ceiling,
+    stage_table,
+)
+from experiments.benchmark_tables import aligned
+from experiments.one_by_one import IGOS_ITERATIONS, IGOS_POINTS
 
 COLUMNS = (
     "side",
@@ -20,25 +36,31 @@ COLUMNS = (
     "overhead",
     "asked",
     "scored",
+    "passes",
     "proven MSEs",
     "diverse",
     "scored per proven MSE",
     "peak GB",
 )
 COLOURS = ("#999999", "#4477aa", "#228833")  # of the sides
+CAPTION = (
+    "medians over the images; speed-up over one by one's mask, search and tree: of mask, search, "
+    "certificate and graph, and of the whole job, which also reads, measures curves, draws and "
+    f"writes all default files; a gradient counts as {GRADIENT_PASSES} passes; overhead: the time "
+    "taken over that of the passes at the ceiling"
+)
 
 
 def table(result: BenchmarkResult) -> list[list[str]]:
     """Return the table's rows: one per side, medians over the images, means of MSEs."""
-    return [list(COLUMNS), *(side_row(name, result) for name in result.sides)]
+    rows = [list(COLUMNS), *(side_row(name, result) for name in result.sides)]
+    if result.whole_job:
+        rows.append(whole_job_row(result))
+    return rows
 
 
 def side_row(name: str, result: BenchmarkResult) -> list[str]:
-    """Return one side's row of the table.
-
-    Speed-up is over the reference side; overhead is the time of a scored set, the mask's time left
-    out, over that of the bare network at its best batch size.
-    """
+    """Return one side's row of the table."""
     rows = result.sides[name]
     reference = result.sides[ONE_BY_ONE]
     speed_up = median(base.seconds / row.seconds for base, row in zip(reference, rows))
@@ -48,9 +70,10 @@ def side_row(name: str, result: BenchmarkResult) -> list[str]:
         name,
         f"{median(row.seconds for row in rows):.2f}",
         f"{speed_up:.1f}",
-        overhead(rows, result.ceilings.get(name, {})),
+        overhead(name, result),
         f"{median(row.asked for row in rows):.0f}",
         f"{median(row.scored for row in rows):.0f}",
+        f"{median(side_passes(row, name) for row in rows):.0f}",
         f"{proven:.1f}",
         f"{mean(row.diverse for row in rows):.1f}",
         f"{scored / proven:.0f}" if proven else "",
@@ -58,40 +81,70 @@ def side_row(name: str, result: BenchmarkResult) -> list[str]:
     ]
 
 
-def overhead(rows: list[SideRow], ceiling: dict[str, float]) -> str:
-    """Return the median overhead over the bare network; "" for a side without a ceiling."""
-    if not ceiling:
+def side_passes(row: SideRow, side: str) -> int:
+    """Return the passes of mask, search and graph, in forward passes."""
+    if side == ONE_BY_ONE:
+        return row.scored + (GRADIENT_PASSES - 1) * IGOS_ITERATIONS * IGOS_POINTS
+    return passes_of(row, COMPARED)
+
+
+def whole_job_row(result: BenchmarkResult) -> list[str]:
+    """Return the whole job's row of the table: seconds, speed-up, and blanks."""
+    whole = result.whole_job
+    assert whole is not None
+    seconds = {row.image: whole.seconds_of(row.image) for row in whole.rows}
+    speed_ups = [row.seconds / seconds[row.image] for row in result.sides[ONE_BY_ONE]]
+    cells = [WHOLE_JOB, f"{median(seconds.values()):.2f}", f"{median(speed_ups):.1f}"]
+    return cells + [""] * (len(COLUMNS) - len(cells))
+
+
+def overhead(side: str, result: BenchmarkResult) -> str:
+    """Return the median overhead over the passes at the ceiling; "" for a side without one."""
+    if side not in result.ceilings:
         return ""
-    fastest = max(ceiling.values())
-    return f"{median((row.seconds - row.mask) * fastest / row.scored for row in rows):.2f}"
+    shares = [
+        share_of_ceiling(row, result, side=side, stages=COMPARED) for row in result.sides[side]
+    ]
+    return f"{1 / median(shares):.2f}" if all(shares) else ""
 
 
 def report(result: BenchmarkResult) -> str:
-    """Return table and remarks as text."""
+    """Return tables and remarks as text."""
     lines = aligned(table(result))
-    for name, speeds in result.ceilings.items():
-        listed = ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
-        lines.append(f"ceiling ({name}), images/s by batch size: {listed}")
+    lines += [CAPTION, "", *aligned(stage_table(result)), whole_job_line(result), ""]
+    for name, by_precision in result.ceilings.items():
+        for precision, speeds in by_precision.items():
+            listed = ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
+            lines.append(f"ceiling ({name}, {precision}), images/s by batch size: {listed}")
+    for name in result.ceilings:
+        lines.append(f"batches ({name}): {batches_line(result.sides[name])}")
     lines.append(diverse_line(result))
     shipped = [row for name in result.sides if name != ONE_BY_ONE for row in result.sides[name]]
     disagreed = sum(row.disagreed for row in shipped)
     doubted = sum(row.doubted for row in shipped)
+    precisions = ", ".join(sorted({row.precision for row in shipped}))
     lines.append(
-        f"precision {result.precision}: {disagreed} sets on another side of the threshold in "
-        f"float32, {doubted} decided in float32 at once"
+        f"precision {result.precision} ({precisions}): {disagreed} sets on another side of the "
+        f"threshold in float32, {doubted} decided in float32 at once"
     )
     return "\n".join(lines)
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
-    """Return rows as lines of text, the first column to the left, all others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:])]
-        lines.append("  ".join(cells))
-    return lines
+def whole_job_line(result: BenchmarkResult) -> str:
+    """Return a line about the whole job, and about the passes of all stages."""
+    rows = result.sides[EAGER]
+    passes = median(passes_of(row, tuple(row.passes)) for row in rows)
+    line = f"passes an image over all stages: {passes:.0f}"
+    whole = result.whole_job
+    if whole is None:
+        return line
+    number = len(whole.rows)
+    total = sum(row.seconds for row in result.sides[ONE_BY_ONE])
+    return (
+        f"{line}; whole job: {number} images in {whole.seconds:.1f} s, {whole.images_at_once} at "
+        f"once, {whole.seconds / number:.2f} s each, {total / whole.seconds:.1f} times one by "
+        "one by the sums"
+    )
 
 
 def diverse_line(result: BenchmarkResult) -> str:

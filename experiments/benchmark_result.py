@@ -17,6 +17,11 @@ from utils import write_json
 ONE_BY_ONE = "one by one"  # names of sides
 EAGER = "as shipped, eager"
 COMPILED = "as shipped, compiled"
+WHOLE_JOB = "as shipped, whole job"
+GRADIENT = "gradient"  # a kind of pass: forward and backward
+STEPS = ("mask", "search", "tree", "curves")  # that run the network
+STAGES = ("load", *STEPS, "draw")
+GRADIENT_PASSES = 3  # forward passes that one of them counts as
 
 
 class About(Struct, kw_only=True):
@@ -32,6 +37,15 @@ class About(Struct, kw_only=True):
     versions: dict[str, str | None]
 
 
+class BatchRow(Struct, kw_only=True):
+    """The batches of one kind."""
+
+    batches: int = 0
+    masks: int = 0  # that were asked for
+    rows: int = 0  # that ran, padding included
+    synchronisations: int = 0  # with the device
+
+
 class SideRow(Struct, kw_only=True):
     """One side on one image."""
 
@@ -42,7 +56,10 @@ class SideRow(Struct, kw_only=True):
     roots: int
     proven: int = 0  # roots of which no subset is sufficient
     diverse: int = 0  # of these, in the largest diverse subset
-    mask: float = 0.0  # seconds of the saliency mask
+    precision: str = "float32"  # of the search
+    stages: dict[str, float] = {}  # seconds of each, curves included
+    passes: dict[str, dict[str, int]] = {}  # by stage, then by precision or "gradient"
+    batches: dict[str, BatchRow] = {}  # by kind of request
     disagreed: int = 0  # sets on another side of the threshold in float32
     doubted: int = 0  # sets that were decided in float32 at once
 
@@ -59,12 +76,44 @@ class DiverseRow(Struct, kw_only=True):
     evaluations_for_as_many: int | None  # that it takes for as many diverse MSEs; None: not reached
 
 
+class WholeJobRow(Struct, kw_only=True):
+    """One image in a run of the main job over all of them."""
+
+    image: str
+    stages: dict[str, float]  # seconds of each, load and draw included
+
+
+class WholeJob(Struct, kw_only=True):
+    """A run of the main job over all images: load, explain, draw and write all default files."""
+
+    seconds: float  # from the first image to the last file
+    images_at_once: int
+    rows: list[WholeJobRow]
+
+    def seconds_of(self, image: str) -> float:
+        """Return the seconds of the run that an image accounts for.
+
+        These are those of its own steps, and an equal part of what all steps leave of the run:
+        waiting for files to be read and drawn. Where several images share batches, it is an equal
+        part of the whole run.
+        """
+        equal = self.seconds / len(self.rows)
+        if self.images_at_once > 1:
+            return equal
+        own = {row.image: sum(row.stages.get(step, 0.0) for step in STEPS) for row in self.rows}
+        return own[image] + equal - sum(own.values()) / len(own)
+
+
 class BenchmarkResult(About, kw_only=True):
-    """All measurements."""
+    """All measurements.
+
+    ceilings: by side and precision, images per second by batch size.
+    """
 
     sides: dict[str, list[SideRow]]
     diverse: list[DiverseRow] = []
-    ceilings: dict[str, dict[str, float]] = {}  # by side: images per second by batch size
+    ceilings: dict[str, dict[str, dict[str, float]]] = {}
+    whole_job: WholeJob | None = None
     memory: dict[str, float | None] = {}  # GB at the peak
     compile_seconds: list[float] = []
 
@@ -72,6 +121,19 @@ class BenchmarkResult(About, kw_only=True):
     def images_done(self) -> set[str]:
         """Names of the images that are measured."""
         return {row.image for row in self.diverse}
+
+    def best_rate(self, side: str, precision: str) -> float:
+        """Return the bare network's images per second at its best batch size.
+
+        Args:
+            side: whose network.
+            precision: of it; where it was not measured, the best of those that were.
+        """
+        measured = self.ceilings[side]
+        speeds = measured.get(precision)
+        if speeds is None:
+            return max(speed for by_size in measured.values() for speed in by_size.values())
+        return max(speeds.values())
 
 
 def read_result(path: Path, about: About) -> BenchmarkResult:

@@ -12,7 +12,7 @@ have on the clock.
 import copy
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from experiments.benchmark_result import (
     COMPILED,
     EAGER,
     ONE_BY_ONE,
+    STEPS,
+    BatchRow,
     BenchmarkResult,
     DiverseRow,
     SideRow,
@@ -35,17 +37,19 @@ from experiments.measurements import MainJobSettings
 from experiments.one_by_one import explain_one_by_one
 from main_generate_sag import explain
 from running.image_case import ImageCase
+from scoring.compilation import Forward
 from scoring.engine import Engine
 from scoring.networks import Network, class_probabilities
 from scoring.patch_sets import PatchSet
 from scoring.questions import answer
+from scoring.requests import Kind
 from scoring.scorer import MaskScorer
 from search import MSE, PROVEN_UP_TO, prove
 from utils import load_image
 
 WARM_UP_PASSES = 1
-CEILING_SECONDS = 3.0  # at each batch size
-CEILING_BATCHES = {  # batch sizes by kind of device
+CEILING_SECONDS = 1.5  # at each batch size
+CEILING_BATCHES: dict[str, tuple[int, ...]] = {  # batch sizes by kind of device
     "cpu": (1, 4, 8, 16, 32),
     "cuda": (1, 16, 64, 128, 256, 512),
     "mps": (1, 16, 64, 128),
@@ -100,26 +104,31 @@ def measure_ceilings(bench: Bench, result: BenchmarkResult) -> None:
             start = time.monotonic()
             engine.compile()
             result.compile_seconds.append(time.monotonic() - start)
-        result.ceilings[name] = ceiling(engine)
+        result.ceilings[name] = ceilings(engine)
         result.memory[f"bare network ({name})"] = peak_memory(device)
 
 
-def ceiling(engine: Engine) -> dict[str, float]:
-    """Return images per second by batch size, the network run as the engine runs it.
+def ceilings(engine: Engine) -> dict[str, dict[str, float]]:
+    """Return images per second by precision and batch size, the network run as the engine runs it.
 
-    A compiled network is measured at the batch size that it is compiled for.
+    A compiled network is measured at the batch sizes that it is compiled for.
     """
     network = engine.network
     height, width = network.size
     example = torch.randn(1, 3, height, width, device=network.device)
-    sizes: Sequence[int] = CEILING_BATCHES[network.device.type]
-    if engine.compiled:
-        sizes = (engine.batch_size,)
-    forward = engine.reduced or engine.exact
-    return {
-        str(size): images_per_second(forward, example.expand(size, -1, -1, -1).contiguous())
-        for size in sizes
-    }
+    forwards: dict[str, tuple[Kind, Forward]] = {"float32": ("float32", engine.exact)}
+    if engine.reduced is not None:
+        forwards[engine.precision] = ("reduced", engine.reduced)
+    measured = {}
+    for precision, (kind, forward) in forwards.items():
+        sizes = CEILING_BATCHES[network.device.type]
+        if engine.compiled:
+            sizes = (engine.limits[kind].size,)
+        measured[precision] = {
+            str(size): images_per_second(forward, example.expand(size, -1, -1, -1).contiguous())
+            for size in sizes
+        }
+    return measured
 
 
 @torch.inference_mode()
@@ -193,6 +202,7 @@ def shipped_side(
     engine: Engine, image: np.ndarray, category: int, settings: MainJobSettings, *, name: str
 ) -> Found:
     """Return what the main job finds: mask, search and graph, without the curves."""
+    before = batch_rows(engine)
     start = time.monotonic()
     sag = explain(engine, image, category=category, **asdict(settings))
     seconds = time.monotonic() - start - sag.seconds.curves  # the reference has no curves
@@ -203,7 +213,10 @@ def shipped_side(
         asked=counted.asked,
         scored=counted.scored + counted.scored_again - counted.scored_for_curves,
         roots=len(sag.roots),
-        mask=sag.seconds.mask,
+        precision=counted.precision,
+        stages={step: getattr(sag.seconds, step) for step in STEPS},
+        passes=counted.passes,
+        batches=batches_since(before, batch_rows(engine)),
         disagreed=counted.disagreed,
         doubted=counted.doubted,
     )
@@ -213,6 +226,34 @@ def shipped_side(
         proven=[root.patches for root in sag.roots if root.minimal == "subset"],
         saliency=sag.saliency,
     )
+
+
+def batch_rows(engine: Engine) -> dict[str, BatchRow]:
+    """Return the engine's counts of batches until now, by kind."""
+    return {
+        kind: BatchRow(
+            batches=counts.batches,
+            masks=counts.masks,
+            rows=counts.rows,
+            synchronisations=counts.synchronisations,
+        )
+        for kind, counts in engine.counts.items()
+    }
+
+
+def batches_since(
+    before: Mapping[str, BatchRow], after: Mapping[str, BatchRow]
+) -> dict[str, BatchRow]:
+    """Return the batches that are in the later counts only."""
+    return {
+        kind: BatchRow(
+            **{
+                name: number - getattr(before[kind], name)
+                for name, number in msgspec.structs.asdict(counts).items()
+            }
+        )
+        for kind, counts in after.items()
+    }
 
 
 # ---------------------------------------------------------------- off the clock

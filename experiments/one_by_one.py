@@ -114,7 +114,8 @@ class OneByOne:
     def probability(self, mask: torch.Tensor, noise: torch.Tensor | float = 0.0) -> torch.Tensor:
         """Return the class's probability with a mask (num_patches,) applied, with gradients."""
         self.evaluations += 1
-        composed = compose(mask[None], self.basis, image=self.image, baseline=self.baseline)
+        weights = (mask[None] @ self.basis).view(1, *self.image.shape[1:])
+        composed = compose(weights, self.image, self.baseline)
         return class_probabilities(self.model(composed + noise))[0, self.category]
 
     def confidence(self, patches: Iterable[int]) -> float:

@@ -1,7 +1,7 @@
 """The main job's steps on simulated devices: how full are they kept?
 
     cases = planted_cases(200, seed=0)
-    print(report([simulate(device, cases) for device in DEVICES], cases))
+    print(report_of_devices([simulate(device, cases) for device in DEVICES], cases))
 
 What is real here: Batching, the searches, the Answerer, I-GOS, the certificate, the graph, the
 curves and the record. What is simulated: the device, and the classifiers. See simulated_device.py
@@ -262,7 +262,7 @@ def explain(
 # ---------------------------------------------------------------- the table
 
 
-def report(results: Sequence[Simulated], cases: Sequence[SimulatedCase]) -> str:
+def report_of_devices(results: Sequence[Simulated], cases: Sequence[SimulatedCase]) -> str:
     """Return table and remarks as text."""
     recorded = sum(case.saliency is not None for case in cases)
     origin = "records" if recorded else "planted classifiers"
