@@ -14,12 +14,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from experiments.benchmark_result import STEPS, WholeJob, WholeJobRow
 from main_generate_sag import FolderExplainer, LoadedImage, Settings, plan_of
+from running.command_line import Precision
 from running.record_files import RECORD, read_record
 from running.results import Job, make_jobs
-from running.this_process import in_this_process
 from running.this_process import in_this_process
 from scoring.engine import Engine
 from utils import UserError
@@ -46,7 +47,11 @@ class TimedLoading:
 
 
 def measure_whole_job(
-    engine: Engine, images: Sequence[Path], *, search: str, precision: str
+    engine: Engine,
+    images: Sequence[Path],
+    *,
+    search: Literal["beam", "diverse"],
+    precision: Precision,
 ) -> WholeJob:
     """Explain and draw all images and return how long that took.
 

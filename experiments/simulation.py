@@ -16,15 +16,17 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from drawing.record import Seconds
 from experiments.benchmark_tables import aligned
 from experiments.measurements import MainJobSettings
 from experiments.simulated_classifiers import SimulatedCase
 from experiments.simulated_device import Clock, DeviceModel, SimulatedDevice
 from patch_deletion_tree import diverse_sag
+from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.make_record import Source, make_record
 from running.searches import search_of
-from running.steps import Findings, StepTimes, measure_curves, measure_saliency
+from running.steps import Findings, measure_curves, measure_saliency
 from scoring.answerer import Answerer
 from scoring.batching import Batching, Task
 from scoring.engine import Engine
@@ -127,6 +129,11 @@ class SimulatedEngine:
     network: Network
     precision: str = "float16"
 
+    def most_probable(self, image: np.ndarray, number: int) -> list[int]:
+        """Run the network once, as the engine does; the classes mean nothing."""
+        logits = self.network.module(self.network.prepare(image)[None])
+        return logits[0].topk(number).indices.tolist()
+
 
 def make_engine(device: SimulatedDevice) -> Engine:
     """Return a stand-in for the engine."""
@@ -214,8 +221,8 @@ def explain(
     settings: MainJobSettings,
     *,
     number: int,
-) -> Steps[Any]:
-    """Run the steps of main_generate_sag.find_out in its order, and make the record.
+) -> Steps[Explanation]:
+    """Find the most probable class, run all steps, and make the record.
 
     Args:
         simulated: the image.
@@ -224,17 +231,38 @@ def explain(
         settings: of the main job.
         number: of the image.
     """
-    engine.network.module(engine.network.prepare(image)[None])  # for the most probable class
+    engine.most_probable(image, 1)
     case = ImageCase.of(
         engine.network, image, category=number, baseline=settings.baseline, grid=simulated.grid
     )
+    findings = yield from find_out(case, engine, settings, saliency_map=simulated.saliency)
+    return make_record(
+        findings,
+        case,
+        engine=engine,
+        source=Source(simulated.name, sha256=""),
+        cut=None,
+        settings=asdict(settings),
+    )
+
+
+def find_out(
+    case: ImageCase, engine: Engine, settings: MainJobSettings, *, saliency_map: np.ndarray | None
+) -> Steps[Findings]:
+    """Run the steps of main_generate_sag.find_out in its order.
+
+    Args:
+        case: the image.
+        engine: the stand-in of make_engine().
+        settings: of the main job.
+        saliency_map: (patches,), whose order is followed in place of I-GOS's; or None.
+    """
     answerer = Answerer(case.slot, has_reduced=True)
-    times = StepTimes()
     saliency = yield from measure_saliency(
         case, answerer, engine, method="igos", seed=settings.seed, deadline=float("inf")
     )
-    if simulated.saliency is not None:
-        mask = torch.from_numpy(simulated.saliency).float().reshape(simulated.grid)
+    if saliency_map is not None:
+        mask = torch.from_numpy(saliency_map).float().reshape(case.grid)
         saliency = replace(saliency, mask=mask)
     answerer.threshold = settings.prob_thresh * saliency.full
     found = yield from answerer.run(search_of(settings, saliency.mask), step="search")
@@ -252,11 +280,7 @@ def explain(
     curves = yield from measure_curves(
         case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
     )
-    findings = Findings(saliency, answerer, sag=sag, curves=curves, seconds=times.seconds)
-    source = Source(simulated.name, sha256="")
-    return make_record(
-        findings, case, engine=engine, source=source, cut=None, settings=asdict(settings)
-    )
+    return Findings(saliency, answerer, sag=sag, curves=curves, seconds=Seconds())
 
 
 # ---------------------------------------------------------------- the table
