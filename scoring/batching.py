@@ -158,7 +158,7 @@ class Batching:
                 if task is None:
                     break
                 self._start(task)
-            yield from self._take_finished()
+                yield from self._take_finished()  # the next task may be long in coming
             if self.active == 0 and is_over:
                 return
             self._launch_all()
