@@ -312,6 +312,19 @@ def test_a_task_that_asks_nothing_ends():
     assert device.launched == []
 
 
+def test_a_task_that_asks_nothing_ends_before_the_next_one_is_asked_for():
+    events = []
+
+    def tasks():
+        for key in range(3):
+            events.append(f"task {key}")
+            yield Task(key, steps(planted_slot()))
+
+    for finished in Batching(PlantedDevice(size_of), 32).run(tasks()):
+        events.append(f"end {finished.key}")
+    assert events == ["task 0", "end 0", "task 1", "end 1", "task 2", "end 2"]
+
+
 def test_without_tasks_there_is_nothing_to_do():
     assert run(PlantedDevice(size_of), []) == {}
 
