@@ -79,14 +79,16 @@ def test_the_result_is_drawn(result, folder):
     assert (folder / "out/benchmark.png").exists()
 
 
-def test_a_finished_run_measures_nothing_again(result, folder, monkeypatch, capsys):
+def test_a_finished_run_measures_nothing_again(result, folder, monkeypatch):
     monkeypatch.setattr(benchmark, "measure_image", None)
+    monkeypatch.setattr(benchmark, "measure_whole_job", None)
     assert run(folder, f"{PLANTED_FILE}:network") == 0
     assert result_of(folder)["sides"] == result["sides"]
 
 
 def test_the_table_is_printed(result, folder, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "measure_image", None)
+    monkeypatch.setattr(benchmark, "measure_whole_job", None)
     run(folder, f"{PLANTED_FILE}:network")
     first, reference, shipped = capsys.readouterr().out.splitlines()[:3]
     assert all(column in first for column in COLUMNS)
@@ -97,3 +99,25 @@ def test_the_table_is_printed(result, folder, monkeypatch, capsys):
 def test_an_unknown_model_is_one_line(folder, capsys):
     assert run(folder, "resnet5") == 2
     assert "benchmark.py: error: --model resnet5" in capsys.readouterr().err
+
+
+def test_the_whole_job_is_measured_over_all_images(result):
+    whole = result["whole_job"]
+    assert [row["image"] for row in whole["rows"]] == ["a.png", "b.png"]
+    assert set(whole["rows"][0]["stages"]) == {"load", "mask", "search", "tree", "curves", "draw"}
+
+
+def test_passes_and_batches_of_each_stage_are_kept(result):
+    for row in result["sides"]["as shipped, eager"]:
+        assert row["passes"]["mask"]["gradient"] == 40
+        masks = sum(batches["masks"] for batches in row["batches"].values())
+        assert masks == sum(sum(by_kind.values()) for by_kind in row["passes"].values())
+
+
+def test_simulated_devices_are_listed(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(benchmark, "QUICK_SIMULATED_IMAGES", 2)
+    options = ["--simulate", "--quick", "--images", tmp_path, "--results", tmp_path / "none"]
+    assert benchmark.main([str(option) for option in options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "simulated: 2 images from planted classifiers"
+    assert [line.split("  ")[0] for line in lines[2:5]] == ["H100", "laptop GPU", "CPU"]
