@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from drawn import read_sag
-from main_job import planted_options, records_in, rows_of, run, run_planted, wrong_claims
+from main_job import FLOAT32, planted_options, records_in, rows_of, run, run_planted, wrong_claims
 from PIL import Image
 
 import main_generate_sag
@@ -285,7 +285,7 @@ def test_without_notes_every_record_is_read(three):
 @pytest.fixture
 def both(white_images, out, counter):
     """One image of which two classes were explained, and again(), which runs again and counts."""
-    options = list(planted_options(white_images / "a.png", out, "--num-categories", 2))
+    options = list(planted_options(white_images / "a.png", out, "--num-categories", 2, *FLOAT32))
     place = options.index("--category")
     del options[place : place + 2]
 
@@ -332,23 +332,23 @@ def two_thousand(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
         counter = Counter(patch)
-        story = SimpleNamespace(first=counter.of(run_planted(images, out)))
+        story = SimpleNamespace(first=counter.of(run_planted(images, out, *FLOAT32)))
         record = json.loads((out / "0000/sag.json").read_text())
         for name in (f"{i:04}" for i in range(1, COUNT)):
             os.link(images / "0000.png", images / f"{name}.png")
             (out / name).mkdir()
             (out / name / "sag.json").write_text(json.dumps({**record, "image": f"{name}.png"}))
-        story.without_notes = counter.of(run_planted(images, out))
+        story.without_notes = counter.of(run_planted(images, out, *FLOAT32))
         story.rows = rows_without_times(out)
         for name in ("0007", "0777", "1999"):
             shutil.rmtree(out / name)
         lines = []
         patch.setattr("running.all_images.log", lines.append)
         patch.setattr("main_generate_sag.log", lines.append)
-        story.three_left = counter.of(run_planted(images, out))
+        story.three_left = counter.of(run_planted(images, out, *FLOAT32))
         story.lines = lines
         story.rows_after = rows_without_times(out)
-        story.nothing_left = counter.of(run_planted(images, out))
+        story.nothing_left = counter.of(run_planted(images, out, *FLOAT32))
     return story
 
 
