@@ -38,8 +38,7 @@ def run(device, *requests):
     """Run a task that asks each request in turn."""
 
     def steps():
-        for request in requests:
-            yield request
+        yield from requests
 
     Batching(device).run_one(steps())
 
