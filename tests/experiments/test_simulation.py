@@ -38,7 +38,9 @@ def run(device, *requests):
     """Run a task that asks each request in turn."""
 
     def steps():
-        yield from requests
+        for request in requests:
+            answers = yield request
+            assert len(answers) == len(request.masks)
 
     Batching(device).run_one(steps())
 
