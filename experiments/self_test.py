@@ -70,6 +70,7 @@ def self_test(
         engine = engines[0]
         cases = [case_of(network, image) for image in images]
         lines += attempt("answers of the engine", lambda: check_engine(engine, cases))
+        lines += graphs_line(engine)
         lines += attempt("reduced precision", lambda: check_reduced(engine, cases))
         lines += attempt("lack of memory", lambda: check_memory(engine, cases[0]))
         lines += attempt("throughput", lambda: check_speed(engine, cases[0], seconds=seconds))
@@ -196,6 +197,15 @@ def check_engine(engine: Engine, cases: Sequence[ImageCase]) -> list[Line]:
         largest = max(largest, float((ours - expected).abs().max()))
     found = f"float32 batches against single masks: {largest:.1e} at most"
     return [Line("answers of the engine", found, passed=largest <= DEVICE_TOLERANCE)]
+
+
+def graphs_line(engine: Engine) -> list[Line]:
+    """Say whether CUDA graphs were captured for the batches so far; nothing elsewhere."""
+    if engine.device.type != "cuda":
+        return []
+    reason = engine.why_no_graphs
+    found = "batches are captured and replayed" if reason is None else f"none: {reason}"
+    return [Line("CUDA graphs", found, passed=True if reason is None else None)]
 
 
 def check_reduced(engine: Engine, cases: Sequence[ImageCase]) -> list[Line]:

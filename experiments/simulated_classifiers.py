@@ -8,8 +8,9 @@ patches that count only together. A recorded one answers what the record's table
 and everything else by a logistic function that is fitted to the table.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -71,18 +72,22 @@ class Recorded:
     Attributes:
         table: patch sets that were scored, as bytes of a row of bool -> confidence.
         fitted: answers all others.
+        answered: number of sets that the table answered, and that it did not.
     """
 
     table: Mapping[bytes, float]
     fitted: Logistic
+    answered: Counter[bool] = field(default_factory=Counter)
 
     def confidences(self, masks: np.ndarray) -> np.ndarray:
         """Return the confidences of masks (N, patches), (N,)."""
         answers = self.fitted.confidences(masks)
         is_set = ((masks == 0) | (masks == 1)).all(1)
         for row in np.flatnonzero(is_set):
-            key = masks[row].astype(bool).tobytes()
-            answers[row] = self.table.get(key, answers[row])
+            known = self.table.get(masks[row].astype(bool).tobytes())
+            self.answered[known is not None] += 1
+            if known is not None:
+                answers[row] = known
         return answers
 
     def gradients(self, masks: np.ndarray) -> np.ndarray:

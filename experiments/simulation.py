@@ -19,7 +19,7 @@ import torch
 from drawing.record import Seconds
 from experiments.benchmark_tables import aligned
 from experiments.measurements import MainJobSettings
-from experiments.simulated_classifiers import SimulatedCase
+from experiments.simulated_classifiers import Recorded, SimulatedCase
 from experiments.simulated_device import Clock, DeviceModel, SimulatedDevice
 from patch_deletion_tree import diverse_sag
 from running.explanation import Explanation
@@ -288,9 +288,7 @@ def find_out(
 
 def report_of_devices(results: Sequence[Simulated], cases: Sequence[SimulatedCase]) -> str:
     """Return table and remarks as text."""
-    recorded = sum(case.saliency is not None for case in cases)
-    origin = "records" if recorded else "planted classifiers"
-    lines = [f"simulated: {len(cases)} images from {origin}", *aligned(table(results))]
+    lines = [f"simulated: {len(cases)} images from {origin_of(cases)}", *aligned(table(results))]
     for result in results:
         by_kind = ", ".join(f"{kind} {fill:.0%}" for kind, fill in result.fill_by_kind.items())
         lines.append(f"fill of the batches, {result.device}: {by_kind}")
@@ -299,6 +297,16 @@ def report_of_devices(results: Sequence[Simulated], cases: Sequence[SimulatedCas
         "the simulated time; host time is this machine's, one thread, beside the batches in flight"
     )
     return "\n".join(lines)
+
+
+def origin_of(cases: Sequence[SimulatedCase]) -> str:
+    """Return where the images' answers are from."""
+    recorded = [case.classifier for case in cases if isinstance(case.classifier, Recorded)]
+    if not recorded:
+        return "planted classifiers"
+    known = sum(classifier.answered[True] for classifier in recorded)
+    missing = sum(classifier.answered[False] for classifier in recorded)
+    return f"records, whose tables answer {known / max(1, known + missing):.0%} of the sets"
 
 
 def table(results: Sequence[Simulated]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """benchmark.py --self-test: a good device passes, and each line can fail."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from planted import PLANTED, SMALL, PlantedNetwork
 
 import benchmark
 from experiments import self_test as checks
-from experiments.self_test import case_of, check_engine, check_reduced, self_test
+from experiments.self_test import case_of, check_engine, check_reduced, graphs_line, self_test
 from experiments.self_test_memory import ScarceMemory, check_memory, confidences, random_masks
 from experiments.self_test_table import Line, SelfTest
 from scoring.batching import Batching
@@ -108,6 +109,15 @@ def test_an_engine_with_other_answers_fails(engine):
     engine.exact = lambda images: engine.network.module(images).roll(1, 1)
     (line,) = check_engine(engine, [case_of(engine.network, WHITE)])
     assert line.passed is False
+
+
+@pytest.mark.parametrize(
+    ("device", "reason", "verdicts"),
+    [("cpu", None, []), ("cuda", None, [True]), ("cuda", "it branches", [None])],
+)
+def test_cuda_graphs_are_a_line_where_there_are_any(device, reason, verdicts):
+    engine = SimpleNamespace(device=torch.device(device), why_no_graphs=reason)
+    assert [line.passed for line in graphs_line(engine)] == verdicts
 
 
 def test_without_a_reduced_precision_there_is_no_verdict(engine):

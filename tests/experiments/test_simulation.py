@@ -17,7 +17,7 @@ from experiments.simulated_classifiers import (
     recorded_case,
 )
 from experiments.simulated_device import CPU, H100, Clock, DeviceModel, SimulatedDevice
-from experiments.simulation import COLUMNS, report_of_devices, run_all, simulate, table
+from experiments.simulation import COLUMNS, origin_of, report_of_devices, run_all, simulate, table
 from scoring.batching import Batching
 
 NO_PAIRS = {"pairs": np.zeros((0, 2), int), "pair_weights": np.zeros(0)}
@@ -138,6 +138,7 @@ def test_a_record_answers_what_it_knows():
     assert answers[:2].tolist() == [0.25, 0.75]
     assert 0 < answers[2] < 1
     assert case.saliency.tolist() == [0.1, 0.2, 0.3, 0.4]
+    assert origin_of([case]) == "records, whose tables answer 67% of the sets"
 
 
 # ---------------------------------------------------------------- all steps
