@@ -66,7 +66,7 @@ from experiments.benchmark_sides import make_bench, measure_ceilings, measure_im
 from experiments.benchmark_whole_job import measure_whole_job
 from experiments.measurements import MainJobSettings
 from experiments.self_test import self_test
-from experiments.simulated_classifiers import planted_cases, recorded_cases
+from experiments.simulated_classifiers import planted_cases, recorded_cases, repeated
 from experiments.simulated_device import DEVICES
 from experiments.simulation import report_of_devices, simulate
 from running.images import find_images
@@ -139,7 +139,7 @@ def run_simulation(settings: Settings) -> int:
     """Replay searches on simulated devices and print what these did."""
     number = QUICK_SIMULATED_IMAGES if settings.quick else SIMULATED_IMAGES
     cases = recorded_cases(settings.images, number) or recorded_cases(settings.results, number)
-    cases = cases or planted_cases(number, seed=0)
+    cases = repeated(cases, number) if cases else planted_cases(number, seed=0)
     results = [
         simulate(device, cases, search=settings.search)
         for device in tqdm(DEVICES, unit="device", disable=None)

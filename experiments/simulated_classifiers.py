@@ -9,8 +9,9 @@ and everything else by a logistic function that is fitted to the table.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ class Logistic:
         return (slopes * (p * (1 - p))[:, None]).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recorded:
     """A record's table of scores, and a fitted function for the sets that it lacks.
 
@@ -156,6 +157,11 @@ def recorded_cases(folder: Path, most: int) -> list[SimulatedCase]:
     records = map(read_record, sorted(folder.rglob(RECORD)))
     usable = [sag for sag in records if sag is not None and not sag.regions]
     return [recorded_case(sag) for sag in usable[:most]]
+
+
+def repeated(cases: Sequence[SimulatedCase], number: int) -> list[SimulatedCase]:
+    """Return so many images, in turn: few of them would not keep a device busy up to the end."""
+    return list(islice(cycle(cases), number))
 
 
 def recorded_case(sag: Sag) -> SimulatedCase:

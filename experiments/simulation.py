@@ -301,12 +301,12 @@ def report_of_devices(results: Sequence[Simulated], cases: Sequence[SimulatedCas
 
 def origin_of(cases: Sequence[SimulatedCase]) -> str:
     """Return where the images' answers are from."""
-    recorded = [case.classifier for case in cases if isinstance(case.classifier, Recorded)]
+    recorded = {case.classifier for case in cases if isinstance(case.classifier, Recorded)}
     if not recorded:
         return "planted classifiers"
     known = sum(classifier.answered[True] for classifier in recorded)
     missing = sum(classifier.answered[False] for classifier in recorded)
-    return f"records, whose tables answer {known / max(1, known + missing):.0%} of the sets"
+    return f"{len(recorded)} record(s), whose tables answer {known / max(1, known + missing):.0%} of the sets"
 
 
 def table(results: Sequence[Simulated]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from experiments.simulated_classifiers import (
     planted,
     planted_cases,
     recorded_case,
+    repeated,
 )
 from experiments.simulated_device import CPU, H100, Clock, DeviceModel, SimulatedDevice
 from experiments.simulation import COLUMNS, origin_of, report_of_devices, run_all, simulate, table
@@ -138,7 +139,7 @@ def test_a_record_answers_what_it_knows():
     assert answers[:2].tolist() == [0.25, 0.75]
     assert 0 < answers[2] < 1
     assert case.saliency.tolist() == [0.1, 0.2, 0.3, 0.4]
-    assert origin_of([case]) == "records, whose tables answer 67% of the sets"
+    assert origin_of([case]) == "1 record(s), whose tables answer 67% of the sets"
 
 
 # ---------------------------------------------------------------- all steps
@@ -161,6 +162,12 @@ def test_nothing_costs_less_than_at_the_ceiling():
         device = run_cases(model, planted_cases(3, seed=1))
         assert 0 < device.share <= 1
         assert 0 < device.fill <= 1
+
+
+def test_few_records_are_repeated():
+    first, second = planted_cases(2, seed=0)
+    names = [case.name for case in repeated([first, second], 3)]
+    assert names == [first.name, second.name, first.name]
 
 
 def test_a_recorded_saliency_is_followed():
