@@ -13,7 +13,7 @@ from companions.concepts.fine_tuning import (
     image_numbers,
     learning_rates,
 )
-from get_perturbation_mask import IMAGENET_MEAN_COLOUR
+from scoring.baselines import IMAGENET_MEAN_COLOUR
 
 IMAGES = noise_images(5)
 TARGETS = [0, 1, 0, 1, 1]
