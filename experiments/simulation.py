@@ -306,7 +306,8 @@ def origin_of(cases: Sequence[SimulatedCase]) -> str:
         return "planted classifiers"
     known = sum(classifier.answered[True] for classifier in recorded)
     missing = sum(classifier.answered[False] for classifier in recorded)
-    return f"{len(recorded)} record(s), whose tables answer {known / max(1, known + missing):.0%} of the sets"
+    share = known / max(1, known + missing)
+    return f"{len(recorded)} record(s), whose tables answer {share:.0%} of the sets"
 
 
 def table(results: Sequence[Simulated]) -> list[list[str]]:
