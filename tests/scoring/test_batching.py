@@ -320,8 +320,8 @@ def test_a_task_that_asks_nothing_ends_before_the_next_one_is_asked_for():
             events.append(f"task {key}")
             yield Task(key, steps(planted_slot()))
 
-    for finished in Batching(PlantedDevice(size_of), 32).run(tasks()):
-        events.append(f"end {finished.key}")
+    finished = Batching(PlantedDevice(size_of), 32).run(tasks())
+    events.extend(f"end {end.key}" for end in finished)
     assert events == ["task 0", "end 0", "task 1", "end 1", "task 2", "end 2"]
 
 
