@@ -105,12 +105,14 @@ class SimulatedCase:
         classifier: answers its masks.
         grid: rows and columns of patches.
         saliency: the record's, (patches,), which the search follows; None: I-GOS's own.
+        gradcam: the record's, (h, w), whose order a curve follows; None: the stand-in's own.
     """
 
     name: str
     classifier: Classifier
     grid: tuple[int, int] = GRID
     saliency: np.ndarray | None = None
+    gradcam: np.ndarray | None = None
 
 
 # ---------------------------------------------------------------- planted
@@ -175,6 +177,7 @@ def recorded_case(sag: Sag) -> SimulatedCase:
         Recorded({row.tobytes(): p for row, p in zip(rows, table.values())}, fit(table, rows)),
         grid=sag.grid,
         saliency=np.asarray(sag.saliency),
+        gradcam=None if sag.gradcam is None else np.asarray(sag.gradcam),
     )
 
 

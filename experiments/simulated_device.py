@@ -8,7 +8,8 @@ Nothing sleeps. A batch costs max(launch, rows / rate); batches run one after th
 host as long as it does not wait for them. Only what the host computes between the device's calls is
 measured in real time, and put onto the same clock where the device is asked to count it.
 
-A slot's category is the number of the classifier that answers it.
+A slot's category is the number of the classifier that answers it. It gives the same answer in both
+precisions, so that a search in the reduced one takes the way that its record took in float32.
 """
 
 import time
@@ -223,10 +224,7 @@ class SimulatedDevice:
         masks = part.request.masks[part.start : part.stop].numpy()
         if kind == "gradient":
             return list(torch.from_numpy(classifier.gradients(masks)))
-        confidences = classifier.confidences(masks)
-        if kind == "reduced":
-            confidences = confidences.astype(np.float16)
-        return confidences.astype(float).tolist()
+        return classifier.confidences(masks).astype(float).tolist()
 
     @property
     def share(self) -> float:

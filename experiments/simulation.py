@@ -235,7 +235,7 @@ def explain(
     case = ImageCase.of(
         engine.network, image, category=number, baseline=settings.baseline, grid=simulated.grid
     )
-    findings = yield from find_out(case, engine, settings, saliency_map=simulated.saliency)
+    findings = yield from find_out(case, engine, settings, simulated=simulated)
     return make_record(
         findings,
         case,
@@ -247,7 +247,7 @@ def explain(
 
 
 def find_out(
-    case: ImageCase, engine: Engine, settings: MainJobSettings, *, saliency_map: np.ndarray | None
+    case: ImageCase, engine: Engine, settings: MainJobSettings, *, simulated: SimulatedCase
 ) -> Steps[Findings]:
     """Run the steps of main_generate_sag.find_out in its order.
 
@@ -255,15 +255,15 @@ def find_out(
         case: the image.
         engine: the stand-in of make_engine().
         settings: of the main job.
-        saliency_map: (patches,), whose order is followed in place of I-GOS's; or None.
+        simulated: whose saliency maps, if any, are followed in place of what the steps find.
     """
     answerer = Answerer(case.slot, has_reduced=True)
     saliency = yield from measure_saliency(
         case, answerer, engine, method="igos", seed=settings.seed, deadline=float("inf")
     )
-    if saliency_map is not None:
-        mask = torch.from_numpy(saliency_map).float().reshape(case.grid)
-        saliency = replace(saliency, mask=mask)
+    if simulated.saliency is not None:
+        mask = torch.from_numpy(simulated.saliency).float().reshape(case.grid)
+        saliency = replace(saliency, mask=mask, gradcam=simulated.gradcam)
     answerer.threshold = settings.prob_thresh * saliency.full
     found = yield from answerer.run(search_of(settings, saliency.mask), step="search")
     certificate = certify(found, answerer.threshold, anew=True)
