@@ -97,6 +97,7 @@ from running.images import not_the_images
 from running.results import make_writable
 from scoring.engine import Engine
 from scoring.networks import BUNDLED, Network
+from scoring.speed import UNMEASURED
 from utils import UserError, log
 
 SHEET_QUESTIONS = 20  # on each sheet
@@ -118,7 +119,9 @@ def run(settings: Settings) -> int:
                 todo, source, settings=main_job, address=settings.ray, device=settings.device
             )
         else:
-            outcomes = measure_here(todo, Engine(network, precision="float32"), settings=main_job)
+            outcomes = measure_here(
+                todo, Engine(network, precision="float32", batch_size=UNMEASURED), settings=main_job
+            )
         failures = follow(outcomes, total=len(jobs))
     rows = read_rows(jobs, network, settings=main_job)
     tables = all_tables(rows, main_job.num_patches)

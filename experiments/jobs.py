@@ -24,6 +24,7 @@ from experiments.rows import Rows
 from running.record_files import versions
 from scoring.engine import Engine
 from scoring.networks import Network, choose_device, load_network
+from scoring.speed import UNMEASURED
 from utils import one_line, write_atomically
 
 
@@ -209,7 +210,7 @@ def ray_worker(
     device: str, source: NetworkSource, settings: MainJobSettings
 ) -> Callable[[Job, int], None]:
     """Return what a worker does for each job, after loading its network once."""
-    engine = Engine(source.load(device), precision="float32")
+    engine = Engine(source.load(device), precision="float32", batch_size=UNMEASURED)
 
     def work(job: Job, jobs_left: int) -> None:
         run_job(job, engine, settings=settings)

@@ -86,10 +86,11 @@ class DrawingPool:
     def close(self) -> None:
         """End the processes, also those that draw; what is not drawn yet, the next run draws."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             process.kill()
         self._threads.shutdown(wait=True)
-        for process in self.processes.values():
+        for process in self.processes.values():  # one may have been started meanwhile
+            process.kill()
             process.wait()
 
     def _unfinished(self) -> list[Future[DrawingAnswer]]:

@@ -1,13 +1,16 @@
 """A process that draws results: jobs on its standard input, answers on its standard output.
 
 Started by running/drawing_pool.py, which sends a Drawing and is sent a DrawingAnswer, both pickled.
-The process ends with its input. It does not import PyTorch.
+The process ends with its input, that is, with the process that started it, even while it draws: it
+must not write beside the next run. It does not import PyTorch.
 """
 
 import gc
 import os
 import pickle
+import queue
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +68,17 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get among the answers
     gc.freeze()  # what was imported is not looked at by every collection
+    drawings: queue.Queue[Drawing] = queue.Queue()
+    threading.Thread(target=_read, args=[drawings], daemon=True).start()
     while True:
-        try:
-            drawing = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        pickle.dump(draw(drawing), answers)
+        pickle.dump(draw(drawings.get()), answers)
         answers.flush()
+
+
+def _read(drawings: queue.Queue[Drawing]) -> None:
+    """Queue what comes; end the process with its input."""
+    try:
+        while True:
+            drawings.put(pickle.load(sys.stdin.buffer))
+    except EOFError:
+        os._exit(0)

@@ -65,6 +65,14 @@ class EngineThread:
         return result.result()
 
     def _work(self) -> None:
+        try:
+            self._run_all()
+        except BaseException as error:
+            for result in self.results.values():  # nobody waits for ever
+                result.set_exception(error)
+            raise
+
+    def _run_all(self) -> None:
         pace = Pace(self.engine)
         batching = Batching(self.engine, self.at_once)
         for finished in batching.run(self._incoming(batching)):

@@ -308,26 +308,31 @@ class Engine:
             forward = self.reduced if kind == "reduced" and self.reduced else self.exact
             logits = forward(images[0] if len(images) == 1 else torch.cat(images))
         probabilities = class_probabilities(logits)
-        columns = [part.request.slot.category for part in parts for _ in range(len(part))]
-        rows = torch.arange(len(columns), device=probabilities.device)
-        return probabilities[rows, torch.tensor(columns, device=probabilities.device)]
+        return self._wanted(probabilities, parts)
+
+    def _wanted(self, probabilities: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
+        """Return the probability of each row's own class, (rows,); padding has none."""
+        categories = [part.request.slot.category for part in parts for _ in range(len(part))]
+        columns = self._on_device(torch.tensor(categories))
+        return probabilities[: len(columns)].gather(1, columns[:, None])[:, 0]
+
+    def _on_device(self, values: torch.Tensor) -> torch.Tensor:
+        """Return a tensor of the CPU on the device, without waiting for it."""
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
 
     def _gradients(self, parts: Sequence[Part]) -> torch.Tensor:
         """Return the gradient of each mask's probability, (rows, patches)."""
         leaves = [self._masks(part).requires_grad_() for part in parts]
         images = torch.cat([self._composed(part, leaf) for part, leaf in zip(parts, leaves)])
         probabilities = class_probabilities(self._for_gradients(images))
-        columns = [part.request.slot.category for part in parts for _ in range(len(part))]
-        rows = torch.arange(len(columns), device=probabilities.device)
-        wanted = probabilities[rows, torch.tensor(columns, device=probabilities.device)]
+        wanted = self._wanted(probabilities, parts)
         return torch.cat(torch.autograd.grad(wanted.sum(), leaves))
 
     def _masks(self, part: Part) -> torch.Tensor:
         """Return a part's masks on the device."""
-        masks = part.request.masks[part.start : part.stop]
-        if self.device.type == "cuda":
-            masks = masks.pin_memory()
-        return masks.to(self.device, non_blocking=True)
+        return self._on_device(part.request.masks[part.start : part.stop])
 
     def _composed(self, part: Part, masks: torch.Tensor) -> torch.Tensor:
         """Return the images that a part's masks stand for, (rows, 3, H, W)."""
@@ -336,7 +341,7 @@ class Engine:
         noise = part.request.noise
         if noise is None:
             return images
-        return images + noise[part.start : part.stop].to(self.device, non_blocking=True)
+        return images + self._on_device(noise[part.start : part.stop])
 
 
 _MEASURED: "weakref.WeakKeyDictionary[torch.nn.Module, Measured]" = weakref.WeakKeyDictionary()

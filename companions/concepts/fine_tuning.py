@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torchvision.transforms import v2
 
-from get_perturbation_mask import IMAGENET_MEAN_COLOUR
+from scoring.baselines import IMAGENET_MEAN_COLOUR
 from scoring.networks import Network, two_logits
 from utils import write_atomically
 
