@@ -48,15 +48,28 @@ def in_this_process(
         drawer_of(plan) as drawer,
     ):
         batching = Batching(engine, plan.images_at_once, on_batch=BatchBar(bar, followers))
-        for finished in batching.run(_tasks(jobs, load, explain, followers, plan)):
-            followers.pop(finished.key)
-            if finished.error and failed_for_good(finished.error, engine.device):
-                raise UserError(f"device {engine.device}: it has failed ({why(finished.error)})")
-            yield from drawer.take(finished)
-            left -= 1
-            pace.note(finished)
-            pace.compile_if_it_pays(left)
+        try:
+            for finished in batching.run(_tasks(jobs, load, explain, followers, plan)):
+                followers.pop(finished.key)
+                _raise_if_lost(finished, engine)
+                yield from drawer.take(finished)
+                left -= 1
+                pace.note(finished)
+                pace.compile_if_it_pays(left)
+        except KeyboardInterrupt:
+            yield from drawer.rest()  # what is explained is drawn, which takes seconds
+            raise
         yield from drawer.rest()
+
+
+def _raise_if_lost(finished: Finished, engine: Engine) -> None:
+    """End the run where the device has failed for good.
+
+    Raises:
+        UserError: naming the device.
+    """
+    if finished.error and failed_for_good(finished.error, engine.device):
+        raise UserError(f"device {engine.device}: it has failed ({why(finished.error)})")
 
 
 def _tasks(
