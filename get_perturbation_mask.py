@@ -15,9 +15,10 @@ Selvaraju et al., "Grad-CAM", ICCV 2017.
 """
 
 import math
+import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -130,13 +131,11 @@ def igos(
         points: of the integrated gradient.
         noise: standard deviation of the Gaussian noise on each input.
     """
-    generator = torch.Generator().manual_seed(seed)
     mask = torch.ones(math.prod(regularisers.grid))
     last_gradient = torch.zeros_like(mask)
     first: float | None = None
     try:
-        for iteration in range(iterations):
-            noises = noise * torch.randn((points, 3, *size), generator=generator)
+        for iteration, noises in enumerate(noises_of(noise, (points, 3, *size), seed, iterations)):
             integrated = yield from _integrated_gradient(mask, noises)
             direction = (regularisers.gradient(mask) + integrated).nan_to_num()
             found = yield from _line_search(mask, direction, regularisers)
@@ -148,6 +147,15 @@ def igos(
     except TimeoutError:
         pass  # what the iterations so far have found
     return without_ties(mask, last_gradient).reshape(regularisers.grid)
+
+
+@lru_cache(maxsize=1)
+def noises_of(
+    deviation: float, shape: tuple[int, ...], seed: int, iterations: int
+) -> list[torch.Tensor]:
+    """Return the noise of each iteration; it is the same for every image, so it is kept."""
+    generator = torch.Generator().manual_seed(seed)
+    return [deviation * torch.randn(shape, generator=generator) for _ in range(iterations)]
 
 
 def without_ties(mask: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
@@ -282,10 +290,17 @@ def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.n
     The last convolution is the last one to run whose output is still a map. A network with a single
     one (a vision transformer's patch embedding) has no Grad-CAM worth the name.
 
+    Args:
+        model: images to logits.
+        image: (3, H, W), normalised.
+        category: class index.
+
     Returns:
         Array (h, w), float32 in [0, 1], high is important; None where there is no such layer.
     """
-    layer = last_convolution(model, image)
+    if model not in _LAST_CONVOLUTIONS:
+        _LAST_CONVOLUTIONS[model] = last_convolution(model, image)
+    layer = _LAST_CONVOLUTIONS[model]
     if layer is None:
         return None
 
@@ -299,6 +314,11 @@ def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.n
     coarse = attribution.attribute(image[None].clone().requires_grad_(), relu_attributions=True)
     saliency_map = coarse[0, 0].detach().nan_to_num()
     return (saliency_map / saliency_map.max().clamp(min=1e-12)).cpu().numpy()
+
+
+# By network: finding it takes a pass.
+_LAST_CONVOLUTIONS: weakref.WeakKeyDictionary[torch.nn.Module, torch.nn.Conv2d | None]
+_LAST_CONVOLUTIONS = weakref.WeakKeyDictionary()
 
 
 @torch.inference_mode()

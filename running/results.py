@@ -66,6 +66,7 @@ OWN_FILES = (
     "dnf_gif.gif",
     "sag.html",
     ".sag.json.*",
+    "..sag.json.*",
     ".sag.html.*",
 )
 
@@ -192,7 +193,10 @@ def done_before(
     folders = [folder, *sorted(folder.glob("category_*"))]
     drawn = [read_record(path / RECORD) for path in folders]
     undrawn = [read_record(path / UNDRAWN) for path in folders]
-    newest = [after or before for before, after in zip(drawn, undrawn)]
+    for path, record in zip(folders, drawn):
+        if record:  # it is written last: a run was killed before it removed the other
+            (path / UNDRAWN).unlink(missing_ok=True)
+    newest = [record or waiting for record, waiting in zip(drawn, undrawn)]
     same = [sag for sag in newest if sag and is_whole(sag) and fingerprint_of(sag) == fingerprint]
     if newest[0] not in same or len(same) < categories:
         return Earlier()
@@ -200,7 +204,7 @@ def done_before(
         PICTURES.index(sag.settings.get("pictures", "all")) >= PICTURES.index(pictures)
         for sag in same
     ]
-    return Earlier(same, are_drawn=all(enough) and not any(undrawn))
+    return Earlier(same, are_drawn=all(enough) and all(sag in drawn for sag in same))
 
 
 def fingerprint_of(sag: Sag) -> dict[str, Any]:
@@ -382,8 +386,7 @@ def keep_all(sags: Sequence[Sag], folder: Path) -> None:
 
 def keep(sag: Sag, folder: Path) -> None:
     """Write a record aside, in place of an earlier result."""
-    was_begun = (folder / "perturbation_original.png").exists() or (folder / "dnf.txt").exists()
-    if was_begun or (folder / RECORD).exists():
+    if folder.exists():
         clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_record(folder / UNDRAWN, sag)

@@ -19,8 +19,6 @@ from typing import Any, Protocol
 from scoring.memory import BatchLimit, free_memory, is_out_of_memory
 from scoring.requests import KINDS, Kind, OutOfTime, Request, Steps
 
-FULL_ENOUGH = 0.75  # a larger batch shape is taken where so much of it is filled
-
 
 @dataclass(frozen=True)
 class Part:
@@ -258,8 +256,8 @@ class Batching:
             return most
         shapes = [shape for shape in self.device.shapes(kind) if shape <= most]
         for shape in reversed(shapes):
-            if waiting >= FULL_ENOUGH * shape:
-                return min(waiting, shape)
+            if waiting >= shape:
+                return shape
         return waiting
 
     def _most(self, kind: Kind) -> int:

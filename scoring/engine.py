@@ -11,6 +11,7 @@ are composed on the device when their batch runs.
 """
 
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch
 from utils import UserError, one_line
 
 REDUCED_TOLERANCE = 0.05  # by which compiled reduced probabilities may differ from eager ones
+KEPT_NOISES = 4  # iterations of I-GOS whose noise stays on the device
 REDUCED_GAIN = 1.2  # reduced precision is used where it is so much faster than float32
 CUDA_SHAPES = (16, 32, 64, 128, 256, 512)  # batch shapes at 224 x 224 pixels
 
@@ -120,6 +122,7 @@ class Engine:
         self.limits = self._limits(batch_size)
         self.why_no_graphs: str | None = None
         self._graphs: GraphedBatches | None = None
+        self._noises: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=KEPT_NOISES)
 
     @property
     def batch_size(self) -> int:
@@ -341,7 +344,17 @@ class Engine:
         noise = part.request.noise
         if noise is None:
             return images
-        return images + self._on_device(noise[part.start : part.stop])
+        return images + self._kept_on_device(noise)[part.start : part.stop]
+
+    def _kept_on_device(self, noise: torch.Tensor) -> torch.Tensor:
+        """Return noise on the device; that of the last few iterations stays there."""
+        if self.device.type == "cpu":
+            return noise
+        kept = next((there for here, there in self._noises if here is noise), None)
+        if kept is None:
+            kept = self._on_device(noise)
+            self._noises.append((noise, kept))
+        return kept
 
 
 _MEASURED: "weakref.WeakKeyDictionary[torch.nn.Module, Measured]" = weakref.WeakKeyDictionary()
