@@ -30,7 +30,7 @@ from drawing.styles import Pictures
 from running.images import is_image
 from running.record_files import RECORD, read_record, write_record
 from running.summary import SUMMARY
-from utils import UserError, printable, write_atomically
+from utils import UserError, printable
 
 # These settings change no result, or what they gave is in the record by itself.
 NOT_SETTINGS = (
@@ -99,7 +99,7 @@ def make_writable(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / ".writable", "")
+        (folder / ".writable").touch()  # where a kill leaves it, the next run removes it
         (folder / ".writable").unlink()
     except OSError as error:
         raise UserError(f"--results {folder}: {error.strerror}") from error
