@@ -73,7 +73,7 @@ class Settings:
     comb_top: Count = 20  # combinatorial: among this many most salient patches
     comb_size: Count = 4  # combinatorial: all sets of this many patches
     exhaustive_size: Count = 3  # exhaustive: all sets of up to this many patches
-    time_limit: Seconds | None = None  # per image; what is found by then is kept
+    time_limit: Seconds | None = None  # per image, on the clock; what is found by then is kept
     # What counts
     prob_thresh: Share = 0.9  # sufficient: above this share of the full image's confidence
     node_prob_thresh: Share = 0.4  # a node above this share is expanded
@@ -112,7 +112,7 @@ from running.checks import (
 )
 from running.drawers import RunPlan
 from running.drawing_pool import number_of_workers
-from running.engine_thread import one_by_one
+from running.engine_thread import shared_worker
 from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
@@ -470,7 +470,7 @@ def run(settings: Settings) -> int:
     done = {}
     if not settings.overwrite and segmentation is None:
         key = run_key(network.description(), settings_dict(settings))
-        done = finished_before(settings.results, jobs, key)
+        done = finished_before(settings.results, jobs, key, settings.pictures)
     if done:
         log(f"{len(done):,} images there already")
     rows = [row for old_rows in done.values() for row in old_rows]
@@ -597,7 +597,7 @@ def ray_worker(device: str, values: dict[str, Any]) -> Callable[[Job, int], Outc
         images_at_once=at_once(network.device.type, settings),
         pictures=settings.pictures,
     )
-    return one_by_one(explainer.load, explainer.explain, engine=engine, plan=plan)
+    return shared_worker(explainer.load, explainer.explain, engine=engine, plan=plan)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice
 from math import comb
@@ -66,7 +66,10 @@ class SearchResult:
 
     @property
     def complete(self) -> bool:
-        """Whether the search ran to its own end, and float32 decided that it was the end."""
+        """Whether the search ran to its own end.
+
+        Where that is that nothing is left to try, float32 has decided it.
+        """
         return self.stopped_by not in ("time_limit", EXHAUSTED_REDUCED)
 
     @classmethod
@@ -187,7 +190,7 @@ def combinatorial_search(
     order = saliency_order(saliency)
 
     def search(threshold: float, found: Found) -> Asks[str]:
-        most_left = comb(comb_top, comb_size)
+        most_left = comb(min(comb_top, len(order)), comb_size)
         for sets in _chunks(combinations(sorted(order[:comb_top]), comb_size)):
             progress = Progress(len(found), size=comb_size, most_left=most_left)
             scores = yield Question(sets, progress=progress)
@@ -372,23 +375,6 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
     except TimeoutError:
         stopped_by = "time_limit"
     return SearchResult.of(certified.values(), stopped_by)
-
-
-def disagreements(
-    searched: Mapping[PatchSet, float], exact: Mapping[PatchSet, float], threshold: float
-) -> int:
-    """Return how many sets a search put on the other side of the threshold than float32 does.
-
-    Args:
-        searched: the probabilities that the search used.
-        exact: probabilities in float32.
-        threshold: the probability above which a set is sufficient.
-    """
-    return sum(
-        (probability > threshold) != (searched[patches] > threshold)
-        for patches, probability in exact.items()
-        if patches in searched
-    )
 
 
 # ---------------------------------------------------------------- small things

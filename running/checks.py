@@ -47,8 +47,8 @@ def check_dropping(
     problem = why_not(network.module, grid)
     if problem:
         raise UserError(f"--baseline drop: {problem}")
-    if precision == "bfloat16":
-        raise UserError("--precision bfloat16: not together with --baseline drop")
+    if precision not in ("auto", "float32"):
+        raise UserError(f"--precision {precision}: not together with --baseline drop")
 
 
 def check_sizes(

@@ -116,4 +116,5 @@ class DrawElsewhere:
             return failed(job, drawn.answer.error)
         for sag, seconds in zip(explained.sags, drawn.answer.seconds):
             sag.seconds = seconds
+            sag.settings["pictures"] = self.plan.pictures
         return outcome_of(job, explained, self.plan.results)

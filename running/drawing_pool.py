@@ -28,11 +28,15 @@ import numpy as np
 
 from drawing.record import Sag, encode_sag
 from drawing.styles import Pictures
-from running.drawing_process import Drawing, DrawingAnswer, main
+from running.drawing_process import Drawing, DrawingAnswer
+from running.failures import why
 from utils import PROJECT
 
 QUEUE = 4  # images that wait for each process; then the run waits for the figures
 MOST_WORKERS = 8
+START = (
+    "import sys; sys.path.insert(0, {project!r}); from running.drawing_process import main; main()"
+)
 DIED = "the process that drew its figures died; run again to draw them"
 
 
@@ -98,13 +102,16 @@ class DrawingPool:
 
     def _draw(self, drawing: Drawing) -> DrawingAnswer:
         """Have this thread's process draw; a dead one is replaced the next time."""
-        process = self._process()
+        try:
+            process = self._process()
+        except OSError as error:  # no memory for another process, for example
+            return DrawingAnswer(error=why(error))
         assert process.stdin and process.stdout
         try:
             pickle.dump(drawing, process.stdin)
             process.stdin.flush()
             return pickle.load(process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
+        except Exception:  # whatever half an answer looks like
             process.kill()
             process.wait()
             return DrawingAnswer(error=DIED)
@@ -115,7 +122,7 @@ class DrawingPool:
         process = self.processes.get(thread)
         if process is None or process.poll() is not None:
             process = subprocess.Popen(
-                [sys.executable, "-c", f"from {main.__module__} import main; main()"],
+                [sys.executable, "-c", START.format(project=str(PROJECT))],
                 cwd=PROJECT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -80,5 +80,5 @@ def _read(drawings: queue.Queue[Drawing]) -> None:
     try:
         while True:
             drawings.put(pickle.load(sys.stdin.buffer))
-    except EOFError:
+    finally:  # also where it ends within a drawing
         os._exit(0)

@@ -19,7 +19,7 @@ from scoring.engine import Engine
 LOST_DEVICE = 70  # exit status of a worker whose GPU has failed
 
 
-def one_by_one(
+def shared_worker(
     load: Callable[[Job], Loaded], explain: Explain[Loaded], *, engine: Engine, plan: RunPlan
 ) -> Callable[[Job, int], Outcome]:
     """Return what a worker does for each image; several threads may call it.
@@ -32,12 +32,23 @@ def one_by_one(
     here = DrawHere(plan)
 
     def work(job: Job, jobs_left: int) -> Outcome:
-        finished = owner.run(Task(job, explain(job, partial(load, job), Follower())), jobs_left)
+        loaded = _attempt(partial(load, job))  # here, not in the engine's thread
+        finished = owner.run(Task(job, explain(job, loaded.result, Follower())), jobs_left)
         with drawing:
             (outcome,) = here.take(finished)
         return outcome
 
     return work
+
+
+def _attempt(function: Callable[[], Loaded]) -> Future[Loaded]:
+    """Call a function and return its result, or what it raised, as a finished future."""
+    result: Future[Loaded] = Future()
+    try:
+        result.set_result(function())
+    except Exception as error:
+        result.set_exception(error)
+    return result
 
 
 class EngineThread:
@@ -54,13 +65,18 @@ class EngineThread:
         self.tasks: queue.Queue[Task] = queue.Queue()
         self.results: dict[Hashable, Future[Finished]] = {}
         self.jobs_left = 0
+        self.error: BaseException | None = None  # that ended the thread
+        self._lock = threading.Lock()
         threading.Thread(target=self._work, daemon=True, name="engine").start()
 
     def run(self, task: Task, jobs_left: int) -> Finished:
         """Run a task and wait for its end."""
         self.jobs_left = jobs_left
         result: Future[Finished] = Future()
-        self.results[task.key] = result
+        with self._lock:
+            if self.error is not None:
+                raise self.error
+            self.results[task.key] = result
         self.tasks.put(task)
         return result.result()
 
@@ -68,8 +84,10 @@ class EngineThread:
         try:
             self._run_all()
         except BaseException as error:
-            for result in self.results.values():  # nobody waits for ever
-                result.set_exception(error)
+            with self._lock:  # so that no caller waits for ever
+                self.error = error
+                for result in self.results.values():
+                    result.set_exception(error)
             raise
 
     def _run_all(self) -> None:

@@ -95,8 +95,10 @@ def evaluations(answerer: Answerer, precision: str) -> Evaluations:
 
     Args:
         answerer: of the image.
-        precision: of the search.
+        precision: of the search, where it is reduced.
     """
+    if not answerer.has_reduced:
+        precision = "float32"
     passes: dict[str, dict[str, int]] = {}
     for (step, kind), number in answerer.passes.items():
         name = precision if kind == "reduced" else kind

@@ -193,17 +193,18 @@ def done_before(
     folders = [folder, *sorted(folder.glob("category_*"))]
     drawn = [read_record(path / RECORD) for path in folders]
     undrawn = [read_record(path / UNDRAWN) for path in folders]
+
+    def fits(sag: Sag | None) -> bool:
+        return sag is not None and is_whole(sag) and fingerprint_of(sag) == fingerprint
+
     for path, record in zip(folders, drawn):
-        if record:  # it is written last: a run was killed before it removed the other
+        if fits(record):  # it is written last: a run was killed before it removed the other
             (path / UNDRAWN).unlink(missing_ok=True)
-    newest = [record or waiting for record, waiting in zip(drawn, undrawn)]
-    same = [sag for sag in newest if sag and is_whole(sag) and fingerprint_of(sag) == fingerprint]
+    newest = [record if fits(record) else waiting for record, waiting in zip(drawn, undrawn)]
+    same = [sag for sag in newest if sag is not None and fits(sag)]
     if newest[0] not in same or len(same) < categories:
         return Earlier()
-    enough = [
-        PICTURES.index(sag.settings.get("pictures", "all")) >= PICTURES.index(pictures)
-        for sag in same
-    ]
+    enough = [are_enough(pictures_of(sag), pictures) for sag in same]
     return Earlier(same, are_drawn=all(enough) and all(sag in drawn for sag in same))
 
 
@@ -259,15 +260,9 @@ def stamp(path: Path) -> FileStamp | None:
 def run_key(model: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return one word for all that a note in finished.jsonl and a run must agree in.
 
-    These are the model, the settings that change results, the pictures that are drawn, and the
-    columns of the summary.
+    These are the model, the settings that change results, and the columns of the summary.
     """
-    same = {
-        "model": model,
-        "settings": result_settings(settings),
-        "pictures": settings.get("pictures"),
-        "columns": SUMMARY,
-    }
+    same = {"model": model, "settings": result_settings(settings), "columns": SUMMARY}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
@@ -294,6 +289,7 @@ def note_of(
     return {
         "image": job.name,
         "key": run_key(msgspec.to_builtins(sags[0].model), sags[0].settings),
+        "pictures": pictures_of(sags[0]),
         "seen": image_stamp.as_list() if image_stamp else [],
         "records": stamps,
         "rows": rows,
@@ -315,13 +311,26 @@ def note_finished(results: Path, note: dict[str, Any]) -> None:
         file.write("\n" + json.dumps(note, ensure_ascii=False))
 
 
-def finished_before(results: Path, jobs: Sequence[Job], key: str) -> dict[str, list[dict]]:
+def pictures_of(sag: Sag) -> Pictures:
+    """Return which pictures of a record were drawn; older records have all."""
+    return sag.settings.get("pictures", "all")
+
+
+def are_enough(drawn: Pictures, wanted: Pictures) -> bool:
+    """Return whether the pictures that were drawn include those that are wanted."""
+    return PICTURES.index(drawn) >= PICTURES.index(wanted)
+
+
+def finished_before(
+    results: Path, jobs: Sequence[Job], key: str, pictures: Pictures = "all"
+) -> dict[str, list[dict]]:
     """Return the summary rows of the images that finished with this key and look as they did then.
 
     Args:
         results: the results folder.
         jobs: the images of the run.
         key: as run_key returns it.
+        pictures: that the run draws.
 
     Returns:
         Rows by the image's name.
@@ -330,7 +339,9 @@ def finished_before(results: Path, jobs: Sequence[Job], key: str) -> dict[str, l
     found = {}
     for job in jobs:
         note = notes.get(job.name)
-        if note and note["key"] == key and _still_looks_so(job, note):
+        if not note or note["key"] != key or not _still_looks_so(job, note):
+            continue
+        if are_enough(note.get("pictures", "all"), pictures):
             found[job.name] = note["rows"]
     return found
 
@@ -360,16 +371,22 @@ def _still_looks_so(job: Job, note: Mapping[str, Any]) -> bool:
 # ---------------------------------------------------------------- writing
 
 
-def clear(folder: Path) -> None:
-    """Remove an earlier run's files, the record first, and nothing that is not this program's."""
+def clear(folder: Path, but: str = "") -> None:
+    """Remove an earlier run's files, the record first, and nothing that is not this program's.
+
+    Args:
+        folder: of an image.
+        but: name of a file that stays.
+    """
     (folder / RECORD).unlink(missing_ok=True)
     for pattern in OWN_FILES:
         for file in folder.glob(pattern):
-            file.unlink()
+            if file.name != but:
+                file.unlink()
 
 
 def keep_all(sags: Sequence[Sag], folder: Path) -> None:
-    """Write an image's records aside, in place of earlier results, until their figures are drawn.
+    """Write an image's records to .sag.json.undrawn, in place of earlier results.
 
     The most probable class comes last: its record says that all are there.
 
@@ -377,19 +394,21 @@ def keep_all(sags: Sequence[Sag], folder: Path) -> None:
         sags: the records, the most probable class first.
         folder: of the image.
     """
-    for pattern in (RECORD, UNDRAWN):
-        for stale in folder.glob(f"category_*/{pattern}"):
-            clear(stale.parent)
+    kept = []
     for place, sag in reversed(list(enumerate(sags))):
-        keep(sag, category_folder(folder, place, sag.category.index))
+        kept.append(category_folder(folder, place, sag.category.index))
+        keep(sag, kept[-1])
+    for stale in folder.glob("category_*"):
+        has_record = (stale / RECORD).exists() or (stale / UNDRAWN).exists()
+        if stale not in kept and has_record:
+            clear(stale)
 
 
 def keep(sag: Sag, folder: Path) -> None:
-    """Write a record aside, in place of an earlier result."""
-    if folder.exists():
-        clear(folder)
+    """Write a record to .sag.json.undrawn, then remove an earlier result."""
     folder.mkdir(parents=True, exist_ok=True)
     write_record(folder / UNDRAWN, sag)
+    clear(folder, but=UNDRAWN)
 
 
 def save_all(
@@ -427,6 +446,8 @@ def _draw(sag: Sag, image: np.ndarray, folder: Path, pictures: Pictures) -> None
     """Draw, note the time that took, then write sag.json, last and atomically."""
     start = time.monotonic()
     draw_all(sag, image, folder, Look(pictures=pictures))
+    if sag.settings:
+        sag.settings["pictures"] = pictures
     seconds = sag.seconds
     seconds.draw = time.monotonic() - start
     seconds.total = seconds.mask + seconds.search + seconds.tree + seconds.curves + seconds.draw

@@ -110,7 +110,7 @@ def measure_saliency(
 def _as_mask(gradcam: np.ndarray | None, case: ImageCase) -> torch.Tensor:
     """Return Grad-CAM's map as a mask of the grid's shape, low where the map is high."""
     if gradcam is None:
-        raise ValueError("--saliency gradcam: the network has no convolutions; use igos")
+        raise ValueError("--saliency gradcam: the network has no Grad-CAM; use igos")
     basis = case.slot.basis.to(torch.device("cpu"))
     means = patch_means(gradcam, basis, (case.slot.image.shape[1], case.slot.image.shape[2]))
     return 1 - torch.from_numpy(means).reshape(case.grid)
@@ -129,7 +129,7 @@ def _answered_softly(
 
     Hidden tokens are painted, not dropped: a mask between 0 and 1 drops nothing.
     """
-    slot = replace(case.slot, dropped=None)
+    slot = replace(case.slot, dropped=None) if case.slot.dropped else case.slot
     fast: Kind = "reduced" if answerer.has_reduced else "float32"
     try:
         question = next(asking)

@@ -56,7 +56,7 @@ def in_this_process(
                 left -= 1
                 pace.note(finished)
                 pace.compile_if_it_pays(left)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, UserError):
             yield from drawer.rest()  # what is explained is drawn, which takes seconds
             raise
         yield from drawer.rest()

@@ -83,14 +83,16 @@ class Answerer:
         sets = question.sets
         self.asked[step] += len(sets)
         self.progress = question.progress or self.progress
-        if only_exact or question.is_proof or not self.has_reduced:
+        # Where all is close to the threshold, the reduced precision decides nothing.
+        is_hopeless = self.threshold <= self.doubt
+        if only_exact or question.is_proof or is_hopeless or not self.has_reduced:
             yield from self._ask(sets, "float32", step)
             return [self.exact[patches] for patches in sets]
         unknown = [patches for patches in dict.fromkeys(sets) if patches not in self.exact]
         yield from self._ask(unknown, "reduced", step)
         doubtful = [patches for patches in unknown if self._is_doubtful(patches)]
-        self.doubted += len(doubtful)
         yield from self._ask(doubtful, "float32", step)
+        self.doubted += len(doubtful)
         self._trusted.update(patches for patches in unknown if patches not in self.exact)
         return [self.best(patches) for patches in sets]
 

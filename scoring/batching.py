@@ -5,7 +5,7 @@
 
 A task is a generator that yields requests (scoring/requests.py). Whatever waits goes into the next
 batch, whichever image it is from, and each task goes on as soon as its own request is answered.
-Nobody waits for anybody else. Where the device can have several batches in flight, the next one
+No task waits for another. Where the device can have several batches in flight, the next one
 starts before the answers of the last one are read.
 """
 

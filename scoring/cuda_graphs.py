@@ -1,6 +1,6 @@
 """Batches as captured CUDA graphs, one per batch shape and kind of request.
 
-    graphed = GraphedBatches(basis, forwards, slots=64)
+    graphed = GraphedBatches(basis, forwards, example, slots=64)
     probabilities = graphed.run("reduced", masks, slots, shape=512)
 
 A graph launches a whole pass, composition included, with a single call. Its inputs lie at fixed

@@ -24,7 +24,7 @@ from scoring.cuda_graphs import GraphedBatches
 from scoring.devices import check_device, ensure_float32
 from scoring.memory import BatchLimit, is_out_of_memory
 from scoring.networks import Network, class_probabilities, use_ieee_float32
-from scoring.patches import compose
+from scoring.patches import Tents, compose
 from scoring.precision import PRECISIONS, has_bfloat16, in_precision
 from scoring.requests import KINDS, Kind
 from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch
@@ -42,6 +42,7 @@ class Measured:
 
     exact: Speed
     reduced: Speed | None  # None: not tried
+    precision: str  # of the second
 
 
 @dataclass
@@ -158,15 +159,16 @@ class Engine:
 
     def _measure(self, reduced: torch.nn.Module | None) -> Measured:
         """Return the speeds of a network on this machine, measured once for each."""
+        precision = "float32" if reduced is None else _name_of(reduced)
         known = _MEASURED.get(self.network.module)
-        if known is not None and (known.reduced is not None or reduced is None):
+        if known is not None and (reduced is None or known.precision == precision):
             return known
         exact = fastest_batch(self.exact, self._example)
         reduced_speed = None
         if reduced is not None:
             larger = [size for size in BATCHES if 2 * size >= exact.batch_size]
             reduced_speed = fastest_batch(reduced, self._example, batches=larger)
-        measured = Measured(exact, reduced_speed)
+        measured = Measured(exact, reduced_speed, precision)
         _MEASURED[self.network.module] = measured
         return measured
 
@@ -202,7 +204,8 @@ class Engine:
             return line
         speeds = [f"{self.measured.exact.images_per_second:.0f} images/s in float32"]
         if self.measured.reduced:
-            speeds.append(f"{self.measured.reduced.images_per_second:.0f} in bfloat16")
+            reduced = self.measured.reduced
+            speeds.append(f"{reduced.images_per_second:.0f} in {self.measured.precision}")
         return f"{line} ({', '.join(speeds)})"
 
     def compile(self) -> None:
@@ -282,6 +285,8 @@ class Engine:
         """Return the same from a captured graph; None where these masks cannot be graphed."""
         slots = [part.request.slot for part in parts for _ in range(len(part))]
         noisy = any(part.request.noise is not None for part in parts)
+        if not isinstance(slots[0].basis, Tents):  # regions differ from image to image
+            return None
         if self._graphs is None or self._graphs.basis is not slots[0].basis:
             forwards: dict[Kind, Forward] = {"float32": self.exact}
             forwards["reduced"] = self.reduced or self.exact

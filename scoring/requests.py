@@ -1,7 +1,7 @@
 """What is asked of the engine: masks of one image, and in which way they are to be answered.
 
     def steps() -> Steps[float]:
-        answers = yield Request(slot, masks, kind=FLOAT32)
+        answers = yield Request(slot, masks, kind="float32")
         return answers[0]
 
 Steps are generators that yield requests and are sent one answer per mask. Masks are queued, not

@@ -19,7 +19,7 @@ from drawing.record import Seconds
 from running import drawing_pool, this_process
 from running.drawing_pool import DIED, DrawingPool, number_of_workers
 from running.record_files import RECORD
-from running.results import UNDRAWN, draw_kept, keep_all
+from running.results import FINISHED, UNDRAWN, draw_kept, keep_all
 from scoring.engine import Engine
 
 NAMES = ("a", "birds/b", "birds/c d é")
@@ -368,3 +368,14 @@ def test_fewer_pictures_leave_those_that_are_there(by_pictures, white_images, ou
     before = files_in(out / "a")
     assert run_planted(white_images, out, "--pictures", "none", *UNMEASURED) == 0
     assert files_in(out / "a") == before
+
+
+@pytest.mark.parametrize("before, after", [("graph", "all"), ("all", "none")])
+def test_what_is_drawn_is_not_drawn_or_noted_again(white_images, out, before, after):
+    assert run_planted(white_images, out, "--pictures", before, *UNMEASURED) == 0
+    assert run_planted(white_images, out, "--pictures", after, *UNMEASURED) == 0
+    notes = (out / FINISHED).read_bytes()
+    times = {path: path.stat().st_mtime_ns for path in records_in(out)}
+    assert run_planted(white_images, out, "--pictures", after, *UNMEASURED) == 0
+    assert (out / FINISHED).read_bytes() == notes
+    assert {path: path.stat().st_mtime_ns for path in records_in(out)} == times
