@@ -671,7 +671,7 @@ def test_the_batch_grows_back_where_memory_is_there_again():
 def test_a_batch_whose_shape_was_too_large_is_halved_to_a_shape():
     device = PlantedDevice(size_of, limit=32, shapes=(8, 16, 32))
     device.fails = memory_for(16)
-    run(device, [Task(0, steps(planted_slot(), PAIRS))])  # 28 masks in a shape of 32
+    run(device, [Task(0, steps(planted_slot(), 4 * SINGLES))])  # 32 masks in a shape of 32
     assert device.limits["float32"].size == 16
 
 
