@@ -545,11 +545,19 @@ def work_through(
             device=settings.device,
             at_once=at_once("cuda", settings),
         )
+    return work_here(jobs, settings, network, segmentation)
+
+
+def work_here(
+    jobs: list[Job], settings: Settings, network: Network, segmentation: Segmentation | None
+) -> Outcomes:
+    """Yield the outcomes of all images in this process; without images nothing is measured."""
+    if not jobs:
+        return
     engine = make_engine(network, settings)
-    if jobs:
-        log(engine.description())
+    log(engine.description())
     explainer = FolderExplainer(engine, settings, segmentation)
-    return in_this_process(
+    yield from in_this_process(
         jobs,
         explainer.load,
         explainer.explain,
