@@ -44,7 +44,7 @@ from scoring.patch_sets import PatchSet
 from scoring.questions import answer
 from scoring.requests import Kind
 from scoring.scorer import MaskScorer
-from search import MSE, PROVEN_UP_TO, prove
+from search import MSE, PROVEN_UP_TO, Scorer, SearchResult, prove
 from utils import load_image
 
 WARM_UP_PASSES = 1
@@ -301,15 +301,8 @@ class Judge:
             name: Of the image.
         """
         scorer = CountingScorer(self.scorer)
-        found = answer(
-            diverse_search(
-                saliency,
-                prob_thresh=self.settings.prob_thresh,
-                overlap=self.settings.overlap_thresh,
-                max_num_roots=NO_LIMIT,
-                max_evaluations=max_evaluations,
-            ),
-            scorer,
+        found = self.search_diverse(
+            scorer, saliency, max_num_roots=NO_LIMIT, max_evaluations=max_evaluations
         )
         proven = [mse.patches for mse in found.mses if mse.minimal == "subset"]
         return DiverseRow(
@@ -322,20 +315,24 @@ class Judge:
             evaluations_for_as_many=self.evaluations_for(wanted, saliency),
         )
 
+    def search_diverse(
+        self, scorer: Scorer, saliency: Sequence[float], **limits: int
+    ) -> SearchResult:
+        """Run the diverse search with the main job's settings; limits: options that end it."""
+        search = diverse_search(
+            saliency,
+            prob_thresh=self.settings.prob_thresh,
+            overlap=self.settings.overlap_thresh,
+            **limits,
+        )
+        return answer(search, scorer)
+
     def evaluations_for(self, wanted: int, saliency: Sequence[float]) -> int | None:
         """Return how many sets the diverse search scores for so many MSEs; None: it finds fewer."""
         if wanted == 0:
             return 0
         scorer = CountingScorer(self.scorer)
-        found = answer(
-            diverse_search(
-                saliency,
-                prob_thresh=self.settings.prob_thresh,
-                overlap=self.settings.overlap_thresh,
-                max_num_roots=wanted,
-            ),
-            scorer,
-        )
+        found = self.search_diverse(scorer, saliency, max_num_roots=wanted)
         return len(scorer.asked) if len(found.mses) >= wanted else None
 
 

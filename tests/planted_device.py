@@ -3,13 +3,23 @@
 from collections import deque
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
+from diverse_search import diverse_search
 from scoring.memory import BatchLimit
 from scoring.patches import masks_of
 from scoring.requests import KINDS, Request, Slot
+from search import beam_search, combinatorial_search, exhaustive_search
 
 NO_IMAGE = torch.empty(0)
+EIGHT = np.arange(8.0)  # patches by number, the first the most salient
+EIGHT_PATCH_SEARCHES = {  # with limits that stop none of them early
+    "beam": lambda: beam_search(EIGHT, max_num_roots=50),
+    "combinatorial": lambda: combinatorial_search(EIGHT, comb_top=8),
+    "exhaustive": lambda: exhaustive_search(8, max_size=8),
+    "diverse": lambda: diverse_search(EIGHT, overlap=2, max_num_roots=50),
+}
 
 
 def planted_slot(num_patches=8, *, dropped=None):

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from brute_force import found_sets, random_scores, true_mses
 from planted import table_scorer
-from planted_device import PlantedDevice, planted_slot
+from planted_device import EIGHT_PATCH_SEARCHES, PlantedDevice, planted_slot
 
-from diverse_search import diverse_search
 from patch_deletion_tree import diverse_sag
 from scoring.answerer import BAND_FACTOR, DOUBT, LEAST_DOUBT, LEAST_PAIRS, Answerer
 from scoring.batching import Batching, Task
 from scoring.questions import Progress, Question
 from scoring.requests import OutOfTime
-from search import beam_search, certify, combinatorial_search, exhaustive_search, opening
+from search import certify, opening
 
 SINGLES = [(patch,) for patch in range(8)]
 THRESHOLD = 0.5
@@ -324,13 +323,6 @@ def test_after_a_deadline_another_step_goes_on(cut_short):
 
 # ---------------------------------------------------------------- a planted precision trap
 
-ORDER = np.arange(8.0)
-SEARCHES = {
-    "beam": lambda: beam_search(ORDER, max_num_roots=50),
-    "combinatorial": lambda: combinatorial_search(ORDER, comb_top=8),
-    "exhaustive": lambda: exhaustive_search(8, max_size=8),
-    "diverse": lambda: diverse_search(ORDER, overlap=2, max_num_roots=50),
-}
 FULL = 0.95
 
 
@@ -354,7 +346,7 @@ def steps_of_an_image(answerer, search):
     return (yield from answerer.run(diverse_sag(certified, FULL), step="tree", only_exact=True))
 
 
-@pytest.fixture(scope="module", params=SEARCHES)
+@pytest.fixture(scope="module", params=EIGHT_PATCH_SEARCHES)
 def trapped(request):
     """Twelve images in one device's batches, whose reduced answers are wrong: (table, sag)."""
     tables = [random_scores(seed) for seed in range(12)]
@@ -368,7 +360,7 @@ def trapped(request):
 
     device = PlantedDevice(confidence, limit=32, depth=2, shapes=(8, 32))
     answerers = [Answerer(slot, has_reduced=True, threshold=0.9 * FULL) for slot in slots]
-    search = SEARCHES[request.param]
+    search = EIGHT_PATCH_SEARCHES[request.param]
     tasks = [Task(i, steps_of_an_image(a, search())) for i, a in enumerate(answerers)]
     ends = {done.key: done for done in Batching(device, len(tasks)).run(tasks)}
     assert all(done.error is None for done in ends.values()), ends

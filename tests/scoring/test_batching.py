@@ -3,19 +3,16 @@
 It takes the place of shared batches of several threads; what these promised is promised here.
 """
 
-import numpy as np
 import pytest
 from brute_force import HIGH, powerset, random_scores
-from planted_device import PlantedDevice, ask, planted_slot
+from planted_device import EIGHT_PATCH_SEARCHES, PlantedDevice, ask, planted_slot
 
-from diverse_search import diverse_search
 from patch_deletion_tree import build_sag
 from scoring import batching as batching_module
 from scoring.answerer import Answerer
 from scoring.batching import Batching, Task
 from scoring.memory import GROW_AFTER
 from scoring.requests import OutOfTime
-from search import beam_search, combinatorial_search, exhaustive_search
 
 SINGLES = [(patch,) for patch in range(8)]
 PAIRS = [patches for patches in powerset(range(8)) if len(patches) == 2]  # 28
@@ -51,12 +48,8 @@ def values(finished):
 
 # ---------------------------------------------------------------- one at a time and 32 in flight
 
-ORDER = np.arange(8.0)
 SEARCHES = {
-    "beam": lambda: beam_search(ORDER, max_num_roots=50),
-    "combinatorial": lambda: combinatorial_search(ORDER, comb_top=8),
-    "exhaustive": lambda: exhaustive_search(8, max_size=8),
-    "diverse": lambda: diverse_search(ORDER, overlap=2, max_num_roots=50),
+    **EIGHT_PATCH_SEARCHES,
     "graph": lambda: build_sag([(0, 1, 2, 3), (4, 5, 6)], HIGH),
 }
 DEVICES = {
