@@ -4,8 +4,8 @@ I-GOS looks for the smallest mask M on the grid (1 = keep) that takes the class'
 
     minimise  l1 * mean|1 - M| + tv * TV(M) + f_c(x * up(M) + b * (1 - up(M)))
 
-by steps along the gradient of the two regularisers plus the *integrated* gradient of f_c, the mean
-of its gradients at 1/20, 2/20, .. of the mask. The lower a patch's value, the more salient it is.
+by steps along the gradient of the two regularisers plus the *integrated* gradient of f_c: that of
+the mean of f_c at 1/20, 2/20, .. of the mask. The lower a patch's value, the more salient it is.
 
     mask = igos_mask(model, image, baseline, category=84)           # (7, 7), 1 = keep
     saliency_map = grad_cam(model, image, category=84)              # (h, w), or None
@@ -31,7 +31,7 @@ from scoring.networks import class_probabilities
 from scoring.patches import Basis, compose
 from scoring.scorer import basis_of
 
-# The backtracking line search: first step, factor, last step, Armijo's constant.
+# The backtracking line search: first step, factor, where it gives up, Armijo's constant.
 FIRST_STEP = 200.0
 SHRINK = 0.2
 LAST_STEP = 1e-5
@@ -234,7 +234,9 @@ class _Differentiable:
 
 
 def _integrated_gradient(mask: torch.Tensor, noises: torch.Tensor) -> AsksSoftly:
-    """Return the mean gradient of the confidence at k/points of the mask, k = 1..points.
+    """Return the gradient of the mean confidence at k/points of the mask, k = 1..points.
+
+    It is taken with respect to the mask, so that point k carries the factor k/points.
 
     Args:
         mask: (patches,).
@@ -243,7 +245,7 @@ def _integrated_gradient(mask: torch.Tensor, noises: torch.Tensor) -> AsksSoftly
     points = len(noises)
     fractions = torch.arange(1, points + 1)[:, None] / points
     gradients = yield SoftMasks(fractions * mask, noise=noises, wants_gradient=True)
-    return gradients.mean(0)
+    return (fractions * gradients).mean(0)
 
 
 @dataclass(frozen=True)
@@ -274,9 +276,9 @@ def _line_search(
 
 
 def step_lengths() -> list[float]:
-    """Return the steps of the line search, the longest first; none is below LAST_STEP."""
+    """Return the steps of the line search, the longest first; the last is the first below 1e-5."""
     steps = [FIRST_STEP]
-    while steps[-1] * SHRINK >= LAST_STEP:
+    while steps[-1] >= LAST_STEP:
         steps.append(steps[-1] * SHRINK)
     return steps
 

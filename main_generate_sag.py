@@ -166,7 +166,8 @@ def explain(
     """Explain one class of one image.
 
     Args:
-        model: a torch.nn.Module in eval mode, a Network or an Engine.
+        model: a torch.nn.Module in eval mode, a Network, or an Engine, whose batch size and
+            precision of the mask then hold.
         image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W).
         transform: the model's preprocessing of a PIL image; None: as a module's attributes
             input_size, mean and std say, else 224 pixels and ImageNet's normalisation.

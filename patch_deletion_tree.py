@@ -156,19 +156,26 @@ def diverse_sag(
         smaller = {mse: inside for mse, inside in refuted.items() if inside is not None}
         if not smaller:
             return DiverseSag(result, subset, graph)
-        result = yield from _replaced(result, smaller, threshold)
+        replaced = yield from _replaced(result, smaller, threshold)
+        if replaced.mses == result.mses:  # out of time
+            return DiverseSag(replaced, subset, graph)
+        result = replaced
 
 
 def _replaced(
     result: SearchResult, smaller: dict[MSE, PatchSet], threshold: float
 ) -> Asks[SearchResult]:
-    """Return a result in which refuted MSEs give way to an MSE inside the set that refuted them."""
-    mses = {mse for mse in result.mses if mse not in smaller}
+    """Return a result in which refuted MSEs give way to an MSE inside the set that refuted them.
+
+    Those for which time is up stay: no single patch of them can go, which is all that they claim.
+    """
+    mses = set(result.mses)
     stopped_by = result.stopped_by
     try:
-        for inside in smaller.values():
+        for mse, inside in smaller.items():
             found: dict[PatchSet, MSE] = {}
             yield from minimise([inside], threshold, found, most=1)
+            mses.remove(mse)
             mses.update(found.values())
     except TimeoutError:
         stopped_by = "time_limit"

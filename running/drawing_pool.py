@@ -37,7 +37,7 @@ MOST_WORKERS = 8
 START = (
     "import sys; sys.path.insert(0, {project!r}); from running.drawing_process import main; main()"
 )
-DIED = "the process that drew its figures died; run again to draw them"
+DIED = "the process that drew its figures died; run again for them"
 
 
 @dataclass(frozen=True)

@@ -162,8 +162,10 @@ def category_folder(folder: Path, place: int, category: int) -> Path:
 
 
 def is_whole(sag: Sag) -> bool:
-    """Return whether neither search nor graph was cut short by the time limit."""
-    return "time_limit" not in (sag.search.stopped_by, sag.sag.stopped_by)
+    """Return whether the time limit cut nothing short: search, graph or curves."""
+    if "time_limit" in (sag.search.stopped_by, sag.sag.stopped_by):
+        return False
+    return sag.curves is not None or sag.probability <= 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ are captured again as they are needed.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -92,6 +93,7 @@ class GraphedBatches:
         self.forwards = forwards
         self.bank = SlotBank(example, slots)
         self.graphs: dict[tuple[Kind, int], Graph] = {}
+        self._pool: Any = None  # of memory; all graphs share it, for only one replays at a time
 
     def can_run(self, slots: Sequence[Slot]) -> bool:
         """Return whether these images are cut like the bank's, and fit into it."""
@@ -126,6 +128,7 @@ class GraphedBatches:
     def drop(self) -> None:
         """Free all graphs."""
         self.graphs.clear()
+        self._pool = None
 
     @torch.no_grad()
     def capture(self, kind: Kind, shape: int) -> Graph:
@@ -139,8 +142,10 @@ class GraphedBatches:
             for _ in range(WARM_UP_PASSES):
                 self.compute(kind, masks, numbers)
         torch.cuda.current_stream().wait_stream(beside)
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool):
             probabilities = self.compute(kind, masks, numbers)
         return Graph(masks, numbers, graph.replay, probabilities)
 

@@ -166,6 +166,22 @@ def test_the_diverse_roots_are_those_that_stay(refuted):
     assert (chosen, refuted.subset.proven) == ({LONE, SMALL}, True)
 
 
+def out_of_time_inside(sets):
+    """The same; time is up when it comes to what the small set has inside."""
+    if all(set(patches) < set(SMALL) and patches for patches in sets):
+        raise TimeoutError
+    return deceptive(sets)
+
+
+def test_without_time_to_replace_it_a_refuted_root_stays():
+    mses = (MSE(LARGE, 0.95, "single"), MSE(LONE, 0.95, "subset"))
+    cut_short = answer(diverse_sag(SearchResult.of(mses, "exhausted"), 1.0), out_of_time_inside)
+    assert (found_sets(cut_short.result), cut_short.result.stopped_by) == (
+        {LARGE, LONE},
+        "time_limit",
+    )
+
+
 def test_the_refuted_root_is_not_in_the_graph(refuted):
     assert LARGE not in refuted.graph
 

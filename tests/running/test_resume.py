@@ -170,20 +170,22 @@ def test_a_record_that_was_removed_is_made_again(three):
 
 def cut_by_time(text, part):
     record = json.loads(text)
-    if part == "search":
+    if part == "curves":
+        record["curves"] = None
+    elif part == "search":
         record["search"] = {"method": "beam", "complete": False, "stopped_by": "time_limit"}
     else:
         record["sag"]["stopped_by"] = "time_limit"
     return json.dumps(record)
 
 
-@pytest.mark.parametrize("part", ["search", "graph"])
+@pytest.mark.parametrize("part", ["search", "graph", "curves"])
 def test_a_record_cut_short_by_time_is_made_again(three, part):
     three.record.write_text(cut_by_time(three.record.read_text(), part))
     assert three.again() == ONE
 
 
-@pytest.mark.parametrize("part", ["search", "graph"])
+@pytest.mark.parametrize("part", ["search", "graph", "curves"])
 def test_a_record_no_longer_cut_short_stands(three, part):
     three.record.write_text(cut_by_time(three.record.read_text(), part))
     three.again()
