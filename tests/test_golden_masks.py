@@ -17,8 +17,8 @@ MASKS = SHARED / "golden/igos_release.json"
 WEIGHTS = {"birds": None, "resnet18": SHARED / "weights/resnet18.pth"}
 FOLDERS = {"birds": PROJECT / "Images", "resnet18": SHARED / "photos"}
 CHURCH = "church_324278.png"
-# Where a ReLU or a maximum is close to a tie, rounding decides: the same program in float64, or with
-# another layout of the network's memory, is then 3e-4 to 3e-2 from the release's mask.
+# Where a ReLU or a maximum is close to a tie, rounding decides. In float64, or with another layout
+# of the network's memory, the same program is then 3e-4 to 3e-2 from the release's mask.
 LEFT_TO_ROUNDING = {
     (CHURCH, "black"),
     (CHURCH, "blur"),
