@@ -2,14 +2,17 @@
 
 A beam that has found one MSE goes on finding its neighbours, and the diverse subset then throws
 them away. This search takes no set that shares more than `overlap` patches with an MSE that it has.
-A few paths grow at once, a patch at a time, each to the best of a few promising successors. A path
-that becomes sufficient is minimised and proven (search.py), and from then on blocks its
-neighbourhood.
+A few paths from below grow at once, a patch at a time, each to the best of a few promising
+successors. A path from above starts at a largest set that overlaps no MSE too much, and loses
+patches in chunks while it stays sufficient: those first that MSEs use most, then the least
+valuable. From above there is always a way, however many patches the network needs. A path that
+becomes sufficient, or can lose no more, is minimised and proven (search.py), and from then on
+blocks its neighbourhood.
 
 What is promising is learned from every set scored so far: the log-odds of the class are fitted as a
-sum of patch values (ridge regression towards what each patch says alone). A set's values give the
-size at which it should become sufficient. The set that lacks least starts the next path, and a path
-that would grow too large ends.
+sum of patch values (scoring/outlook.py). A set's values give the size at which it should become
+sufficient. The set that lacks least starts the next path, and a path that would grow too large
+ends.
 
     found = answer(diverse_search(saliency, overlap=1, max_num_roots=10), scorer)
 
@@ -22,25 +25,29 @@ section 4.2).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
-from typing import TypeVar
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-from scipy.special import logit
 
+from diverse_subset_selection import diverse_subset
 from scoring.curves import saliency_order
+from scoring.outlook import Known, Outlook
 from scoring.patch_sets import PatchSet
 from scoring.questions import Asks, Progress, Question
-from search import MSE, PROVEN_UP_TO, SearchResult, drop_singles, opening, prove
+from search import (
+    MSE,
+    PROVEN_UP_TO,
+    SearchResult,
+    Shrinking,
+    drop_singles,
+    opening,
+    prove,
+)
 
-T = TypeVar("T")
-RIDGE = 2.0  # how many sets must contradict what a patch says alone before it is believed
-LEAST_VALUE = 0.05  # log-odds; every patch is assumed to add at least this much
-LACK_WEIGHT = 10.0  # how much a patch that a set still lacks counts against one that it has
 WIDEN = 1.5  # factor by which the largest size worth trying grows where no path is left to start
-PROBABILITY_MARGIN = 1e-6  # probabilities are kept this far from 0 and 1
+MOST_CEILINGS = 8  # largest allowed sets that are asked about at a time
 
 
 def diverse_search(
@@ -53,6 +60,7 @@ def diverse_search(
     max_evaluations: float = 2000,
     num_paths: int = 4,
     num_successors: int = 5,
+    found: Collection[MSE] = (),
 ) -> Asks[SearchResult]:
     """Find MSEs no two of which share more than `overlap` patches.
 
@@ -65,14 +73,15 @@ def diverse_search(
         max_evaluations: stop after this many different sets.
         num_paths: number of sets that grow at once (fuller batches).
         num_successors: number of patches that a path tries at each step.
+        found: MSEs that are known already; the result has them too.
     """
     order = saliency_order(saliency)
     opened = yield from opening(len(order), prob_thresh)
     if opened.stopped_by:
         return SearchResult((), opened.stopped_by)
     search = _Search(
-        known=Known(len(order)),
-        order=order,
+        Known(len(order)),
+        order,
         threshold=opened.threshold,
         overlap=overlap,
         max_num_roots=max_num_roots,
@@ -80,19 +89,50 @@ def diverse_search(
         max_evaluations=max_evaluations,
         num_paths=num_paths,
         num_successors=num_successors,
+        found={mse.patches: mse for mse in found},
     )
-    try:
-        stopped_by = yield from search.run()
-    except TimeoutError:
-        stopped_by = "time_limit"
+    stopped_by = yield from search.run()
     return SearchResult.of(search.found.values(), stopped_by)
+
+
+def fill_up(
+    result: SearchResult,
+    saliency: npt.ArrayLike,
+    *,
+    num_roots: int = 3,
+    overlap: int = 1,
+    **options: Any,
+) -> Asks[SearchResult]:
+    """Add MSEs to a search's until there are enough that overlap little, or no more are found.
+
+    Args:
+        result: what a search found.
+        saliency: one number per patch; lower values are more salient.
+        num_roots: this many are enough.
+        overlap: number of patches that two of them may share.
+        **options: of diverse_search().
+
+    Returns:
+        The result with the MSEs added, each with found_by "diverse".
+    """
+    sets = [mse.patches for mse in result.mses]
+    chosen = diverse_subset(sets, [mse.probability for mse in result.mses], overlap).chosen
+    if not result.complete or len(chosen) >= num_roots:
+        return result
+    known = [result.mses[i] for i in chosen]
+    more = yield from diverse_search(
+        saliency, overlap=overlap, max_num_roots=num_roots, found=known, **options
+    )
+    added = [replace(mse, found_by="diverse") for mse in more.mses if mse.patches not in sets]
+    stopped_by = more.stopped_by if more.stopped_by == "time_limit" else result.stopped_by
+    return SearchResult.of([*result.mses, *added], stopped_by)
 
 
 @dataclass
 class _Search:
     """The state of one search."""
 
-    known: "Known"
+    known: Known
     order: list[int]
     threshold: float
     overlap: int
@@ -105,9 +145,18 @@ class _Search:
     paths: list[PatchSet] = field(default_factory=list)
     started: set[PatchSet] = field(default_factory=lambda: {()})  # sets that were on a path
     size_limit: float = PROVEN_UP_TO  # paths that should need more patches are not worth trying
+    above: Shrinking | None = None  # the path from above
+    descended: set[PatchSet] = field(default_factory=set)  # sets at which one has started
 
     def run(self) -> Asks[str]:
         """Search, adding to found; return why it ended."""
+        try:
+            return (yield from self._rounds())
+        except TimeoutError:
+            return "time_limit"
+
+    def _rounds(self) -> Asks[str]:
+        """Take the paths further, round by round, until the search ends by itself."""
         singles: list[PatchSet] = [(patch,) for patch in self.order]
         yield from self._score([(), *singles])
         sufficient = self._sufficient(singles)
@@ -124,12 +173,12 @@ class _Search:
                 threshold=self.threshold,
             )
             self._choose_paths(outlook)
-            if not self.paths and not self._widen():
+            yield from self._choose_ceiling(outlook)
+            if not self.paths and self.above is None and not self._widen():
                 return "exhausted"
             self.started.update(self.paths)
-            grown = yield from self._step(outlook)
+            sufficient = yield from self._step(outlook)
             self.started.update(self.paths)
-            sufficient = self._sufficient(grown)
 
     def _score(self, sets: Sequence[PatchSet]) -> Asks[None]:
         """Ask about sets and remember their scores."""
@@ -156,7 +205,8 @@ class _Search:
             yield from self.known.learn(prove([candidate], self.threshold, proven))
             for mse in proven.values():
                 is_full = len(self.found) >= self.max_num_roots
-                if not is_full and not overlaps(mse.patches, self.found, self.overlap):
+                is_small = len(mse.patches) <= self.max_root_size
+                if is_small and not is_full and not overlaps(mse.patches, self.found, self.overlap):
                     self.found[mse.patches] = mse
 
     def _stopped_by(self, sufficient: Sequence[PatchSet]) -> Asks[str | None]:
@@ -178,7 +228,7 @@ class _Search:
         self.known.add([rest], [score])
         return score > self.threshold
 
-    def _choose_paths(self, outlook: "Outlook") -> None:
+    def _choose_paths(self, outlook: Outlook) -> None:
         """Drop the paths that lead nowhere, and start new ones from the most promising sets."""
         self.paths = [path for path in self.paths if self._is_worth_it(path, outlook)]
         for start in outlook.most_promising():
@@ -188,7 +238,7 @@ class _Search:
             if is_new and not overlaps(start, self.paths, self.overlap):
                 self.paths.append(start)
 
-    def _is_worth_it(self, path: PatchSet, outlook: "Outlook") -> bool:
+    def _is_worth_it(self, path: PatchSet, outlook: Outlook) -> bool:
         if len(path) >= self.max_root_size or not outlook.is_open(path):
             return False
         return outlook.size(path) <= self.size_limit
@@ -205,168 +255,94 @@ class _Search:
         self.size_limit = self.size_limit * WIDEN if self.size_limit <= most else inf
         return True
 
-    def _step(self, outlook: "Outlook") -> Asks[list[PatchSet]]:
-        """Grow every path to the best of its promising successors, all in one question.
+    def _choose_ceiling(self, outlook: Outlook) -> Asks[None]:
+        """Start a path from above at a largest set with room beside the MSEs, if one is sufficient.
+
+        A path under way ends where an MSE found since then leaves it no room.
+        """
+        if self.above and has_room(self.above.kept, self.found, self.overlap):
+            return
+        self.above = None
+        largest = ceilings(self.found, self.overlap, ranked=outlook.ranked)
+        fresh = [patches for patches in largest if patches not in self.descended][:MOST_CEILINGS]
+        if not fresh:
+            return
+        yield from self._score(fresh)
+        sufficient = self._sufficient(fresh)
+        if sufficient:
+            best = max(sufficient, key=self.known.score_of)
+            self.descended.add(best)
+            self.above = Shrinking(best)
+
+    def _step(self, outlook: Outlook) -> Asks[list[PatchSet]]:
+        """Take every path a step further: those from below in one question with the one from above.
+
+        The path from above then goes on alone, until it has asked about as many sets as the others.
 
         Returns:
-            The grown sets. Those that are still insufficient stay as paths.
+            The sufficient sets in which paths have ended.
         """
         successors = {path: outlook.successors(path)[: self.num_successors] for path in self.paths}
-        yield from self._score(sorted({s for sets in successors.values() for s in sets}))
+        below = sorted({s for sets in successors.values() for s in sets})
+        leaving = self._leaving(outlook)
+        smaller = self.above.smaller(leaving) if self.above else []
+        yield from self._score([*below, *smaller])
         bests = (max(sets, key=self.known.score_of) for sets in successors.values() if sets)
         grown = list(dict.fromkeys(bests))
         self.paths = [s for s in grown if self.known.score_of(s) <= self.threshold]
-        return grown
+        ended = self._sufficient(grown)
+        left = len(below)
+        while self.above:
+            if not smaller:
+                ended.append(self.above.kept)
+                self.above = None
+                break
+            self.above.take(smaller, [self.known.score_of(s) for s in smaller], self.threshold)
+            left -= len(smaller)
+            smaller = self.above.smaller(leaving)
+            if smaller and left <= 0:
+                break
+            yield from self._score(smaller)
+        return ended
+
+    def _leaving(self, outlook: Outlook) -> list[int]:
+        """Return the patches, those first that MSEs use most, then the least valuable."""
+        uses = [sum(patch in mse for mse in self.found) for patch in range(len(self.order))]
+        least_valuable_first = outlook.ranked[::-1]
+        return sorted(least_valuable_first, key=lambda patch: -uses[patch])
+
+
+def has_room(patches: Iterable[int], found: Collection[PatchSet], overlap: int) -> bool:
+    """Return whether a set shares little with each MSE found, and contains none."""
+    inside = set(patches)
+    return all(len(inside.intersection(mse)) <= min(overlap, len(mse) - 1) for mse in found)
+
+
+def ceilings(found: Collection[PatchSet], overlap: int, *, ranked: Sequence[int]) -> list[PatchSet]:
+    """Return largest sets that have room beside the MSEs found.
+
+    They have every patch of no MSE. To these each adds others as long as it has room, the most
+    valuable first, beginning with a patch of its own.
+
+    Args:
+        found: the MSEs.
+        overlap: number of patches that a set may share with an MSE.
+        ranked: all patches, the most valuable first.
+    """
+    used = set().union(*found)
+    free = [patch for patch in ranked if patch not in used]
+    others = [patch for patch in ranked if patch in used]
+    largest = []
+    for order in [[first, *others] for first in others] or [[]]:
+        chosen = list(free)
+        for patch in order:
+            if patch not in chosen and has_room([*chosen, patch], found, overlap):
+                chosen.append(patch)
+        largest.append(tuple(sorted(chosen)))
+    return list(dict.fromkeys(largest))
 
 
 def overlaps(patches: PatchSet, others: Collection[PatchSet], overlap: int) -> bool:
     """Return whether a set shares more than `overlap` patches with one of the others."""
     inside = set(patches)
     return any(len(inside.intersection(other)) > overlap for other in others)
-
-
-class Known:
-    """Every set scored so far.
-
-    Attributes:
-        sets: the sets, in the order in which they were scored.
-        scores: their probabilities.
-        shown: the sets as rows of 0 and 1, (sets, patches) float32.
-    """
-
-    def __init__(self, num_patches: int):
-        self.sets: list[PatchSet] = []
-        self.scores: list[float] = []
-        self.row: dict[PatchSet, int] = {}
-        self.shown = np.zeros((0, num_patches), np.float32)
-
-    def score_of(self, patches: PatchSet) -> float:
-        """Return the score of a set that has been scored."""
-        return self.scores[self.row[patches]]
-
-    def learn(self, search: Asks[T]) -> Asks[T]:
-        """Pass on what a search asks, and remember the answers."""
-        try:
-            question = next(search)
-            while True:
-                answers = yield question
-                self.add(question.sets, answers)
-                question = search.send(answers)
-        except StopIteration as end:
-            return end.value
-
-    def add(self, sets: Sequence[PatchSet], scores: Sequence[float]) -> None:
-        """Remember the scores of sets."""
-        new = {s: score for s, score in zip(sets, scores) if s not in self.row}
-        rows = np.zeros((len(new), self.shown.shape[1]), np.float32)
-        for row, (patches, score) in zip(rows, new.items()):
-            row[list(patches)] = 1
-            self.row[patches] = len(self.sets)
-            self.sets.append(patches)
-            self.scores.append(score)
-        self.shown = np.concatenate([self.shown, rows])
-
-
-class Outlook:
-    """What may still become of each known set, now that these MSEs are found.
-
-    A set is open while it is insufficient, contains no MSE and overlaps none too much. Its lack is
-    how many more patches it should need to become sufficient, the best allowed ones first, if patch
-    values added up.
-    """
-
-    def __init__(
-        self,
-        known: Known,
-        order: list[int],
-        found: Sequence[PatchSet],
-        overlap: int,
-        threshold: float,
-    ):
-        roots = np.zeros((len(found), len(order)), np.float32)
-        for row, patches in zip(roots, found):
-            row[list(patches)] = 1
-        shared = known.shown @ roots.T  # (sets, roots)
-        scores = np.array(known.scores)  # (sets,)
-        odds = log_odds(scores)
-        values = patch_values(known.shown, odds)
-        # What contains a whole MSE is not minimal.
-        most_shared = np.minimum(overlap, roots.sum(1) - 1)
-        used_up = (shared == most_shared).astype(np.float32) @ roots  # (sets, patches)
-        self.known = known
-        self.open = (shared <= most_shared).all(1) & (scores <= threshold)  # (sets,)
-        self.allowed = (known.shown == 0) & (used_up == 0)  # (sets, patches)
-        gains = np.where(self.allowed, np.maximum(values, LEAST_VALUE), 0)
-        self.lack = patches_needed(gains, log_odds(threshold) - odds)
-        # sorted() is stable: ties by saliency.
-        self.ranked = sorted(order, key=lambda patch: -values[patch])
-
-    def is_open(self, patches: PatchSet) -> bool:
-        """Return whether a set is open."""
-        return bool(self.open[self.known.row[patches]])
-
-    def size(self, patches: PatchSet) -> float:
-        """Return the number of patches at which a set should become sufficient."""
-        return len(patches) + float(self.lack[self.known.row[patches]])
-
-    def most_promising(self) -> list[PatchSet]:
-        """Return all open sets, those that lack least first, ties to the smaller."""
-        cost = self.known.shown.sum(1) + (1 + LACK_WEIGHT) * self.lack
-        return [self.known.sets[i] for i in np.argsort(cost, kind="stable") if self.open[i]]
-
-    def successors(self, patches: PatchSet) -> list[PatchSet]:
-        """Return a set with one more allowed patch, the most valuable first."""
-        allowed = self.allowed[self.known.row[patches]]
-        return [tuple(sorted((*patches, patch))) for patch in self.ranked if allowed[patch]]
-
-
-def patch_values(shown: np.ndarray, odds: np.ndarray) -> np.ndarray:
-    """Return what each patch adds to the class's log-odds, fitted to all sets scored.
-
-    Ridge regression towards the log-odds of each single patch over those of the weakest, which is
-    optimistic: networks answer to patches together.
-
-    Args:
-        shown: (sets, patches), 0 or 1, with every single patch among them.
-        odds: (sets,), log-odds of each set.
-
-    Returns:
-        Array of shape (patches,).
-    """
-    is_single = shown.sum(1) == 1
-    alone = np.zeros(shown.shape[1])
-    alone[shown[is_single].argmax(1)] = odds[is_single]
-    prior = alone - alone.min()
-    centred = shown - shown.mean(0)
-    residual = odds - shown @ prior
-    gram = centred.T @ centred + RIDGE * np.eye(len(prior))
-    return prior + np.linalg.solve(gram, centred.T @ (residual - residual.mean()))
-
-
-def log_odds(probability: npt.ArrayLike) -> np.ndarray:
-    """Return log p / (1 - p), with p kept 1e-6 away from 0 and 1."""
-    return logit(np.clip(probability, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
-
-
-def patches_needed(gains: np.ndarray, needed: np.ndarray) -> np.ndarray:
-    """Return how many of a row's gains, largest first, sum to what is needed; fractions count.
-
-    For example, gains of 3, 1 and 2 reach 4 with 1.5 patches: all of the 3, and half of the 2.
-    Where all gains together are not enough, it is one more than there are patches.
-
-    Args:
-        gains: (sets, patches), not negative.
-        needed: (sets,).
-
-    Returns:
-        Array of shape (sets,).
-    """
-    num_patches = gains.shape[1]
-    rows = np.arange(len(gains))
-    largest_first = np.sort(gains, 1)[:, ::-1]
-    sums = np.cumsum(largest_first, 1)
-    whole = (sums < needed[:, None]).sum(1)  # number of gains that are used up
-    sum_of_whole = np.where(whole > 0, sums[rows, np.maximum(whole - 1, 0)], 0)
-    next_gain = largest_first[rows, np.minimum(whole, num_patches - 1)]
-    fraction = (needed - sum_of_whole) / np.maximum(next_gain, 1e-9)
-    return np.where(whole < num_patches, whole + fraction, num_patches + 1)

@@ -73,6 +73,7 @@ class Settings:
     comb_top: Count = 20  # combinatorial: among this many most salient patches
     comb_size: Count = 4  # combinatorial: all sets of this many patches
     exhaustive_size: Count = 3  # exhaustive: all sets of up to this many patches
+    fill_up: bool = True  # beam: add diverse ones where fewer than are drawn overlap little
     time_limit: Seconds | None = None  # per image, on the clock; what is found by then is kept
     # What counts
     prob_thresh: Share = 0.9  # sufficient: above this share of the full image's confidence
@@ -326,7 +327,7 @@ def find_out(
         )
         answerer.threshold = settings.prob_thresh * saliency.full
     with times.step("search"):
-        search = search_of(settings, saliency.mask)
+        search = search_of(settings, saliency.mask, is_timed=seconds < float("inf"))
         found = yield from answerer.run(search, step="search")
     with times.step("tree"):
         # What the search found is not lost to the clock: hardly any of it is not in float32 yet.

@@ -19,7 +19,7 @@ Shitole et al., NeurIPS 2021, section 4 (beam and combinatorial search).
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, islice
 from math import comb
 from typing import Literal
@@ -33,6 +33,7 @@ from scoring.questions import Asks, Progress, Question, Scorer, answer
 __all__ = ["Scorer", "answer"]  # so that one import serves a script
 PROVEN_UP_TO = 10  # patches; a set of n has 2^n subsets to ask about
 EXHAUSTED_REDUCED = "exhausted_in_reduced_precision"
+LARGEST_CHUNK = 16  # patches that a shrinking set may lose at once
 CHUNK = 1024  # sets of a large enumeration asked for at a time, so that a time limit loses few
 
 
@@ -40,12 +41,14 @@ CHUNK = 1024  # sets of a large enumeration asked for at a time, so that a time 
 class MSE:
     """One minimal sufficient explanation.
 
-    minimal is "subset" (proven against every subset) or "single" (no single patch can go).
+    minimal is "subset" (proven against every subset) or "single" (no single patch can go). found_by
+    names the search that added it, where that is not the one that was asked for.
     """
 
     patches: PatchSet
     probability: float
     minimal: Literal["subset", "single"]
+    found_by: Literal["diverse"] | None = None
 
 
 Found = dict[PatchSet, MSE]
@@ -233,6 +236,26 @@ def exhaustive_search(
     return _run(search, num_patches=num_patches, prob_thresh=prob_thresh)
 
 
+def greedy_search(saliency: npt.ArrayLike, *, prob_thresh: float = 0.9) -> Asks[SearchResult]:
+    """Find one MSE from above, for few evaluations: the least salient patches go first.
+
+    Args:
+        saliency: one number per patch; lower values are more salient.
+        prob_thresh: sufficient is above this share of the full image's probability.
+    """
+    order = saliency_order(saliency)
+
+    def search(threshold: float, found: Found) -> Asks[str]:
+        shrinking = Shrinking(tuple(range(len(order))))
+        while sets := shrinking.smaller(order[::-1]):
+            scores = yield Question(sets, progress=Progress(roots=0, size=len(shrinking.kept)))
+            shrinking.take(sets, scores, threshold)
+        yield from minimise([shrinking.kept], threshold, found, most=1)
+        return "max_num_roots"
+
+    return _run(search, num_patches=len(order), prob_thresh=prob_thresh)
+
+
 def _run(
     search: Callable[[float, Found], Asks[str]], *, num_patches: int, prob_thresh: float
 ) -> Asks[SearchResult]:
@@ -304,6 +327,51 @@ def drop_singles(sets: Sequence[PatchSet], threshold: float) -> Asks[list[PatchS
     return shrunk
 
 
+@dataclass
+class Shrinking:
+    """A sufficient set that loses patches in chunks for as long as it stays sufficient.
+
+    Chunks grow while patches go and shrink where one cannot, in the manner of QuickXplain (Junker,
+    AAAI 2004).
+
+        while sets := shrinking.smaller(order):
+            shrinking.take(sets, scores_of(sets), threshold)
+
+    Attributes:
+        kept: the set as it is now; sufficient.
+        needed: patches of it that could not go when they were tried.
+        chunk: largest number of patches to try at once.
+    """
+
+    kept: PatchSet
+    needed: set[int] = field(default_factory=set)
+    chunk: int = LARGEST_CHUNK
+
+    def smaller(self, order: Sequence[int]) -> list[PatchSet]:
+        """Return the set less the first 1, 2, 4, .. patches of an order that may go; or nothing."""
+        may_go = [patch for patch in order if patch in self.kept and patch not in self.needed]
+        counts = [1]
+        while 2 * counts[-1] <= min(self.chunk, len(may_go)):
+            counts.append(2 * counts[-1])
+        return [_less(self.kept, may_go[:count]) for count in counts] if may_go else []
+
+    def take(self, sets: Sequence[PatchSet], scores: Sequence[float], threshold: float) -> None:
+        """Become the smallest sufficient one of the sets that smaller() gave."""
+        sufficient = [s for s, score in zip(sets, scores) if score > threshold]
+        if not sufficient:
+            self.needed |= set(self.kept).difference(sets[0])
+            self.chunk = max(1, self.chunk // 4)
+            return
+        smallest = min(sufficient, key=len)
+        lost = len(self.kept) - len(smallest)
+        self.kept = smallest
+        self.chunk = min(LARGEST_CHUNK, 2 * lost)
+
+
+def _less(patches: PatchSet, removed: Collection[int]) -> PatchSet:
+    return tuple(patch for patch in patches if patch not in removed)
+
+
 def prove(
     sets: Sequence[PatchSet], threshold: float, found: Found, *, most: int = sys.maxsize
 ) -> Asks[None]:
@@ -311,30 +379,36 @@ def prove(
 
     Subsets are asked about by size, smallest first, all sets in lock-step. The first size at which
     one is sufficient ends it for that set: everything smaller has failed, so these are minimal.
-    Sets of more than 10 patches are added as they are, marked "single".
+    Sets of more than 10 patches are added as they are, marked "single", and so are those that a
+    TimeoutError leaves unproven.
 
     Args:
-        sets: sets above the threshold.
+        sets: sets above the threshold; of none can a single patch go.
         threshold: the probability above which a set is sufficient.
         found: the MSEs found; what is proven before a TimeoutError is in it.
         most: no further MSE is added to so many.
     """
-    large = [s for s in sets if len(s) > PROVEN_UP_TO]
-    if large:
-        scores = yield Question(large, is_proof=True)
-        for patches, probability in zip(large, scores):
-            _add(MSE(patches, probability, "single"), found, most)
-    unproven = [s for s in sets if len(s) <= PROVEN_UP_TO]
+    scores = yield Question(sets, is_proof=True)
+    singly = [MSE(patches, probability, "single") for patches, probability in zip(sets, scores)]
+    for mse in singly:
+        if len(mse.patches) > PROVEN_UP_TO:
+            _add(mse, found, most)
+    unproven = [mse for mse in singly if len(mse.patches) <= PROVEN_UP_TO]
     size = 0
     while unproven:
-        subsets = (combinations(s, size) for s in unproven)
+        subsets = (combinations(mse.patches, size) for mse in unproven)
         wanted = sorted(set(chain.from_iterable(subsets)))
-        scores = yield Question(wanted, is_proof=True)
+        try:
+            scores = yield Question(wanted, is_proof=True)
+        except TimeoutError:
+            for mse in unproven:
+                _add(mse, found, most)
+            raise
         passed = {s: p for s, p in zip(wanted, scores) if p > threshold}
         for patches, probability in passed.items():
             _add(MSE(patches, probability, "subset"), found, most)
-        unproven = [s for s in unproven if passed.keys().isdisjoint(combinations(s, size))]
-        unproven = [s for s in unproven if len(s) > size]
+        larger = [mse for mse in unproven if len(mse.patches) > size]
+        unproven = [m for m in larger if passed.keys().isdisjoint(combinations(m.patches, size))]
         size += 1
 
 
@@ -374,7 +448,9 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
             certified = {mse.patches: mse for mse in sufficient}
     except TimeoutError:
         stopped_by = "time_limit"
-    return SearchResult.of(certified.values(), stopped_by)
+    found_by = {mse.patches: mse.found_by for mse in result.mses}
+    mses = [replace(mse, found_by=found_by.get(mse.patches)) for mse in certified.values()]
+    return SearchResult.of(mses, stopped_by)
 
 
 # ---------------------------------------------------------------- small things

@@ -70,6 +70,7 @@ class Root(Node):
     """One minimal sufficient explanation (MSE)."""
 
     minimal: Literal["subset", "single"]  # proven against every subset, or against single removals
+    found_by: Literal["diverse"] | UnsetType = UNSET  # the search that added it to another's
 
 
 class Edge(Struct, array_like=True):

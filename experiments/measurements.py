@@ -82,6 +82,7 @@ class MainJobSettings:
     baseline: str = "black"
     grid: int = 7
     full_curves: bool = True  # the main job's default is False
+    fill_up: bool = False  # as in the paper; the main job's default is True
 
     @property
     def num_patches(self) -> int:

@@ -444,12 +444,16 @@ def check_numbers(claims: Claims, case: Case, entry: dict[str, Any], name: str) 
 
 
 def check_minimality(claims: Claims, case: Case) -> None:
-    """Every root is minimal: against all subsets, or, if it is large, against single removals."""
+    """Every root is minimal: against all subsets, or, if it is large, against single removals.
+
+    Where time was up, small ones may be minimal against single removals alone as well.
+    """
+    is_cut_short = case.record["search"]["stopped_by"] == "time_limit"
     for root, patches in zip(case.record["roots"], case.roots, strict=True):
         minimal = root["minimal"]
         is_known = minimal == "subset"
         if minimal == "single":
-            is_known = len(patches) > LARGEST_PROVEN_ROOT
+            is_known = is_cut_short or len(patches) > LARGEST_PROVEN_ROOT
         claims.check(is_known, f"root {patches} must not be called minimal by {minimal!r}")
         for part in sets_below(root):
             found = case.confidence[part]
@@ -469,6 +473,24 @@ def check_diverse_roots(claims: Claims, case: Case) -> None:
     drawn = record["diverse_set"][: settings["num_roots_sag"]]
     claims.check(record["diverse_roots"] == drawn, "the first of the diverse set are not drawn")
     claims.check(bool(diverse) == bool(case.roots), "there are roots, but no diverse set")
+
+
+def check_added_roots(claims: Claims, case: Case) -> None:
+    """Roots that the diverse search added to the beam's overlap one another little."""
+    settings = case.record["settings"]
+    added = [
+        patches
+        for patches, root in zip(case.roots, case.record["roots"], strict=True)
+        if root.get("found_by") == "diverse"
+    ]
+    if not added:
+        return
+    is_asked_for = settings["search"] == "beam" and settings.get("fill_up", False)
+    claims.check(is_asked_for, "there are roots of the diverse search that nobody asked for")
+    overlaps = [len(set(a) & set(b)) for a, b in combinations(added, 2)]
+    largest = max(overlaps, default=0)
+    holds = largest <= settings["overlap_thresh"]
+    claims.check(holds, f"two roots of the diverse search share {largest} patches")
 
 
 def check_formula(claims: Claims, case: Case) -> None:
@@ -506,7 +528,8 @@ def check_stop_reason(claims: Claims, case: Case) -> None:
         claims.check(hidden > case.enough - TOLERANCE, "the baseline is not sufficient")
         claims.check(not case.roots, "there are roots although the baseline is sufficient")
     if reason == "max_num_roots":
-        holds = len(case.roots) <= case.record["settings"]["max_num_roots"]
+        asked_for = [root for root in case.record["roots"] if "found_by" not in root]
+        holds = len(asked_for) <= case.record["settings"]["max_num_roots"]
         claims.check(holds, "there are more roots than were asked for")
 
 
@@ -514,12 +537,21 @@ def check_stop_reason(claims: Claims, case: Case) -> None:
 
 
 def check_nodes(claims: Claims, case: Case) -> None:
-    """Every node is listed once, has its probability, and is not a sufficient part of a root."""
+    """Every node is listed once, has its probability, and is not a sufficient part of a root.
+
+    Where time was up, it may be a part of a root that claims no more than single removals.
+    """
+    is_cut_short = case.record["search"]["stopped_by"] == "time_limit"
     claims.check(len(set(case.nodes)) == len(case.nodes), "a node is listed twice")
     for node, patches in zip(case.record["sag"]["nodes"], case.nodes, strict=True):
         check_numbers(claims, case, entry=node, name=f"node {patches}")
         is_sufficient = case.confidence[patches] > case.enough + TOLERANCE
-        is_inside = any(set(patches) < set(root) for root in case.roots)
+        refutable = [
+            root
+            for root, entry in zip(case.roots, case.record["roots"], strict=True)
+            if entry["minimal"] == "subset" or not is_cut_short
+        ]
+        is_inside = any(set(patches) < set(root) for root in refutable)
         holds = not (is_sufficient and is_inside)
         claims.check(holds, f"node {patches} is sufficient and inside a root")
 
@@ -711,6 +743,7 @@ CHECKS = (
     check_roots,
     check_minimality,
     check_diverse_roots,
+    check_added_roots,
     check_formula,
     check_search,
     check_stop_reason,

@@ -247,9 +247,9 @@ def _add_option(group: Any, option: Option) -> None:
     help_text = option.help.replace("%", "%%")
     metadata = get_args(option.kind)[1:] if get_origin(option.kind) is Annotated else ()
     if option.kind is bool:
-        group.add_argument(
-            option.flag, action="store_true", default=argparse.SUPPRESS, help=help_text
-        )
+        is_on = option.default is True  # then there is a --no-.. as well
+        action = argparse.BooleanOptionalAction if is_on else "store_true"
+        group.add_argument(option.flag, action=action, default=argparse.SUPPRESS, help=help_text)
         return
     arguments: dict[str, Any] = {
         "type": _argument_type(option.kind),

@@ -16,6 +16,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from msgspec import UNSET
 
 from drawing.graph_figure import draw_graph
 from drawing.masked_images import MaskedImages
@@ -97,6 +98,7 @@ def root_entries(mses: Sequence[MSE], full_probability: float) -> list[Root]:
             mse.probability,
             relative=mse.probability / full_probability,
             minimal=mse.minimal,
+            found_by=mse.found_by or UNSET,
         )
         for mse in mses
     ]

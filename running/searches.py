@@ -1,12 +1,19 @@
 """The search that settings name."""
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 
-from diverse_search import diverse_search
+from diverse_search import diverse_search, fill_up
 from scoring.questions import Asks
-from search import SearchResult, beam_search, combinatorial_search, exhaustive_search
+from search import (
+    SearchResult,
+    beam_search,
+    combinatorial_search,
+    exhaustive_search,
+    greedy_search,
+)
 
 
 class SearchSettings(Protocol):
@@ -50,11 +57,48 @@ class SearchSettings(Protocol):
 
     @property
     def overlap_thresh(self) -> int:
-        """The overlap of diverse_search()."""
+        """The overlap of diverse_search() and fill_up()."""
+
+    @property
+    def num_roots_sag(self) -> int:
+        """Number of roots that the graph may show: what fill_up() fills up to."""
+
+    @property
+    def fill_up(self) -> bool:
+        """Whether the diverse search adds to what the beam search finds."""
 
 
-def search_of(settings: SearchSettings, saliency: torch.Tensor) -> Asks[SearchResult]:
-    """Return the search that the settings name.
+def search_of(
+    settings: SearchSettings, saliency: torch.Tensor, *, is_timed: bool = False
+) -> Asks[SearchResult]:
+    """Return the search that the settings name, and what goes before and after it.
+
+    Args:
+        settings: name and limits of the search.
+        saliency: one number per patch; lower values are more salient.
+        is_timed: whether there is a time limit. Then a greedy search goes first, and what it finds
+            counts where time leaves nothing better.
+    """
+    first = SearchResult((), "time_limit")
+    if is_timed:
+        first = yield from greedy_search(saliency, prob_thresh=settings.prob_thresh)
+    found = yield from bare_search(settings, saliency)
+    if settings.search == "beam" and settings.fill_up:
+        found = yield from fill_up(
+            found,
+            saliency,
+            num_roots=min(settings.num_roots_sag, settings.max_num_roots),
+            overlap=settings.overlap_thresh,
+            prob_thresh=settings.prob_thresh,
+            max_root_size=settings.max_root_size,
+        )
+    if found.stopped_by == "time_limit" and not found.mses:
+        return replace(found, mses=first.mses)
+    return found
+
+
+def bare_search(settings: SearchSettings, saliency: torch.Tensor) -> Asks[SearchResult]:
+    """Return the search that the settings name, as it is in the paper.
 
     Args:
         settings: name and limits of the search.

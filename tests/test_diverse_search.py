@@ -7,7 +7,8 @@ import pytest
 from brute_force import HIGH, found_sets, random_antichain, random_scores, true_mses
 from planted import dnf_scorer, table_scorer
 
-from diverse_search import diverse_search, log_odds, patch_values, patches_needed
+from diverse_search import diverse_search
+from scoring.outlook import log_odds, patch_values, patches_needed
 from scoring.questions import answer
 
 FOUR = [(1, 2), (3, 4), (5, 6, 7), (8, 9)]

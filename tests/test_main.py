@@ -219,7 +219,7 @@ def cut_short(precision, white_images, out, monkeypatch):
     """The results of an exhaustive search whose time is up when it comes to sets of three."""
     original = main_generate_sag.search_of
     monkeypatch.setattr(
-        main_generate_sag, "search_of", lambda *given: out_of_time_at(original(*given), size=3)
+        main_generate_sag, "search_of", lambda *given, **_: out_of_time_at(original(*given), size=3)
     )
     options = ("--search", "exhaustive", "--precision", precision)
     assert run_planted(white_images / "a.png", out, *options) == 0

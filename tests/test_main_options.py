@@ -122,6 +122,7 @@ CASES = {
         lambda max_size, **_: max_size == 1,
         needs=("--search", "exhaustive"),
     ),
+    "--fill-up": Case(None, "running.searches.fill_up", lambda *_, **options: options),
     "--time-limit": Case(
         50,
         "main_generate_sag.measure_saliency",
