@@ -47,6 +47,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     precision: Precision = "auto"  # of the sides as shipped
     search: Literal["beam", "diverse"] = "beam"  # of the sides as shipped
@@ -85,7 +86,13 @@ def run(settings: Settings) -> int:
     if settings.simulate:
         return run_simulation(settings)
     device = choose_device(settings.device)
-    network = load_network(settings.model, settings.weights, labels=settings.labels, device=device)
+    network = load_network(
+        settings.model,
+        settings.weights,
+        labels=settings.labels,
+        device=device,
+        resize=settings.resize,
+    )
     most = QUICK_IMAGES if settings.quick else settings.most_images
     if settings.self_test:
         tested = self_test(

@@ -49,6 +49,7 @@ class NetworkSettings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
 
@@ -270,7 +271,11 @@ def network_of(settings: NetworkSettings) -> Network:
     """Return the network that the settings name."""
     device = choose_device(settings.device)
     return load_network(
-        settings.model, weights=settings.weights, labels=settings.labels, device=device
+        settings.model,
+        weights=settings.weights,
+        labels=settings.labels,
+        device=device,
+        resize=settings.resize,
     )
 
 
@@ -282,6 +287,7 @@ def segmentation_of(settings: RegionSettings, network: Network) -> Segmentation:
         segments=settings.segments,
         weights=settings.segmentation_weights,
         device=network.device,
+        fit=network.fit,
     )
 
 

@@ -66,6 +66,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
 
@@ -141,6 +142,7 @@ def explainer_for(settings: Settings) -> Explainer:
         weights=settings.weights,
         labels=settings.labels,
         device=choose_device(settings.device),
+        resize=settings.resize,
     )
     difficulty, source = difficulty_of(settings.difficulty, network)
     method = Method(

@@ -52,6 +52,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     # Machine
     device: Device = "auto"  # auto: CUDA, then MPS, then the CPU
     batch_size: AutoCount = "auto"  # images per forward pass
@@ -139,13 +140,14 @@ from running.this_process import in_this_process
 from scoring.answerer import Answerer
 from scoring.batching import Batching
 from scoring.engine import Engine
+from scoring.fitting import load_fitted
 from scoring.networks import Network, choose_device, load_network
 from scoring.questions import Asks
 from scoring.regions import Regions
 from scoring.requests import Steps
 from scoring.segmentation import Segmentation
 from search import SearchResult, certify
-from utils import PROJECT, UserError, file_sha256, load_image, log
+from utils import PROJECT, UserError, file_sha256, log
 
 IMAGES_AT_ONCE = {"cuda": 32, "mps": 4}  # by device: images whose searches share batches; else 1
 LEAST_TO_DRAW_ELSEWHERE = 3  # images for which it pays to start a process that draws
@@ -167,8 +169,7 @@ def explain(
     """Explain one class of one image.
 
     Args:
-        model: a torch.nn.Module in eval mode, a Network, or an Engine, whose batch size and
-            precision of the mask then hold.
+        model: a torch.nn.Module in eval mode, a Network, or an Engine, which has its own batches.
         image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W).
         transform: the model's preprocessing of a PIL image; None: as a module's attributes
             input_size, mean and std say, else 224 pixels and ImageNet's normalisation.
@@ -187,15 +188,16 @@ def explain(
         model,
         labels=labels,
         transform=transform,
+        resize=chosen.resize,
         precision=precision_of(chosen),
         batch_size=chosen.batch_size,
     )
-    cut = as_cut(regions, engine.network) if regions else None
+    network = engine.network
+    cut = as_cut(regions, network) if regions else None
     num_patches = len(regions.names) if regions else chosen.grid**2
-    has_regions = regions is not None
-    check(chosen, engine.network, num_patches=num_patches, has_regions=has_regions)
-    chosen = replace(chosen, model=engine.network.name)
-    pixels = as_pixels(image, engine.network, transform)
+    check(chosen, network, num_patches=num_patches, has_regions=regions is not None)
+    chosen = replace(chosen, model=network.name, resize=network.fit.method)
+    pixels = as_pixels(image, network, transform)
     source = Source(Path(getattr(image, "filename", "") or "image").name, sha256_of(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
     steps = explain_class(engine, pixels, chosen, category=category, source=source, cut=cut)
@@ -404,7 +406,7 @@ class FolderExplainer:
         earlier = Earlier()
         if not settings.overwrite:
             earlier = done_before(job.folder, same, settings.num_categories, settings.pictures)
-        pixels = None if earlier.are_drawn else load_image(job.path, network.size)
+        pixels = None if earlier.are_drawn else load_fitted(job.path, network.fit)
         return LoadedImage(looks, source, pixels, region_source, earlier)
 
     def explain(
@@ -463,9 +465,15 @@ def run(settings: Settings) -> int:
     device = choose_device("cpu" if settings.ray else settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    network = load_network(settings.model, settings.weights, labels=settings.labels, device=device)
+    network = load_network(
+        settings.model,
+        settings.weights,
+        labels=settings.labels,
+        device=device,
+        resize=settings.resize,
+    )
     check_run(settings, network)
-    segmentation = make_segmentation(settings, device)
+    segmentation = make_segmentation(settings, network)
     log(opening_line(settings, network, len(found.paths)))
 
     jobs = make_jobs(found.paths, root=found.root, results=settings.results)
@@ -507,10 +515,12 @@ def opening_line(settings: Settings, network: Network, images: int) -> str:
     """Return the log's first line: network, device, images, and every setting that was changed."""
     device = "Ray" if settings.ray else network.device
     changed = ", ".join(changed_settings(settings)) or "all settings at their defaults"
-    return f"{network.name} ({network.classes} classes) on {device}, {images} images; {changed}"
+    weights = f", weights {network.unwrapped}" if network.unwrapped else ""
+    about = f"{network.name} ({network.classes} classes{weights})"
+    return f"{about} on {device}, {images} images; {changed}"
 
 
-def make_segmentation(settings: Settings, device: torch.device) -> Segmentation | None:
+def make_segmentation(settings: Settings, network: Network) -> Segmentation | None:
     """Return what cuts images into regions; None for the grid."""
     if not settings.regions:
         return None
@@ -519,7 +529,8 @@ def make_segmentation(settings: Settings, device: torch.device) -> Segmentation 
         names=settings.region_names,
         segments=settings.segments,
         weights=settings.segmentation_weights,
-        device=device,
+        device=network.device,
+        fit=network.fit,
     )
 
 
@@ -599,9 +610,10 @@ def ray_worker(device: str, values: dict[str, Any]) -> Callable[[Job, int], Outc
         settings.weights,
         labels=settings.labels,
         device=choose_device(device),
+        resize=settings.resize,
     )
     engine = make_engine(network, settings)
-    explainer = FolderExplainer(engine, settings, make_segmentation(settings, network.device))
+    explainer = FolderExplainer(engine, settings, make_segmentation(settings, network))
     plan = RunPlan(
         settings.results,
         images_at_once=at_once(network.device.type, settings),

@@ -56,6 +56,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     title: str | None = None  # the network's name in tables and figures; else the model's
     device: Device = "auto"  # what to run on
     ray: Annotated[str | None, Bare("local")] = None  # a Ray cluster's HOST:PORT, or auto for the
@@ -106,7 +107,9 @@ SHEET_QUESTIONS = 20  # on each sheet
 def run(settings: Settings) -> int:
     """Measure, then make tables, figures and sheets; return the exit status."""
     make_writable(settings.results)
-    source = NetworkSource(settings.model, settings.weights, labels=settings.labels)
+    source = NetworkSource(
+        settings.model, settings.weights, labels=settings.labels, resize=settings.resize
+    )
     network = source.load("cpu" if settings.ray else settings.device)
     subjects = subjects_of(settings, network)
     main_job = main_job_settings(settings)
@@ -215,7 +218,7 @@ def write_question_sheets(
 
     write_sheets(
         list(islice(with_questions(), SHEET_QUESTIONS)),
-        load=lambda measurement: subjects[measurement.image].load(network.size),
+        load=lambda measurement: subjects[measurement.image].load(network.fit),
         folder=folder,
     )
 

@@ -69,6 +69,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
     seed: Seed = 0  # for a network of yours that draws random numbers
@@ -118,7 +119,11 @@ def run(settings: Settings) -> int:
     make_writable(settings.results)
     device = choose_device(settings.device)
     network = load_network(
-        settings.model, weights=settings.weights, labels=settings.labels, device=device
+        settings.model,
+        weights=settings.weights,
+        labels=settings.labels,
+        device=device,
+        resize=settings.resize,
     )
     scenes = scenes.for_network(network.labels)
     explainer = explainer_for(network, scenes, settings)
@@ -183,6 +188,7 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
         segments=settings.segments,
         weights=settings.segmentation_weights,
         device=network.device,
+        fit=network.fit,
         own_maps=any(item.mask for item in scenes.items),
     )
     return Explainer(

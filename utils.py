@@ -58,16 +58,24 @@ def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: the file is missing, not an image, or truncated (one line).
     """
+    return resize_image(open_image(path), size)
+
+
+def open_image(path: Path) -> Image.Image:
+    """Read an image file, rotated by its EXIF tag.
+
+    Raises:
+        ValueError: it cannot be read (one line).
+    """
     try:
         with Image.open(path) as file:
             file.load()
-            image = ImageOps.exif_transpose(file)
+            return ImageOps.exif_transpose(file)
     except UNREADABLE_IMAGE as error:
         reason = one_line(error)
         if isinstance(error, Image.UnidentifiedImageError):
             reason = "not an image"
         raise ValueError(f"cannot read it: {reason}") from None
-    return resize_image(image, size)
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from scoring.fitting import Fit
 from scoring.patch_sets import PatchSet
 
 Index = Annotated[int, Meta(ge=0)]
@@ -22,6 +23,14 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
 # A probability that float32 arithmetic may have put just above 1.
 Confidence = Annotated[float, Meta(ge=0, le=1.0001)]
+
+
+class Resizing(Struct):
+    """How images came to the network's input size: the fields of scoring.fitting.Fit."""
+
+    method: Literal["squash", "crop", "opencv"] = "squash"
+    short_side: int | None = None
+    filter: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 class Model(Struct, kw_only=True):
@@ -34,6 +43,11 @@ class Model(Struct, kw_only=True):
     mean: list[float] = []
     std: list[float] = []
     labels_sha256: str = ""
+    resize: Resizing = msgspec.field(default_factory=Resizing)
+
+    def fit(self, size: tuple[int, int]) -> Fit:
+        """Return how images came to this height and width."""
+        return Fit(size, **msgspec.structs.asdict(self.resize))
 
 
 class Category(Struct):

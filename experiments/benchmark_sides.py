@@ -39,13 +39,13 @@ from main_generate_sag import explain
 from running.image_case import ImageCase
 from scoring.compilation import Forward
 from scoring.engine import Engine
+from scoring.fitting import load_fitted
 from scoring.networks import Network, class_probabilities
 from scoring.patch_sets import PatchSet
 from scoring.questions import answer
 from scoring.requests import Kind
 from scoring.scorer import MaskScorer
 from search import MSE, PROVEN_UP_TO, Scorer, SearchResult, prove
-from utils import load_image
 
 WARM_UP_PASSES = 1
 CEILING_SECONDS = 1.5  # at each batch size
@@ -159,7 +159,7 @@ class Found:
 
 def measure_image(bench: Bench, path: Path, result: BenchmarkResult) -> None:
     """Add the rows of every side on one image to the result."""
-    image = load_image(path, bench.network.size)
+    image = load_fitted(path, bench.network.fit)
     judge = new_judge(bench, image)
     found = {ONE_BY_ONE: reference_side(bench, image, category=judge.category, name=path.name)}
     for side, engine in bench.engines.items():

@@ -1,7 +1,7 @@
 """Labelled images: a folder per class, a CSV beside the images, or scenes of the bundled world.
 
     subjects = from_folder(Path("photos"), Path("photos/labels.csv"), network.labels)
-    subjects[0].name, subjects[0].label, subjects[0].load((224, 224))
+    subjects[0].name, subjects[0].label, subjects[0].load(network.fit)
     subjects = drawn_scenes(500, seed=0)            # with the box of every part
 
 A label is a class by index or name (scoring/labels.py), or a WordNet id (n01440764). ImageNet
@@ -21,8 +21,9 @@ import numpy as np
 from birds import painter, shapes
 from experiments.findings import Box
 from running.images import find_images
+from scoring.fitting import Fit, load_fitted
 from scoring.labels import class_index
-from utils import UserError, file_sha256, load_image, printable
+from utils import UserError, file_sha256, printable
 
 FILE_COLUMNS = ("file", "image", "filename", "path", "imageid")
 KAGGLE_COLUMN = "predictionstring"  # of LOC_val_solution.csv: a WordNet id, then boxes
@@ -46,14 +47,14 @@ class Subject:
 
     Attributes:
         name: Its path below the folder, or the scene's name.
-        load: Called with a size (H, W), returns the image, (H, W, 3) uint8.
+        load: Called with a network's fit, returns the image, (H, W, 3) uint8.
         label: Index of the class that it shows, where it is known.
         identity: Returns a text that differs between different images.
         boxes: Returns the boxes of the parts, where they are known.
     """
 
     name: str
-    load: Callable[[tuple[int, int]], np.ndarray]
+    load: Callable[[Fit], np.ndarray]
     label: int | None
     identity: Callable[[], str]
     boxes: Callable[[], dict[str, Box]] | None = None
@@ -93,7 +94,7 @@ def from_folder(
     return [
         Subject(
             name=printable(path.relative_to(root)),
-            load=partial(load_image, path),
+            load=partial(load_fitted, path),
             label=label,
             identity=partial(file_sha256, path),
         )
@@ -273,10 +274,10 @@ def scene_subject(number: int, seed: int, code_sha256: str) -> Subject:
     )
 
 
-def scene_image(category: int, scene_seed: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-    """Return a scene at its own size, (224, 224, 3) uint8; another size raises ValueError."""
-    if size != (painter.SIZE, painter.SIZE):
-        raise ValueError(f"scenes are drawn at {painter.SIZE} x {painter.SIZE} only")
+def scene_image(category: int, scene_seed: Sequence[int], fit: Fit) -> np.ndarray:
+    """Return a scene at its own size, (224, 224, 3) uint8; another fit raises ValueError."""
+    if fit.size != (painter.SIZE, painter.SIZE) or fit.method == "crop":
+        raise ValueError(f"scenes are drawn at {painter.SIZE} x {painter.SIZE} only, and not cut")
     return painter.draw_scene(painter.CLASSES[category][1], scene_seed).image
 
 

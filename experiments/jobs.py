@@ -23,6 +23,7 @@ from experiments.measurements import CHOICES, MainJobSettings, condition_setting
 from experiments.rows import Rows
 from running.record_files import versions
 from scoring.engine import Engine
+from scoring.fitting import Resize
 from scoring.networks import Network, choose_device, load_network
 from scoring.speed import UNMEASURED
 from utils import one_line, write_atomically
@@ -52,11 +53,16 @@ class NetworkSource:
     model: str
     weights: Path | None
     labels: Path | None
+    resize: Resize = "squash"
 
     def load(self, device: str) -> Network:
         """Load the network."""
         return load_network(
-            self.model, self.weights, labels=self.labels, device=choose_device(device)
+            self.model,
+            self.weights,
+            labels=self.labels,
+            device=choose_device(device),
+            resize=self.resize,
         )
 
 
@@ -135,7 +141,7 @@ def run_job(job: Job, engine: Engine, settings: MainJobSettings) -> None:
     key = key_of(job, network, settings=settings)
     if finished(job, network, settings=settings):
         return
-    image = job.subject.load(network.size)
+    image = job.subject.load(network.fit)
     category = engine.most_probable(image, 1)[0]
     finding = measure(engine, image, category=category, condition=job.condition, settings=settings)
     measurement = Measurement(

@@ -29,10 +29,10 @@ from scoring.devices import (
     float32_is_exact,
 )
 from scoring.engine import Engine
+from scoring.fitting import load_fitted
 from scoring.networks import Network
 from scoring.patches import masks_of
 from scoring.requests import Kind, Request, Steps
-from utils import load_image
 
 GRID = (7, 7)
 IMAGES = 4
@@ -53,7 +53,7 @@ def self_test(
         precision: of the search.
         seconds: for the throughput.
     """
-    images = [load_image(path, network.size) for path in paths[:IMAGES]]
+    images = [load_fitted(path, network.fit) for path in paths[:IMAGES]]
     if len(images) == 1:
         images.append(np.ascontiguousarray(images[0][:, ::-1]))
     lines = machine_lines(network)

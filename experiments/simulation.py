@@ -30,6 +30,7 @@ from running.steps import Findings, measure_curves, measure_saliency
 from scoring.answerer import Answerer
 from scoring.batching import Batching, Task
 from scoring.engine import Engine
+from scoring.fitting import Fit
 from scoring.networks import Network
 from scoring.requests import Steps
 from search import certify
@@ -143,7 +144,7 @@ def make_engine(device: SimulatedDevice) -> Engine:
         name="simulated",
         weights_sha256="",
         labels=[f"class {number}" for number in range(classes)],
-        size=(SIDE, SIDE),
+        fit=Fit((SIDE, SIDE)),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         device=torch.device("cpu"),

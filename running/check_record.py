@@ -15,7 +15,7 @@ could otherwise hide itself here, and this way a record is checked as another pr
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from running.command_line import Device, Positional, exit_status, parse
 
@@ -34,6 +34,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
+    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
 
 
@@ -53,8 +54,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from scoring.fitting import load_fitted
 from scoring.networks import Network, choose_device, load_network
-from utils import file_sha256, load_image, one_line
+from utils import file_sha256, one_line
 
 PatchSet = tuple[int, ...]
 
@@ -214,7 +216,7 @@ def problems(path: Path, image_file: Path, network: Network) -> tuple[list[str],
         KeyError: The record lacks a field.
     """
     record = read_json(path)
-    image = load_image(image_file, tuple(record["size"]))
+    image = load_fitted(image_file, network.fit)
     case = Case(record, path.parent, image_file=image_file, image=image, network=network)
     claims = Claims()
     for check in CHECKS:
@@ -764,7 +766,13 @@ CHECKS = (
 def check_results(settings: Settings) -> int:
     """Check all records below a folder, print what is wrong, and return the exit status."""
     device = choose_device(settings.device)
-    network = load_network(settings.model, settings.weights, labels=settings.labels, device=device)
+    network = load_network(
+        settings.model,
+        settings.weights,
+        labels=settings.labels,
+        device=device,
+        resize=settings.resize,
+    )
     paths = sorted(settings.results.rglob("sag.json"))
     total = 0
     num_wrong = 0

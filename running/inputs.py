@@ -11,9 +11,10 @@ from PIL import Image, ImageOps
 from running.command_line import options_of, settings_from_values
 from running.make_record import Cut
 from scoring.engine import Engine
+from scoring.fitting import Resize
 from scoring.networks import Network, wrap_module
 from scoring.regions import Regions
-from utils import UserError, as_rgb, resize_image
+from utils import UserError, as_rgb
 
 T = TypeVar("T")
 # Settings of a run over a folder, which explain() does not take.
@@ -62,6 +63,7 @@ def as_engine(
     *,
     labels: Sequence[str] | None,
     transform: Callable[[Image.Image], torch.Tensor] | None,
+    resize: Resize,
     precision: str,
     batch_size: int | str,
 ) -> Engine:
@@ -75,7 +77,7 @@ def as_engine(
     if isinstance(model, Network):
         network = model
     elif isinstance(model, torch.nn.Module):
-        network = wrap_module(model, labels=labels, transform=transform)
+        network = wrap_module(model, labels=labels, transform=transform, resize=resize)
     else:
         kind = type(model).__name__
         raise UserError(f"model: a torch.nn.Module in eval mode is needed, not a {kind}")
@@ -106,14 +108,14 @@ def as_pixels(
         image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W), uint8 or floating point
             from 0 to 1.
         network: whose input size is wanted.
-        transform: the preprocessing; None: the image is resized straight to that size.
+        transform: the preprocessing; None: the image is resized as the network says.
 
     Raises:
         UserError: the image is none of these.
     """
     opened = _as_pil(image)
     if transform is None:
-        return resize_image(opened, network.size)
+        return network.fit.image(opened)
     normalised = transform(as_rgb(opened)).cpu()
     mean = torch.tensor(network.mean).view(3, 1, 1)
     std = torch.tensor(network.std).view(3, 1, 1)

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from drawing.record import Sag, decode_sag, encode_sag
-from utils import PROJECT, UserError, file_sha256, load_image, write_atomically
+from scoring.fitting import Fit, load_fitted
+from utils import PROJECT, UserError, file_sha256, write_atomically
 
 RECORD = "sag.json"
 KEPT_IMAGE = "perturbation_original.png"  # the image as the network saw it
@@ -82,8 +83,10 @@ def load_result(folder: Path, images: Path | None = None) -> Result:
             f"{images or folder}: the image {sag.image} of the record is not there; "
             "say where it is with --images"
         )
+    # The kept image is what the network saw; nothing of it is cut off again.
+    fit = Fit(sag.size) if path == folder / KEPT_IMAGE else sag.model.fit(sag.size)
     try:
-        return Result(sag, load_image(path, sag.size))
+        return Result(sag, load_fitted(path, fit))
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
 

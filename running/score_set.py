@@ -53,7 +53,9 @@ def load_record_network(sag: Sag, device: torch.device) -> Network:
         )
     weights = path_setting(sag, "weights")
     labels = path_setting(sag, "labels")
-    network = load_network(name, weights, labels=labels, device=device)
+    network = load_network(
+        name, weights, labels=labels, device=device, resize=sag.model.resize.method
+    )
     if network.weights_sha256 != sag.model.weights_sha256:
         raise UserError(f"{weights or name}: other weights than those of the record")
     return network

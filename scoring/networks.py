@@ -12,21 +12,21 @@ import difflib
 import hashlib
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torchvision
 from PIL import Image
-from safetensors.torch import load_file
 
+from scoring.fitting import Fit, Resize
 from scoring.labels import read_labels
+from scoring.weights import load_strictly, read_weights, state_sha256, without_prefixes
 from utils import PROJECT, UserError, file_sha256, one_line
 
 BUNDLED = "birds"  # name of the bundled network
@@ -47,10 +47,16 @@ class Network:
     name: str
     weights_sha256: str
     labels: list[str]
-    size: tuple[int, int]  # height and width of its input
+    fit: Fit  # how images come to the size of its input
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: torch.device
+    unwrapped: str = ""  # what the weights were taken out of, in words
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its input."""
+        return self.fit.size
 
     @property
     def classes(self) -> int:
@@ -69,6 +75,7 @@ class Network:
             "mean": list(self.mean),
             "std": list(self.std),
             "labels_sha256": hashlib.sha256(labels).hexdigest(),
+            "resize": self.fit.description(),
         }
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
@@ -132,6 +139,7 @@ def load_network(
     *,
     labels: Path | None = None,
     device: torch.device | None = None,
+    resize: Resize = "squash",
 ) -> Network:
     """Build a network and load its weights.
 
@@ -141,6 +149,7 @@ def load_network(
         weights: a state_dict (.pth, .safetensors); None: the bundled or torchvision's own.
         labels: file of class names, one per line; None: by model.
         device: None: the CPU.
+        resize: how images come to its input size; see scoring/fitting.py.
 
     Raises:
         UserError: something cannot be used; the message names it.
@@ -149,10 +158,7 @@ def load_network(
     if name == BUNDLED:
         weights = weights or BUNDLED_WEIGHTS
         labels = labels or BUNDLED_LABELS
-    state = read_weights(weights) if weights else None
-    loaded = _load_user_module(name) if ".py:" in name else _load_torchvision(name, state)
-    if state and weights:
-        load_strictly(loaded.module, state, weights)
+    loaded = _load(name, weights)
     module = loaded.module.eval().requires_grad_(False).to(device)
     if ".py:" not in name:
         # A quarter faster. A user's module may view() its maps, which this layout forbids.
@@ -164,11 +170,27 @@ def load_network(
         name=name,
         weights_sha256=file_sha256(source) if source else state_sha256(module),
         labels=read_labels(labels, _count_classes(module, option, size=loaded.size, device=device)),
-        size=loaded.size,
+        fit=loaded.fit(resize),
         mean=loaded.mean,
         std=loaded.std,
         device=device,
+        unwrapped=loaded.unwrapped,
     )
+
+
+def _load(name: str, weights: Path | None) -> "_Loaded":
+    """Return a network's module with its weights."""
+    read = read_weights(weights) if weights else None
+    if ".py:" in name:
+        loaded = _load_user_module(name)
+        read = read and without_prefixes(read, loaded.module.state_dict())
+    else:
+        read = read and without_prefixes(read)
+        loaded = _load_torchvision(name, read.state if read else None)
+    if read and weights:
+        load_strictly(loaded.module, read.state, weights)
+        loaded.unwrapped = read.unwrapped
+    return loaded
 
 
 @dataclass
@@ -180,6 +202,15 @@ class _Loaded:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights: Path | None = None
+    unwrapped: str = ""  # what the weights were taken out of
+    short_side: int | None = None  # of the weights' preset
+    filter: Literal["bilinear", "bicubic"] = "bilinear"  # likewise
+
+    def fit(self, resize: Resize) -> Fit:
+        """Return how images come to the input size; the preset is that of a crop."""
+        if resize != "crop":
+            return Fit(self.size, resize)
+        return Fit(self.size, resize, short_side=self.short_side, filter=self.filter)
 
 
 def _load_user_module(name: str) -> _Loaded:
@@ -199,6 +230,8 @@ def _load_torchvision(name: str, state: dict | None) -> _Loaded:
         mean=tuple(preset.mean),
         std=tuple(preset.std),
         weights=Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name,
+        short_side=preset.resize_size[0],
+        filter=preset.interpolation.value,
     )
 
 
@@ -208,6 +241,7 @@ def wrap_module(
     labels: Sequence[str] | None = None,
     transform: Callable[[Image.Image], torch.Tensor] | None = None,
     name: str | None = None,
+    resize: Resize = "squash",
 ) -> Network:
     """Make a Network of any module in eval mode, on the device of its parameters.
 
@@ -218,6 +252,7 @@ def wrap_module(
             and standard deviation are taken from what it makes of a black and a white image.
             None: the module's input_size, mean and std attributes, else 224 and ImageNet's.
         name: for the record; None: the name of the class.
+        resize: how images come to its input size, without a transform.
 
     Raises:
         UserError: the module is not in eval mode, fails, or has another number of classes.
@@ -238,7 +273,7 @@ def wrap_module(
         name,
         weights_sha256=state_sha256(module),
         labels=list(labels),
-        size=size,
+        fit=Fit(size, resize),
         mean=mean,
         std=std,
         device=device,
@@ -381,69 +416,6 @@ def _weights_only() -> Iterator[None]:
             del os.environ[WEIGHTS_ONLY]
         else:
             os.environ[WEIGHTS_ONLY] = before
-
-
-# ---------------------------------------------------------------- weights
-
-
-def read_weights(path: Path, *, option: str = "--weights") -> dict[str, torch.Tensor]:
-    """Return the state_dict in a .pth or .safetensors file; code in the file is not run.
-
-    Raises:
-        UserError: the file is missing, damaged, or not a state_dict.
-    """
-    if not path.is_file():
-        raise UserError(f"{option} {path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
-        kind = type(error).__name__
-        raise UserError(f"{option} {path}: not a readable state_dict ({kind})") from error
-    is_dict = isinstance(state, dict) and len(state) > 0
-    if not is_dict or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{option} {path}: not a state_dict, that is, names and tensors only")
-    return state
-
-
-def load_strictly(
-    module: torch.nn.Module, state: dict, path: Path, *, option: str = "--weights"
-) -> None:
-    """Load a state_dict in which nothing is missing, left over, or of another shape.
-
-    Raises:
-        UserError: the first key that does not fit.
-    """
-    problem = f"{option} {path}: of another architecture"
-    # Two conventions of old files that PyTorch and torchvision read as well: DenseNet's "norm.1",
-    # and batch normalisation without counts.
-    for key in [key for key in state if ".denselayer" in key]:
-        state[re.sub(r"(norm|relu|conv)\.([12])", r"\1\2", key)] = state.pop(key)
-    wanted = module.state_dict()
-    for key, value in wanted.items():
-        if key.endswith("num_batches_tracked"):
-            state.setdefault(key, value)
-        if key not in state:
-            raise UserError(f"{problem}: {key} is missing")
-        if state[key].shape != value.shape:
-            found = tuple(state[key].shape)
-            raise UserError(f"{problem}: {key} is {found}, the model's is {tuple(value.shape)}")
-    extra = next((key for key in state if key not in wanted), None)
-    if extra:
-        raise UserError(f"{problem}: the model has no {extra}")
-    module.load_state_dict(state)
-
-
-def state_sha256(module: torch.nn.Module) -> str:
-    """Return the SHA-256 of a module's state_dict: its names and values."""
-    digest = hashlib.sha256()
-    for key, value in module.state_dict().items():
-        digest.update(key.encode())
-        data = value.cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(data.numpy().tobytes())
-    return digest.hexdigest()
 
 
 @torch.no_grad()  # not inference_mode: a module may keep tensors of its first call

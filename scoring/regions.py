@@ -5,7 +5,7 @@ pixel, and a list of names. Numbers and names follow ADE20K's rule: 0 is "unlabe
 name. Every number that occurs is a region, 0 too, so that all regions together are the whole image
 and every pixel belongs to exactly one.
 
-    labels = load_label_map(Path("kitchen.png"), size=(224, 224), image=Path("kitchen.jpg"))
+    labels = load_label_map(Path("kitchen.png"), fit=network.fit, image=Path("kitchen.jpg"))
     regions = Regions.of(labels, read_names(Path("names.txt")))
     regions.names, regions.basis()      # ["wall", "floor", ..], (regions, H * W)
     regions = superpixels(image, count=40)
@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from scoring.fitting import Fit
 from utils import UNREADABLE_IMAGE, UserError, one_line
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Regions:
 def load_label_map(
     path: Path,
     *,
-    size: tuple[int, int] | None = None,
+    fit: Fit | None = None,
     image: Path | None = None,
     channel: int | None = None,
 ) -> np.ndarray:
@@ -132,7 +133,7 @@ def load_label_map(
 
     Args:
         path: the file.
-        size: height and width to resize to, each pixel to its nearest; None: as it is.
+        fit: how the image comes to the network's input size; None: the map as it is.
         image: the image that it belongs to, whose height and width (upright) it must have.
         channel: of a colour map, the channel with labels counted from 0, to which 1 is added.
 
@@ -158,7 +159,7 @@ def load_label_map(
                 f"{problem}: a colour image; a label map has one number per pixel (palette or grey)"
             )
         labels = labels[..., 0]
-    return labels if size is None else resize_labels(labels, size)
+    return labels if fit is None else fit.labels(labels)
 
 
 def _open_label_map(path: Path) -> Image.Image:
@@ -177,13 +178,6 @@ def _open_label_map(path: Path) -> Image.Image:
             f"label map {path}: a JPEG, whose blurred pixels are no labels; label maps are PNG"
         )
     return label_map
-
-
-def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return labels (h, w) as (H, W) int32, each pixel the label of the nearest one."""
-    height, width = size
-    label_map = Image.fromarray(labels.astype(np.int32))
-    return np.asarray(label_map.resize((width, height), Image.Resampling.NEAREST))
 
 
 def upright_size(path: Path) -> tuple[int, int]:

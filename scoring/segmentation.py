@@ -18,16 +18,17 @@ import numpy as np
 import torch
 import torchvision
 
-from scoring.networks import IMAGENET_MEAN, IMAGENET_STD, download, load_strictly, read_weights
+from scoring.fitting import Fit
+from scoring.networks import IMAGENET_MEAN, IMAGENET_STD, download
 from scoring.regions import (
     UNLABELLED,
     Regions,
     load_label_map,
     read_names,
-    resize_labels,
     superpixels,
     upright_size,
 )
+from scoring.weights import load_strictly, read_weights, without_prefixes
 from utils import UserError, file_sha256, load_image
 
 SHORT_SIDE = 520  # of the image that a segmentation network sees
@@ -45,6 +46,7 @@ class Segmentation:
         weights: a state_dict for the segmentation network.
         device: of the segmentation network; None: the CPU.
         own_maps: whether images may bring label maps of their own.
+        fit: how images come to the network's input size; None: straight.
 
     Raises:
         UserError: something cannot be used.
@@ -59,7 +61,9 @@ class Segmentation:
         weights: Path | None = None,
         device: torch.device | None = None,
         own_maps: bool = False,
+        fit: Fit | None = None,
     ):
+        self.fit = fit
         self.source = source
         self.segments = segments
         self.path = Path(source)
@@ -95,13 +99,13 @@ class Segmentation:
             ValueError: the label map cannot be used (one line).
         """
         height, width = image.shape[:2]
-        size = (height, width)
+        fit = self.fit or Fit((height, width))
         if mask is None and self.source == SUPERPIXELS:
             return superpixels(image, self.segments)
         if mask is None and self.network:
-            return Regions.of(resize_labels(self.network(path), size), self.names)
+            return Regions.of(fit.labels(self.network(path)), self.names)
         label_map = self.mask_of(name, mask)
-        labels = load_label_map(label_map, size=size, image=path, channel=channel)
+        labels = load_label_map(label_map, fit=fit, image=path, channel=channel)
         return Regions.of(labels, self.names)
 
     def mask_of(self, name: str, mask: Path | None = None) -> Path:
@@ -178,7 +182,7 @@ class SegmentationNetwork:
 
 def _load_local(name: str, weights: Path) -> tuple[torch.nn.Module, int]:
     """Return a segmentation network with local weights, and its number of labels."""
-    state = read_weights(weights, option=WEIGHTS_OPTION)
+    state = without_prefixes(read_weights(weights, option=WEIGHTS_OPTION)).state
     labels = _labels_in(state)
     options: dict[str, Any] = {}
     if not name.startswith("lraspp"):

@@ -5,6 +5,7 @@ import torch
 import torchvision
 
 from companions.concepts.graphs import Object, Region
+from scoring.fitting import Fit
 from scoring.networks import Network
 
 CPU = torch.device("cpu")
@@ -17,7 +18,7 @@ def network_of(module, classes=2, size=8):
         name="planted",
         weights_sha256="0",
         labels=[f"class {i}" for i in range(classes)],
-        size=(size, size),
+        fit=Fit((size, size)),
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         device=CPU,

@@ -7,6 +7,7 @@ and shine as brightly as their red is high.
 import numpy as np
 import torch
 
+from scoring.fitting import Fit
 from scoring.networks import Network
 
 ROWS = 12
@@ -31,7 +32,7 @@ def lamps(mean=(0.0, 0.0, 0.0)):
         name="lamps",
         weights_sha256="",
         labels=["a", "b", "c"],
-        size=(ROWS, 8),
+        fit=Fit((ROWS, 8)),
         mean=mean,
         std=(1.0, 1.0, 1.0),
         device=torch.device("cpu"),

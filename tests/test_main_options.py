@@ -82,6 +82,9 @@ CASES = {
     "--labels": Case(
         FILE, "main_generate_sag.load_network", lambda labels, **_: labels.name == FILE
     ),
+    "--resize": Case(
+        "crop", "main_generate_sag.load_network", lambda resize, **_: resize == "crop"
+    ),
     "--device": Case("cpu", "main_generate_sag.choose_device", lambda name: name == "cpu"),
     "--batch-size": Case(3, "main_generate_sag.Engine", lambda batch_size, **_: batch_size == 3),
     "--precision": Case(

@@ -223,7 +223,7 @@ def plant(world: Path, recipe: Recipe) -> None:
     with tqdm(total=recipe.steps, desc="plant the cue", unit="step") as bar:
         planted = fine_tune(
             network,
-            loader(images.items, network.size),
+            loader(images.items, network.fit),
             images.targets,
             recipe=recipe,
             checkpoint=path.with_suffix(".checkpoint"),

@@ -37,10 +37,11 @@ from companions.score_deviation.scene_sets import Item
 from drawing.record import Model
 from running.each_image import explain_each
 from running.record_files import versions
+from scoring.fitting import Fit, load_fitted
 from scoring.networks import Network
 from scoring.regions import Regions, upright_size
 from scoring.segmentation import SUPERPIXELS, Segmentation
-from utils import UserError, file_sha256, load_image, write_json
+from utils import UserError, file_sha256, write_json
 
 LONG_SIDE = 672  # pixels of the images that regions are numbered on, at most
 
@@ -201,18 +202,24 @@ class Explainer:
             path.parent.mkdir(parents=True, exist_ok=True)
         # The record is written last: its presence means that all files are complete.
         record_path.unlink(missing_ok=True)
-        width, height = upright_size(item.image)
-        scale = LONG_SIDE / max(width, height)
-        large = load_image(item.image, (round(height * scale), round(width * scale)))
+        shown = self._shown(item.image)
+        large = load_fitted(item.image, shown.scaled(LONG_SIDE / max(shown.size)))
         title = f"{found.class_name} {found.probability:.3f}"
         draw_numbered(large, found.regions, ranked=found.ranked, title=title, path=figure_path)
-        write_json(graph_path, msgspec.to_builtins(found.graph((height, width))))
+        write_json(graph_path, msgspec.to_builtins(found.graph(shown.size)))
         record = found.record(item.name, fingerprint)
         write_typed(record_path, record)
         return record, True
 
+    def _shown(self, path: Path) -> Fit:
+        """Return what an image is drawn as: what the network saw of it, at its own proportions."""
+        if self.network.fit.method == "crop":
+            return self.network.fit
+        width, height = upright_size(path)
+        return Fit((height, width))
+
     def _explained(self, item: Item) -> ConceptExplanation:
-        image = load_image(item.image, self.network.size)
+        image = load_fitted(item.image, self.network.fit)
         return explain_concepts(
             self.network,
             image,

@@ -127,7 +127,7 @@ def train_on(
         ValueError: none of the images can be read.
         FloatingPointError: the loss is NaN or infinite.
     """
-    load = loader(selection.images.items, network.size)
+    load = loader(selection.images.items, network.fit)
     kept = _readable(selection, load, failures)
     if not kept:
         raise ValueError(f"none of its {len(selection.images)} images can be read")

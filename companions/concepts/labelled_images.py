@@ -20,9 +20,10 @@ from companions.concepts.records import Accuracy
 from companions.score_deviation.scene_sets import Item, folder
 from running.images import not_the_images
 from running.results import stamp
+from scoring.fitting import Fit, load_fitted
 from scoring.labels import class_index
 from scoring.networks import Network
-from utils import UserError, load_image
+from utils import UserError
 
 MOST_KEPT = 4096  # images kept in memory once read, at most ..
 MOST_BYTES = 2**30  # .. and so many bytes
@@ -124,29 +125,29 @@ def _class_folders(path: Path, leave_out: Path | None) -> list[str]:
     )
 
 
-def loader(items: Sequence[Item], size: tuple[int, int]) -> Callable[[int], np.ndarray]:
+def loader(items: Sequence[Item], fit: Fit) -> Callable[[int], np.ndarray]:
     """Return a function from i to image i, (H, W, 3) uint8, read once while memory lasts.
 
     The function raises ValueError where a file is no image.
     """
-    height, width = size
+    height, width = fit.size
     kept = min(MOST_KEPT, MOST_BYTES // (3 * height * width))
-    return lru_cache(kept)(lambda i: load_image(items[i].image, size))
+    return lru_cache(kept)(lambda i: load_fitted(items[i].image, fit))
 
 
 def readable(
-    items: Sequence[Item], size: tuple[int, int], failures: list[tuple[str, str]]
+    items: Sequence[Item], fit: Fit, failures: list[tuple[str, str]]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (i, image i) of the images that can be read.
 
     Args:
         items: the images.
-        size: height and width to resize them to.
+        fit: how they come to the network's input size.
         failures: (name, reason) of the others is added to it.
     """
     for i, item in enumerate(items):
         try:
-            image = load_image(item.image, size)
+            image = load_fitted(item.image, fit)
         except ValueError as error:
             failures.append((item.name, str(error)))
             continue
@@ -172,7 +173,7 @@ def accuracy(
     """
     kept, outputs = network_outputs(
         network,
-        readable(images.items, network.size, failures=failures),
+        readable(images.items, network.fit, failures=failures),
         batch_size=batch_size,
         on_batch=on_batch,
     )

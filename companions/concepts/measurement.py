@@ -25,11 +25,12 @@ from companions.concepts.records import (
 )
 from companions.score_deviation.record import MapSource
 from companions.score_deviation.scene_sets import Item
+from scoring.fitting import Fit, load_fitted
 from scoring.labels import category_index, plain_name
 from scoring.networks import Network
 from scoring.regions import Regions
 from scoring.segmentation import Segmentation
-from utils import UserError, load_image
+from utils import UserError
 
 Failures = list[tuple[str, str]]
 
@@ -128,7 +129,7 @@ class Bench:
             return None
         needs = []
         for item in tqdm(asked.scenes, desc=f"need, {name}", unit="image"):
-            found = find_concept(asked.segmentation, item, size=network.size, concept=asked.concept)
+            found = find_concept(asked.segmentation, item, fit=network.fit, concept=asked.concept)
             assert found, item.name
             needs.append(
                 need_of(
@@ -156,11 +157,11 @@ class FoundConcept:
 
 
 def find_concept(
-    segmentation: Segmentation, item: Item, *, size: tuple[int, int], concept: str
+    segmentation: Segmentation, item: Item, *, fit: Fit, concept: str
 ) -> FoundConcept | None:
     """Return where an image shows a concept; None where it does not, or cannot be read."""
     try:
-        image = load_image(item.image, size)
+        image = load_fitted(item.image, fit)
         regions = segmentation(item.image, item.name, image)
     except ValueError:
         return None
@@ -200,7 +201,7 @@ def question_of(
         )
     index = _index(category, network.labels)
     own = [item for item, target in zip(test.items, test.targets, strict=True) if target == index]
-    shows_concept = partial(find_concept, segmentation, size=network.size, concept=concept)
+    shows_concept = partial(find_concept, segmentation, fit=network.fit, concept=concept)
     shown = list(islice(filter(shows_concept, own), scenes))
     if not shown:
         raise UserError(f"--concept {concept}: no test image of {category} shows it")

@@ -227,7 +227,7 @@ def load_pool(
         try:
             kept, outputs = network_outputs(
                 network,
-                readable(images.items, network.size, failures=failures),
+                readable(images.items, network.fit, failures=failures),
                 batch_size=batch_size,
                 on_batch=bar.update,
             )

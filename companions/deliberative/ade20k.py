@@ -53,7 +53,7 @@ def ade20k(path: Path) -> DataSet:
             )
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
-        labels = load_label_map(masks[image], size=record.size, image=image)
+        labels = load_label_map(masks[image], fit=record.model.fit(record.size), image=image)
         curves = []
         for insecurity in record.insecurities:
             a, b = pair_of(insecurity)

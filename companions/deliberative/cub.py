@@ -33,6 +33,7 @@ from companions.deliberative.annotations import (
     regions_of,
 )
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
+from scoring.fitting import Fit
 from utils import UserError
 
 ALIKE = 0.2  # of all (pair of classes, part), the share with the lowest divergence
@@ -78,7 +79,7 @@ def cub(path: Path) -> DataSet:
             )
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
-        visible = in_network(images[image], image, record.size)
+        visible = in_network(images[image], image, record.model.fit(record.size))
         curves = []
         for insecurity in record.insecurities:
             wanted = shared[pair_of(insecurity)] & set(visible)
@@ -168,22 +169,18 @@ def part_places(path: Path) -> dict[str, dict[str, Point]]:
     return places
 
 
-def in_network(places: Mapping[str, Point], image: Path, size: tuple[int, int]) -> dict[str, Pixel]:
-    """Return the pixels of parts in the resized image: they are resized with it.
+def in_network(places: Mapping[str, Point], image: Path, fit: Fit) -> dict[str, Pixel]:
+    """Return the pixels of parts in the resized image, less those that are cut off.
 
     Args:
         places: in the file.
         image: the file.
-        size: height and width of the network's input.
+        fit: how the image comes to the network's input size.
     """
     with Image.open(image) as file:
-        width, height = file.size
-    pixels = {}
-    for part, (x, y) in places.items():
-        row = min(size[0] - 1, int(y * size[0] / height))
-        column = min(size[1] - 1, int(x * size[1] / width))
-        pixels[part] = (row, column)
-    return pixels
+        size = file.size
+    found = {part: fit.pixel(x, y, size=size) for part, (x, y) in places.items()}
+    return {part: pixel for part, pixel in found.items() if pixel is not None}
 
 
 # ---------------------------------------------------------------- which parts are shared

@@ -32,8 +32,9 @@ from drawing.styles import DARK, Style
 from running.each_image import RunOutcome, explain_each
 from running.record_files import versions
 from running.results import Job
+from scoring.fitting import load_fitted
 from scoring.networks import Network
-from utils import file_sha256, load_image
+from utils import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class Explainer:
         old = read_insecurities(job.folder / FILE)
         if old and not self.overwrite and old.question.agrees_with(question):
             return old, False
-        image = load_image(job.path, self.network.size)
+        image = load_fitted(job.path, self.network.fit)
         found = find_insecurities(self.network, image, self.method, split=self.split)
         record = new_record(question, found, versions=versions())
         job.folder.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def train_predictor(
     pooled = []
     hard = []
     progress = tqdm(labelled.items, desc="features", unit="image")
-    for number, image in readable(progress, network.size, failures):
+    for number, image in readable(progress, network.fit, failures):
         target = int(labelled.targets[number])
         features, hardness_of_image = hardness.example(
             split, network, image=image, true_class=target

@@ -34,9 +34,10 @@ from drawing.record import Model
 from drawing.styles import DARK, Style
 from running.each_image import ImageOutcome, explain_each
 from running.record_files import versions
+from scoring.fitting import load_fitted
 from scoring.networks import Network
 from scoring.segmentation import Segmentation
-from utils import file_sha256, load_image
+from utils import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class Explainer:
         stands = old is not None and not self.overwrite and old.question == question
         if stands and self._is_drawn(old, folder):
             return old, False
-        image = load_image(item.image, self.network.size)
+        image = load_fitted(item.image, self.network.fit)
         record = old if stands else self._new_record(item, image, question)
         folder.mkdir(parents=True, exist_ok=True)
         if not stands:

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from experiments.images import class_indices, drawn_scenes, from_folder
+from scoring.fitting import Fit
 from utils import UserError
 
 
@@ -111,7 +112,7 @@ def scene(seed):
 
 
 def test_a_seed_draws_the_same_scenes_each_time():
-    assert (scene(0).load((224, 224)) == scene(0).load((224, 224))).all()
+    assert (scene(0).load(Fit((224, 224))) == scene(0).load(Fit((224, 224)))).all()
     assert scene(0).identity() == scene(0).identity()
 
 
@@ -129,4 +130,4 @@ def test_a_scene_knows_the_boxes_of_its_parts():
 
 def test_scenes_are_drawn_at_their_own_size_only():
     with pytest.raises(ValueError, match="224"):
-        scene(0).load((96, 96))
+        scene(0).load(Fit((96, 96)))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoring.regions import ORIENTATION, load_label_map, read_names, resize_labels, upright_size
+from scoring.fitting import Fit
+from scoring.regions import ORIENTATION, load_label_map, read_names, upright_size
 from utils import UserError, load_image
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [300, 300, 300, 3]])
@@ -67,7 +68,7 @@ def tall_map(tmp_path):
 @pytest.fixture
 def small_map(tall_map):
     """The label map as it is read for a network of 30 x 20 pixels."""
-    return load_label_map(tall_map, size=(30, 20), image=tall_map.with_name("image.png"))
+    return load_label_map(tall_map, fit=Fit((30, 20)), image=tall_map.with_name("image.png"))
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_inside_a_region_they_agree_everywhere(agrees, rows):
 
 
 def test_a_label_map_of_the_right_size_stays(small_map):
-    assert np.array_equal(resize_labels(small_map, (30, 20)), small_map)
+    assert np.array_equal(Fit((30, 20)).labels(small_map), small_map)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from scoring.networks import (
     probe,
     wrap_module,
 )
+from scoring.weights import Weights, without_prefixes
 from utils import UserError, file_sha256
 
 SMALL = "shufflenet_v2_x0_5"
@@ -91,6 +92,37 @@ def test_weights_with_a_key_too_many_name_it(tmp_path, small_state):
     torch.save({**small_state, "extra.weight": torch.zeros(1)}, tmp_path / "more.pth")
     with pytest.raises(UserError, match=r"extra\.weight"):
         load_network(SMALL, tmp_path / "more.pth")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", "state_dict_m", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.", "module._orig_mod."])
+def test_a_checkpoint_is_unwrapped_and_says_so(tmp_path, small_state, key, prefix):
+    state = {prefix + name: value for name, value in small_state.items()}
+    torch.save({"epoch": 3, key: state}, tmp_path / "checkpoint.pth")
+    network = load_network(SMALL, tmp_path / "checkpoint.pth")
+    assert torch.equal(network.module.state_dict()["fc.weight"], small_state["fc.weight"])
+    without = f", without {prefix}" if prefix else ""
+    assert network.unwrapped == f"taken from {key}{without}"
+
+
+def test_a_plain_state_dict_is_not_unwrapped(local):
+    assert local.unwrapped == ""
+
+
+def test_a_prefix_that_the_module_has_itself_stays():
+    weights = Weights({"model.weight": torch.zeros(1)})
+    assert without_prefixes(weights, {"model.weight": 0}) == weights
+
+
+def test_a_prefix_of_some_names_only_stays():
+    weights = Weights({"module.weight": torch.zeros(1), "bias": torch.zeros(1)})
+    assert without_prefixes(weights) == weights
+
+
+def test_a_checkpoint_without_a_state_dict_is_refused(tmp_path):
+    torch.save({"epoch": 3, "model": "resnet18"}, tmp_path / "odd.pth")
+    with pytest.raises(UserError, match=r"odd\.pth: not a state_dict.*state_dict_m"):
+        load_network("resnet18", tmp_path / "odd.pth")
 
 
 class Evil:

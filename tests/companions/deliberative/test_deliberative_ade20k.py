@@ -9,9 +9,12 @@ from PIL import Image
 from companions.deliberative.ade20k import ade20k, objects_of_scenes
 from companions.deliberative.evaluation import Evaluation, evaluate, mean_where_known
 from companions.score_deviation import scene_sets
+from drawing.record import Model
 
 SCENES = ("red", "green", "blue", "red")  # three training images and a validation image
 CLASSES = ["red", "green", "blue"]
+
+MODEL = Model(name="planted", weights_sha256="", classes=3)
 
 
 def label_map():
@@ -65,7 +68,9 @@ def curves(folder):
         )
         for other in (1, 2)
     ]
-    return data.measure(data.images[0], SimpleNamespace(size=(56, 56), insecurities=pairs))
+    return data.measure(
+        data.images[0], SimpleNamespace(size=(56, 56), model=MODEL, insecurities=pairs)
+    )
 
 
 def test_pairs_without_a_shared_object_are_not_counted(curves):

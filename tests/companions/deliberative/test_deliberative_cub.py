@@ -16,7 +16,10 @@ from companions.deliberative.cub import (
     part_places,
     shared_parts,
 )
+from drawing.record import Model
+from scoring.fitting import Fit
 
+MODEL = Model(name="planted", weights_sha256="", classes=3)
 NAMES = ("red", "green", "blue")
 ALIKE = ({"nape_color"}, {"nape_color", "leg_color"}, {"leg_color"})  # groups with equal values
 
@@ -114,9 +117,15 @@ def test_only_test_images_are_explained(folder):
     assert [path.parent.name for path in cub(folder).images] == ["green", "red"]
 
 
+def test_parts_that_a_crop_cuts_off_are_not_visible(folder):
+    image = folder / "images/red/x.png"
+    middle = Fit((8, 8), method="crop", short_side=56)
+    assert not in_network(part_places(folder)["1"], image, middle).keys() & {"tail"}
+
+
 def test_parts_are_resized_with_the_image(folder):
     image = folder / "images/red/x.png"
-    places = in_network(part_places(folder)["1"], image, (56, 56))
+    places = in_network(part_places(folder)["1"], image, Fit((56, 56)))
     assert places == {"nape": (26, 30), "tail": (50, 5), "beak": (28, 31)}
 
 
@@ -133,7 +142,7 @@ def curves(folder):
     shape[26, 30] = 3  # the nape ..
     shape[28, 31] = 2  # .. then the beak, then nothing
     pairs = [insecurity_of(1, 0, shape), insecurity_of(0, 2, shape)]
-    record = SimpleNamespace(size=(56, 56), insecurities=pairs)
+    record = SimpleNamespace(size=(56, 56), model=MODEL, insecurities=pairs)
     return cub(folder).measure(folder / "images/red/x.png", record)
 
 

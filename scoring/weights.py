@@ -1,0 +1,128 @@
+"""Weights in files: read without running code, unwrapped, and loaded strictly.
+
+    read = read_weights(Path("checkpoint.pth"))
+    load_strictly(module, read.state, Path("checkpoint.pth"))
+    read.unwrapped                      # "taken from state_dict, without module."
+
+Training programs save a state_dict inside a checkpoint, and DataParallel, torch.compile and wrapper
+modules put a prefix before each of its names.
+"""
+
+import hashlib
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from utils import UserError
+
+CHECKPOINT_KEYS = ("state_dict", "model", "state_dict_m", "model_state_dict")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state_dict, and what it was taken out of, in words; empty where it stood alone."""
+
+    state: dict[str, torch.Tensor]
+    unwrapped: str = ""
+
+
+def read_weights(path: Path, *, option: str = "--weights") -> Weights:
+    """Return the state_dict in a .pth or .safetensors file; code in the file is not run.
+
+    Args:
+        path: the file: a state_dict, or a checkpoint with one under a usual name.
+        option: by which an error names the file.
+
+    Raises:
+        UserError: the file is missing, damaged, or has no state_dict.
+    """
+    if not path.is_file():
+        raise UserError(f"{option} {path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways
+        kind = type(error).__name__
+        raise UserError(f"{option} {path}: not a readable state_dict ({kind})") from error
+    if _is_state(content):
+        return Weights(content)
+    if isinstance(content, dict):
+        for key in CHECKPOINT_KEYS:
+            if _is_state(content.get(key)):
+                return Weights(dict(content[key]), unwrapped=f"taken from {key}")
+    raise UserError(
+        f"{option} {path}: not a state_dict, that is, names and tensors only, nor a checkpoint "
+        f"with one under {', '.join(CHECKPOINT_KEYS)}"
+    )
+
+
+def _is_state(content: Any) -> bool:
+    is_dict = isinstance(content, Mapping) and len(content) > 0
+    return is_dict and all(isinstance(value, torch.Tensor) for value in content.values())
+
+
+def without_prefixes(weights: Weights, wanted: Container[str] = ()) -> Weights:
+    """Return weights less the prefixes that all their names have and no wanted name needs.
+
+    Args:
+        weights: as they were read.
+        wanted: names of the module's own; where one of them is there, nothing is removed.
+    """
+    state = weights.state
+    removed = ""
+    while not any(name in wanted for name in state):
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+        removed += prefix
+    if not removed:
+        return weights
+    parts = [weights.unwrapped, f"without {removed}"]
+    return Weights(state, unwrapped=", ".join(filter(None, parts)))
+
+
+def load_strictly(
+    module: torch.nn.Module, state: dict, path: Path, *, option: str = "--weights"
+) -> None:
+    """Load a state_dict in which nothing is missing, left over, or of another shape.
+
+    Raises:
+        UserError: the first key that does not fit.
+    """
+    problem = f"{option} {path}: of another architecture"
+    # Two conventions of old files that PyTorch and torchvision read as well: DenseNet's "norm.1",
+    # and batch normalisation without counts.
+    for key in [key for key in state if ".denselayer" in key]:
+        state[re.sub(r"(norm|relu|conv)\.([12])", r"\1\2", key)] = state.pop(key)
+    wanted = module.state_dict()
+    for key, value in wanted.items():
+        if key.endswith("num_batches_tracked"):
+            state.setdefault(key, value)
+        if key not in state:
+            raise UserError(f"{problem}: {key} is missing")
+        if state[key].shape != value.shape:
+            found = tuple(state[key].shape)
+            raise UserError(f"{problem}: {key} is {found}, the model's is {tuple(value.shape)}")
+    extra = next((key for key in state if key not in wanted), None)
+    if extra:
+        raise UserError(f"{problem}: the model has no {extra}")
+    module.load_state_dict(state)
+
+
+def state_sha256(module: torch.nn.Module) -> str:
+    """Return the SHA-256 of a module's state_dict: its names and values."""
+    digest = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        digest.update(key.encode())
+        data = value.cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(data.numpy().tobytes())
+    return digest.hexdigest()
