@@ -69,8 +69,19 @@ def test_each_thread_gets_the_result_of_its_own_task(engine):
     assert {end.key: end.value.result for end in ends} == {i: 28.0 * i for i in range(1, 9)}
 
 
+def together(slot, key, started):
+    """Ask until both tasks have started, and some rounds more."""
+    started.add(key)
+    rounds_left = 3
+    while rounds_left:
+        yield ask(slot, SETS)
+        rounds_left -= len(started) == 2
+    return explained(None)
+
+
 def test_tasks_of_several_threads_share_batches(engine):
-    tasks = [Task(i, total(planted_slot(), rounds=50)) for i in range(2)]
+    started = set()
+    tasks = [Task(i, together(planted_slot(), i, started)) for i in range(2)]
     finished(EngineThread(engine, 2), tasks)
     assert max(engine.sizes) == 16
 

@@ -260,7 +260,7 @@ def interrupted(cluster, images, tmp_path_factory):
     command = [sys.executable, str(PROJECT / "main_generate_sag.py"), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT)
     while not list(results.rglob("sag.json")) and process.poll() is None:
-        time.sleep(0.05)
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=60)[1]
     end = time.monotonic() + 20
