@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from running.command_line import Count, Device, Precision, exit_status, parse
+from running.command_line import Count, Device, Precision, Resize, exit_status, parse
 from utils import PROJECT
 
 PROG = "benchmark.py"
@@ -47,7 +47,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
-    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
+    resize: Resize = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     precision: Precision = "auto"  # of the sides as shipped
     search: Literal["beam", "diverse"] = "beam"  # of the sides as shipped

@@ -25,6 +25,7 @@ from running.command_line import (
     Between,
     Count,
     Device,
+    Resize,
     Several,
     Share,
     ShareOrZero,
@@ -49,7 +50,7 @@ class NetworkSettings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
-    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
+    resize: Resize = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
 

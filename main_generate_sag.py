@@ -24,6 +24,7 @@ from running.command_line import (
     CountOrZero,
     Device,
     Precision,
+    Resize,
     Seconds,
     Seed,
     Share,
@@ -52,7 +53,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
-    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
+    resize: Resize = "squash"  # how images come to its input size
     # Machine
     device: Device = "auto"  # auto: CUDA, then MPS, then the CPU
     batch_size: AutoCount = "auto"  # images per forward pass

@@ -25,6 +25,7 @@ from running.command_line import (
     Count,
     CountOrZero,
     Device,
+    Resize,
     exit_status,
     parse,
 )
@@ -56,7 +57,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
-    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
+    resize: Resize = "squash"  # how images come to its input size
     title: str | None = None  # the network's name in tables and figures; else the model's
     device: Device = "auto"  # what to run on
     ray: Annotated[str | None, Bare("local")] = None  # a Ray cluster's HOST:PORT, or auto for the

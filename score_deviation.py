@@ -28,6 +28,7 @@ from running.command_line import (
     FigureFormat,
     Inches,
     Positional,
+    Resize,
     Seed,
     Share,
     exit_status,
@@ -69,7 +70,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
-    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
+    resize: Resize = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
     seed: Seed = 0  # for a network of yours that draws random numbers

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from scoring.fitting import Fit
+from scoring.fitting import Fit, Resize
 from scoring.patch_sets import PatchSet
 
 Index = Annotated[int, Meta(ge=0)]
@@ -28,7 +28,7 @@ Confidence = Annotated[float, Meta(ge=0, le=1.0001)]
 class Resizing(Struct):
     """How images came to the network's input size: the fields of scoring.fitting.Fit."""
 
-    method: Literal["squash", "crop", "opencv"] = "squash"
+    method: Resize = "squash"
     short_side: int | None = None
     filter: Literal["bilinear", "bicubic"] = "bilinear"
 

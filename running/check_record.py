@@ -15,9 +15,9 @@ could otherwise hide itself here, and this way a record is checked as another pr
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from running.command_line import Device, Positional, exit_status, parse
+from running.command_line import Device, Positional, Resize, exit_status, parse
 
 PROG = "python -m running.check_record"
 
@@ -34,7 +34,7 @@ class Settings:
     model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
-    resize: Literal["squash", "crop", "opencv"] = "squash"  # how images come to its input size
+    resize: Resize = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
 
 
