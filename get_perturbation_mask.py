@@ -286,7 +286,9 @@ def step_lengths() -> list[float]:
 # ---------------------------------------------------------------- Grad-CAM
 
 
-def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.ndarray | None:
+def grad_cam(
+    model: torch.nn.Module, image: torch.Tensor, category: int, against: int | None = None
+) -> np.ndarray | None:
     """Return Grad-CAM on the last convolution, as coarse as that layer.
 
     The last convolution is the last one to run whose output is still a map. A network with a single
@@ -296,6 +298,7 @@ def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.n
         model: images to logits.
         image: (3, H, W), normalised.
         category: class index.
+        against: the class whose logit is taken off, or None.
 
     Returns:
         Array (h, w), float32 in [0, 1], high is important; None where there is no such layer.
@@ -308,9 +311,8 @@ def grad_cam(model: torch.nn.Module, image: torch.Tensor, category: int) -> np.n
 
     def score(images: torch.Tensor) -> torch.Tensor:
         logits = model(images)
-        if logits.shape[1] > 1:
-            return logits[:, category]
-        return logits[:, 0] if category else -logits[:, 0]
+        each = torch.cat([-logits, logits], 1) if logits.shape[1] == 1 else logits
+        return each[:, category] - (0 if against is None else each[:, against])
 
     attribution = LayerGradCam(score, layer)
     coarse = attribution.attribute(image[None].clone().requires_grad_(), relu_attributions=True)

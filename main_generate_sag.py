@@ -12,6 +12,7 @@ sufficient explanations (search.py, diverse_search.py), a diverse few of them
 """
 
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,9 +43,12 @@ class Settings:
     """All settings of the main job."""
 
     # What to explain
+    explain: Literal["enough", "needed", "both"] = "enough"  # what alone keeps the class, or what
+    #   it cannot do without
     images: Path = Path("Images")  # a file, or a folder searched through its sub-folders
     results: Path = Path("Results")  # one folder per image below it
     category: str | None = None  # index or name of the class; else the most probable
+    against: str | None = None  # index or name of another class: why not that one
     num_categories: Count = 1  # explain the K most probable classes
     overwrite: bool = False  # process images again whose record exists
     pictures: Literal["all", "graph", "none"] = "all"  # drawn for each image; the record has all
@@ -76,6 +80,7 @@ class Settings:
     comb_size: Count = 4  # combinatorial: all sets of this many patches
     exhaustive_size: Count = 3  # exhaustive: all sets of up to this many patches
     fill_up: bool = True  # beam: add diverse ones where fewer than are drawn overlap little
+    proof_sets: CountOrZero = 200  # by which a drawn explanation of more than 10 patches is checked
     time_limit: Seconds | None = None  # per image, on the clock; what is found by then is kept
     # What counts
     prob_thresh: Share = 0.9  # sufficient: above this share of the full image's confidence
@@ -105,9 +110,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from patch_deletion_tree import DiverseSag, diverse_sag
+from patch_deletion_tree import DiverseSag
 from running.all_images import collect, finish_run, on_ray
 from running.checks import (
+    check_against,
     check_category,
     check_dropping,
     check_regions,
@@ -136,23 +142,23 @@ from running.results import (
     stamp,
 )
 from running.searches import search_of
-from running.steps import Findings, StepTimes, measure_curves, measure_saliency
+from running.sides import NOT_ASKED_FOR, enough_side, needed_side, nothing_found, run_side
+from running.steps import Findings, Saliency, StepTimes, measure_curves, measure_saliency
 from running.this_process import in_this_process
 from scoring.answerer import Answerer
 from scoring.batching import Batching
 from scoring.engine import Engine
 from scoring.fitting import load_fitted
+from scoring.hidden import breaking_goal
 from scoring.networks import Network, choose_device, load_network
-from scoring.questions import Asks
 from scoring.regions import Regions
 from scoring.requests import Steps
 from scoring.segmentation import Segmentation
-from search import SearchResult, certify
 from utils import PROJECT, UserError, file_sha256, log
 
 IMAGES_AT_ONCE = {"cuda": 32, "mps": 4}  # by device: images whose searches share batches; else 1
 LEAST_TO_DRAW_ELSEWHERE = 3  # images for which it pays to start a process that draws
-SEARCH_SHARE = 0.75  # of the time limit; the rest is for the certificate and the graph
+MASK_SHARE = 0.75  # of the time limit; the rest is for the searches and the graph
 
 
 # ---------------------------------------------------------------- one image, in Python
@@ -208,9 +214,15 @@ def explain(
 def classes_to_explain(settings: Settings, engine: Engine, image: np.ndarray) -> list[int]:
     """Return the class that the settings name, else the most probable ones of an image."""
     category = check_category(settings.category, settings.num_categories, engine.network)
+    against = check_against(settings.against, engine.network)
     if category is not None:
-        return [category]
-    return engine.most_probable(image, settings.num_categories)
+        categories = [category]
+    else:
+        categories = engine.most_probable(image, settings.num_categories)
+    if against in categories:
+        name = engine.network.labels[against]
+        raise UserError(f"--against {settings.against}: {name} is the class that is explained")
+    return categories
 
 
 def precision_of(settings: Settings) -> str:
@@ -290,6 +302,7 @@ def explain_class(
         baseline=settings.baseline,
         grid=(settings.grid, settings.grid),
         regions=cut.regions if cut else None,
+        against=check_against(settings.against, engine.network),
     )
     limit = seconds or settings.time_limit or float("inf")
     times = StepTimes()
@@ -319,47 +332,56 @@ def find_out(
 ) -> Steps[Findings]:
     """Run the steps, one after the other."""
     with times.step("mask"):
-        search_end = times.start + SEARCH_SHARE * seconds
         saliency = yield from measure_saliency(
             case,
             answerer,
             engine,
             method=settings.saliency,
             seed=settings.seed,
-            deadline=search_end,
+            deadline=times.start + MASK_SHARE * seconds,
         )
         answerer.threshold = settings.prob_thresh * saliency.full
-    with times.step("search"):
-        search = search_of(settings, saliency.mask, is_timed=seconds < float("inf"))
-        found = yield from answerer.run(search, step="search")
-    with times.step("tree"):
-        # What the search found is not lost to the clock: hardly any of it is not in float32 yet.
-        answerer.deadline = float("inf")
-        certificate = certify(found, answerer.threshold, anew=answerer.has_reduced)
-        certified = yield from answerer.run(certificate, step="tree", only_exact=True)
-        answerer.deadline = times.start + seconds
-        graph = graph_of(certified, settings, saliency.full, deadline=answerer.deadline)
-        sag = yield from answerer.run(graph, step="tree", only_exact=True)
+    end = times.start + seconds
+    sag = nothing_found(NOT_ASKED_FOR)
+    if settings.explain != "needed":
+        half = (time.monotonic() + end) / 2
+        sag = yield from find_enough(
+            saliency, answerer, times, settings, end=half if settings.explain == "both" else end
+        )
+    needed = None
+    if settings.explain != "enough":
+        needed = yield from find_needed(saliency, answerer, times, settings, end=end)
     with times.step("curves"):
         curves = yield from measure_curves(
             case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
         )
-    return Findings(saliency, answerer, sag=sag, curves=curves, seconds=times.seconds)
-
-
-def graph_of(
-    result: SearchResult, settings: Settings, full_probability: float, *, deadline: float
-) -> Asks[DiverseSag]:
-    """Choose diverse roots and build their graph, with the settings' limits."""
-    return diverse_sag(
-        result,
-        full_probability,
-        prob_thresh=settings.prob_thresh,
-        node_prob_thresh=settings.node_prob_thresh,
-        overlap=settings.overlap_thresh,
-        num_roots=settings.num_roots_sag,
-        deadline=deadline,
+    return Findings(
+        saliency, answerer, sag=sag, needed=needed, curves=curves, seconds=times.seconds
     )
+
+
+def find_enough(
+    saliency: Saliency, answerer: Answerer, times: StepTimes, settings: Settings, *, end: float
+) -> Steps[DiverseSag]:
+    """Find minimal sufficient explanations and their graph."""
+    side = enough_side(settings, saliency.full)
+    search = search_of(settings, saliency.mask, is_timed=end < float("inf"))
+    return (yield from run_side(side, search, answerer, times=times, settings=settings, end=end))
+
+
+def find_needed(
+    saliency: Saliency, answerer: Answerer, times: StepTimes, settings: Settings, *, end: float
+) -> Steps[DiverseSag]:
+    """Find minimal breaking sets and their graph: what the class cannot do without."""
+    goal = breaking_goal(
+        prob_thresh=settings.prob_thresh, full=saliency.full, baseline=saliency.hidden
+    )
+    if goal is None:
+        return nothing_found("baseline_sufficient")
+    side = needed_side(goal, answerer.slot.num_patches)
+    hidden = replace(settings, prob_thresh=goal.prob_thresh)  # in the scores of hidden sets
+    search = search_of(hidden, saliency.mask, is_timed=end < float("inf"))
+    return (yield from run_side(side, search, answerer, times=times, settings=settings, end=end))
 
 
 # ---------------------------------------------------------------- one image of a folder
@@ -504,7 +526,10 @@ def images_folder(images: Path) -> Path:
 
 def check_run(settings: Settings, network: Network) -> None:
     """Refuse settings that do not fit the network or each other."""
-    check_category(settings.category, settings.num_categories, network)
+    category = check_category(settings.category, settings.num_categories, network)
+    against = check_against(settings.against, network)
+    if against is not None and against == category:
+        raise UserError(f"--against {settings.against}: it is the class of --category")
     if settings.region_names and not settings.regions:
         raise UserError(f"--region-names {settings.region_names}: only together with --regions")
     has_regions = bool(settings.regions)

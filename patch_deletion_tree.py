@@ -17,14 +17,14 @@ Shitole et al., NeurIPS 2021, section 4.3.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 
 from diverse_subset_selection import DiverseSubset, diverse_subset
 from scoring.patch_sets import PatchSet
 from scoring.questions import Asks, Question
-from search import MSE, SearchResult, minimise
+from search import MSE, PROVEN_UP_TO, Checked, SearchResult, check_further, minimise
 
 # A root of 20 patches could have 2^20 descendants; beyond this no further level is begun.
 MAX_NODES = 2000
@@ -126,11 +126,13 @@ def diverse_sag(
     node_prob_thresh: float = 0.4,
     overlap: int = 1,
     num_roots: int = 3,
+    proof_sets: int = 0,
     deadline: float = float("inf"),
 ) -> Asks[DiverseSag]:
     """Choose diverse roots among the MSEs and build their graph, until it refutes none of them.
 
-    It must be answered in float32.
+    The drawn roots of more than 10 patches are then checked further. It must be answered in
+    float32.
 
     Args:
         result: what a search found.
@@ -139,6 +141,7 @@ def diverse_sag(
         node_prob_thresh: a node above this share of it is expanded.
         overlap: number of patches that two roots may share.
         num_roots: largest number of roots.
+        proof_sets: number of subsets by which a root of more than 10 patches is checked further.
         deadline: a time.monotonic() by which the diverse subset should be chosen.
     """
     threshold = prob_thresh * full_probability
@@ -155,11 +158,48 @@ def diverse_sag(
         refuted = {mse: refuted_by(graph, mse.patches, threshold) for mse in result.mses}
         smaller = {mse: inside for mse, inside in refuted.items() if inside is not None}
         if not smaller:
+            drawn = [result.mses[i] for i in subset.chosen[:num_roots]]
+            further = yield from _checked_further(drawn, threshold, proof_sets)
+            mses = tuple(further.checked.get(mse, mse) for mse in result.mses)
+            result = replace(result, mses=mses)
+            smaller = further.smaller
+        if not smaller:
             return DiverseSag(result, subset, graph)
         replaced = yield from _replaced(result, smaller, threshold)
         if replaced.mses == result.mses:  # out of time
             return DiverseSag(replaced, subset, graph)
         result = replaced
+
+
+@dataclass(frozen=True)
+class _Further:
+    """What further checks said of roots.
+
+    Attributes:
+        checked: roots that stand, with what was checked.
+        smaller: roots that do not, with a sufficient subset.
+    """
+
+    checked: dict[MSE, MSE]
+    smaller: dict[MSE, PatchSet]
+
+
+def _checked_further(roots: Sequence[MSE], threshold: float, most: int) -> Asks[_Further]:
+    """Check large roots by as many subsets each, until time is up."""
+    further = _Further({}, {})
+    large = [mse for mse in roots if len(mse.patches) > PROVEN_UP_TO and mse.checked is None]
+    if most == 0:
+        return further
+    try:
+        for mse in large:
+            found = yield from check_further(mse, threshold, most=most)
+            if isinstance(found, Checked):
+                further.checked[mse] = replace(mse, checked=found)
+            else:
+                further.smaller[mse] = found
+    except TimeoutError:
+        pass  # the roots claim no more than before
+    return further
 
 
 def _replaced(

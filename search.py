@@ -24,6 +24,7 @@ from itertools import chain, combinations, islice
 from math import comb
 from typing import Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from scoring.curves import saliency_order
@@ -34,21 +35,44 @@ __all__ = ["Scorer", "answer"]  # so that one import serves a script
 PROVEN_UP_TO = 10  # patches; a set of n has 2^n subsets to ask about
 EXHAUSTED_REDUCED = "exhausted_in_reduced_precision"
 LARGEST_CHUNK = 16  # patches that a shrinking set may lose at once
+MOST_LACKING = 3  # patches; of a larger set, subsets that lack up to so many are enumerated
+LEAST_DRAWN = 59  # subsets; if none is sufficient, less than 5 % are, at 95 % confidence
+CONFIDENCE = 0.95
 CHUNK = 1024  # sets of a large enumeration asked for at a time, so that a time limit loses few
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How far the minimality of a set of more than 10 patches was checked.
+
+    Attributes:
+        lacking: no subset that lacks so many patches or fewer is sufficient.
+        drawn: nor is any of so many that were drawn at random, with replacement, from the others.
+    """
+
+    lacking: int
+    drawn: int
+
+    @property
+    def at_most(self) -> float:
+        """The share of the other subsets that may be sufficient at most, at 95 % confidence."""
+        return 1 - (1 - CONFIDENCE) ** (1 / self.drawn) if self.drawn else 1.0
 
 
 @dataclass(frozen=True)
 class MSE:
     """One minimal sufficient explanation.
 
-    minimal is "subset" (proven against every subset) or "single" (no single patch can go). found_by
-    names the search that added it, where that is not the one that was asked for.
+    minimal is "subset" (proven against every subset) or "single" (no single patch can go). checked
+    says what more is known of a large one. found_by names the search that added it, where that is
+    not the one that was asked for.
     """
 
     patches: PatchSet
     probability: float
     minimal: Literal["subset", "single"]
     found_by: Literal["diverse"] | None = None
+    checked: Checked | None = None
 
 
 Found = dict[PatchSet, MSE]
@@ -417,6 +441,57 @@ def _add(mse: MSE, found: Found, most: int) -> None:
         found[mse.patches] = mse
 
 
+def check_further(mse: MSE, threshold: float, *, most: int) -> Asks[Checked | PatchSet]:
+    """Ask about subsets of a set that is too large to ask about all.
+
+    First about all that lack two patches, then three, where there are few enough, then about some
+    drawn at random from the others, each with the same probability. The draws depend on the set
+    alone.
+
+    Args:
+        mse: of it, no single patch can go.
+        threshold: the probability above which a set is sufficient.
+        most: number of subsets to ask about; 59 of them or more are drawn.
+
+    Returns:
+        What was checked, or a sufficient subset.
+    """
+    size = len(mse.patches)
+    left = most
+    lacking = 1
+    for lack in range(2, MOST_LACKING + 1):
+        if comb(size, lack) > left - LEAST_DRAWN:
+            break
+        sets = list(combinations(mse.patches, size - lack))
+        sufficient = yield from _sufficient_ones(sets, threshold)
+        if sufficient:
+            return sufficient[0]
+        left -= len(sets)
+        lacking = lack
+    drawn = _drawn_subsets(mse.patches, lacking=lacking, count=max(0, left))
+    sufficient = yield from _sufficient_ones(drawn, threshold)
+    if sufficient:
+        return min(sufficient, key=len)
+    return Checked(lacking, len(drawn))
+
+
+def _sufficient_ones(sets: Sequence[PatchSet], threshold: float) -> Asks[list[PatchSet]]:
+    """Ask about sets and return those that are sufficient."""
+    scores = yield Question(sets, is_proof=True)
+    return [s for s, score in zip(sets, scores) if score > threshold]
+
+
+def _drawn_subsets(patches: PatchSet, *, lacking: int, count: int) -> list[PatchSet]:
+    """Return subsets drawn with replacement from those that lack more than `lacking` patches."""
+    rng = np.random.default_rng(patches)
+    subsets: list[PatchSet] = []
+    while len(subsets) < count:
+        kept = rng.random(len(patches)) < 0.5
+        if len(patches) - kept.sum() > lacking:
+            subsets.append(tuple(patch for patch, is_kept in zip(patches, kept) if is_kept))
+    return subsets
+
+
 # ---------------------------------------------------------------- in full precision
 
 
@@ -429,6 +504,7 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
         result: what the search found.
         threshold: the probability above which a set is sufficient.
         anew: whether the search used a lower precision, so that minimality is proven again as well.
+            Of a small set that time left unproven, only that no single patch can go.
 
     Returns:
         The certified MSEs. stopped_by is "time_limit" where that ended it early. A search in a
@@ -443,7 +519,10 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
         scored = [replace(mse, probability=p) for mse, p in zip(result.mses, scores)]
         sufficient = [mse for mse in scored if mse.probability > threshold]
         if anew:
-            yield from minimise([mse.patches for mse in sufficient], threshold, certified)
+            unproven = [mse.patches for mse in sufficient if _is_left_unproven(mse)]
+            others = [mse.patches for mse in sufficient if not _is_left_unproven(mse)]
+            yield from minimise(others, threshold, certified)
+            yield from _keep_as_single(unproven, threshold, certified)
         else:
             certified = {mse.patches: mse for mse in sufficient}
     except TimeoutError:
@@ -451,6 +530,18 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
     found_by = {mse.patches: mse.found_by for mse in result.mses}
     mses = [replace(mse, found_by=found_by.get(mse.patches)) for mse in certified.values()]
     return SearchResult.of(mses, stopped_by)
+
+
+def _is_left_unproven(mse: MSE) -> bool:
+    return mse.minimal == "single" and len(mse.patches) <= PROVEN_UP_TO
+
+
+def _keep_as_single(sets: Sequence[PatchSet], threshold: float, found: Found) -> Asks[None]:
+    """Shrink sets until no single patch can go, and add them to those found."""
+    shrunk = yield from drop_singles(sets, threshold)
+    scores = yield Question(shrunk, is_proof=True)
+    for patches, probability in zip(shrunk, scores):
+        _add(MSE(patches, probability, "single"), found, sys.maxsize)
 
 
 # ---------------------------------------------------------------- small things

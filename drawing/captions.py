@@ -43,18 +43,39 @@ def caption(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
     patches = "regions" if sag.regions else "patches"
     sentences = ["Confidence in % of that on the full image; framed: minimal sufficient (root)."]
     if any(sag.roots[i].minimal == "single" for i in sag.diverse_roots):
-        sentences.append(
-            f"Of a root of more than 10 {patches} it is only known that no single one can go."
-        )
-    sentences.append(_about_hidden(sag, hidden, patches))
+        sentences.append(about_large(sag, "root", patches))
+    sentences.append(about_hidden(sag, hidden, patches))
     if len(drawn) < len(sag.sag.nodes):
-        sentences.append(_about_left_out(sag, drawn))
+        sentences.append(about_left_out(sag, drawn))
     if sag.sag.stopped_by:
         sentences.append(f"The record's graph ends early: {ENDED_BY[sag.sag.stopped_by]}.")
     return sentences
 
 
-def _about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
+def about_large(sag: Sag, called: str, patches: str) -> str:
+    """Return what is known of the drawn sets that are too large to be proven minimal.
+
+    Args:
+        sag: The record.
+        called: What such a set is called.
+        patches: What it is made of.
+    """
+    large = [sag.roots[i] for i in sag.diverse_roots if sag.roots[i].minimal == "single"]
+    checks = [root.checked for root in large if root.checked]
+    lacking = min((check.lacking for check in checks), default=1)
+    if len(checks) < len(large) or lacking == 1:
+        known = "no single one can go"
+    else:
+        known = f"no {lacking} or fewer can go"
+    sentence = f"Of a {called} of more than 10 {patches} it is only known that {known}"
+    if len(checks) < len(large):
+        return f"{sentence}."
+    share = max(check.at_most for check in checks)
+    return f"{sentence}, and that less than {100 * share:.2g} % of its parts are enough."
+
+
+def about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
+    """Return how the hidden part was replaced, and how it shows; patches: what it is made of."""
     baseline = sag.baseline.name
     if hidden in ("baseline", baseline):
         return f"Hidden {patches} are shown as the network saw them ({baseline})."
@@ -62,7 +83,8 @@ def _about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
     return f"Hidden {patches} were {replaced} for the network and are {SHOWN_AS[hidden]}."
 
 
-def _about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
+def about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
+    """Return how many sets of the graph are not drawn."""
     total = len(sag.sag.nodes)
     roots = len(root_nodes(sag) - set(drawn))
     also = ""
@@ -77,7 +99,7 @@ def _about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
 def summary_lines(sag: Sag) -> list[SummaryLine]:
     """Return the lines beside the original: the class, its probability, and what was found."""
     lines = [
-        SummaryLine(sag.category.name, scale=1.35),
+        SummaryLine(sag.title, scale=1.35),
         SummaryLine(f"probability {sag.probability:.3f}"),
     ]
     if sag.roots:
@@ -86,6 +108,6 @@ def summary_lines(sag: Sag) -> list[SummaryLine]:
         lines.append(SummaryLine(f"{found}, {proven} proven minimal"))
         diverse = f"{len(sag.diverse_set)} diverse, {len(sag.diverse_roots)} drawn"
         lines.append(SummaryLine(diverse))
-    if not sag.search.complete:
+    if sag.search.stopped_by == "time_limit":
         lines.append(SummaryLine("stopped by the time limit"))
     return lines

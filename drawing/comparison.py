@@ -55,7 +55,7 @@ def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
     """Return the panels of the original, and of Grad-CAM and I-GOS where there are such maps."""
     image = masked.image
     size = image.shape[:2]
-    panels = [Panel((sag.category.name, f"{sag.probability:.3f}"), image)]
+    panels = [Panel((sag.title, f"{sag.probability:.3f}"), image)]
     if sag.gradcam:
         panels.append(Panel(("Grad-CAM", ""), overlaid(image, gradcam_map(sag.gradcam, size))))
     if sag.settings.get("saliency") != "gradcam":

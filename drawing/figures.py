@@ -17,12 +17,19 @@ from drawing.curves import draw_curves
 from drawing.graph_figure import draw_graph
 from drawing.grid_figure import draw_grid
 from drawing.masked_images import MaskedImages
+from drawing.needed import draw_needed
 from drawing.page import write_page
-from drawing.record import Sag
+from drawing.record import Root, Sag
 from drawing.roots import draw_roots
 from drawing.saliency_maps import draw_saliency_maps
 from drawing.styles import DARK, Hidden, Pictures, Style
-from drawing.words import conjunction, percent, why_no_root
+from drawing.words import (
+    conjunction,
+    needed_in_words,
+    percent,
+    proof_in_words,
+    why_no_root,
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,15 @@ def draw_all(sag: Sag, image: np.ndarray, folder: Path, look: Look = DEFAULT_LOO
         formats=look.formats,
         only_final=look.pictures == "graph",
     )
+    draw_needed(
+        sag,
+        image,
+        folder,
+        style=style,
+        hidden=look.hidden,
+        formats=look.formats,
+        with_cards=look.pictures == "all" and not style.is_paper,
+    )
 
 
 def _draw_beside_graph(sag: Sag, masked: MaskedImages, folder: Path, look: Look) -> None:
@@ -93,7 +109,7 @@ def _draw_beside_graph(sag: Sag, masked: MaskedImages, folder: Path, look: Look)
 def dnf_text(sag: Sag) -> str:
     """Return dnf.txt: what the formula is about, the formula, each conjunction's confidence."""
     lines = [
-        f"{sag.category.name}: probability {sag.probability:.4f} on the full image, "
+        f"{sag.title}: probability {sag.probability:.4f} on the full image, "
         f"{sag.baseline.probability:.4f} on the {sag.baseline.name} baseline",
         f"search: {sag.search.method}, stopped by {sag.search.stopped_by}",
         "",
@@ -103,7 +119,25 @@ def dnf_text(sag: Sag) -> str:
     else:
         lines.append(f"no MSE: {why_no_root(sag)}")
     for root in sag.roots:
-        remark = "" if root.minimal == "subset" else "  (only 1-minimal)"
         patches = conjunction(root.patches, sag.region_names)
-        lines.append(f"{percent(root.relative):>6}  {patches}{remark}")
+        lines.append(f"{percent(root.relative):>6}  {patches}{remark_on(root)}")
+    lines += needed_lines(sag)
     return "\n".join([*lines, ""])
+
+
+def remark_on(root: Root) -> str:
+    """Return what is known of a root's minimality where it is not proven, in brackets."""
+    return "" if root.minimal == "subset" else f"  ({proof_in_words(root)})"
+
+
+def needed_lines(sag: Sag) -> list[str]:
+    """Return what dnf.txt says of the breaking sets: in words, the formula, what each leaves."""
+    if not sag.needed:
+        return []
+    lines = ["", needed_in_words(sag)]
+    if sag.needed.roots:
+        lines += ["", sag.needed.cnf, ""]
+    for root in sag.needed.roots:
+        patches = conjunction(root.patches, sag.region_names)
+        lines.append(f"{percent(root.relative):>6}  left without {patches}{remark_on(root)}")
+    return lines

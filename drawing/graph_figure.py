@@ -7,14 +7,14 @@ drawing.graph_layout places the nodes and edges; this module composes the figure
 original image and the caption. drawing.graph_parts draws nodes and edges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from drawing.canvas import Canvas, Part
-from drawing.captions import caption, summary_lines
+from drawing.captions import SummaryLine, caption, summary_lines
 from drawing.graph_dot import write_dot
 from drawing.graph_layout import Layout, drop_along, fitted
 from drawing.graph_parts import draw_edges, draw_nodes
@@ -33,6 +33,21 @@ SUMMARY = "summary"  # and of its lines
 HEADER_IDS = frozenset({ORIGINAL, SUMMARY})
 
 
+@dataclass(frozen=True)
+class Wording:
+    """What a figure of a graph is called, and what it says.
+
+    Attributes:
+        name: Of the file, before the number of roots.
+        caption: Takes the record, the nodes drawn and how hidden parts show; returns sentences.
+        summary: Takes the record; returns the lines beside the original.
+    """
+
+    name: str = "SAG_final"
+    caption: Callable[[Sag, Sequence[int], Hidden], list[str]] = caption
+    summary: Callable[[Sag], list[SummaryLine]] = summary_lines
+
+
 def draw_graph(
     sag: Sag,
     masked: MaskedImages,
@@ -42,6 +57,7 @@ def draw_graph(
     hidden: Hidden = "dim",
     formats: Sequence[str] = ("png",),
     only_final: bool = False,
+    wording: Wording | None = None,
 ) -> None:
     """Draw SAG_final_<n>roots, and SAG_dag_<n>roots without the original image; n = roots drawn.
 
@@ -56,16 +72,18 @@ def draw_graph(
         hidden: How the part of the image shows that was hidden from the network.
         formats: Of SAG_final and SAG_dag.
         only_final: Whether to write SAG_final alone.
+        wording: What the figure is called and says; None: that of the sufficient sets.
     """
+    wording = wording or Wording()
     layout = fitted(sag, style)
     images = node_images(sag, masked, layout=layout, hidden=hidden)
-    text = " ".join(caption(sag, layout.drawn, hidden))
-    plan = composed(sag, layout, text)
+    text = " ".join(wording.caption(sag, layout.drawn, hidden))
+    plan = composed(wording.summary(sag), layout, text)
     canvas = drawn_graph(sag, layout, plan=plan, images=images, original=masked.image)
     ending = f"{len(sag.diverse_roots)}roots{style.ending}"
     for kind in formats:
         parts = {} if only_final else {folder / f"SAG_dag_{ending}.{kind}": plan.graph_part}
-        canvas.save(folder / f"SAG_final_{ending}.{kind}", parts)
+        canvas.save(folder / f"{wording.name}_{ending}.{kind}", parts)
     if not style.is_paper and not only_final:
         write_dot(sag, layout.drawn, images=images, folder=folder)
 
@@ -82,6 +100,8 @@ def node_images(
 
 
 # ---------------------------------------------------------------- what is where
+
+Summary = Sequence[SummaryLine]
 
 
 @dataclass(frozen=True)
@@ -139,18 +159,18 @@ class Composition:
     graph_part: Part
 
 
-def composed(sag: Sag, layout: Layout, text: str) -> Composition:
+def composed(summary: Summary, layout: Layout, text: str) -> Composition:
     """Compose the figure as its style wants it; text: the caption."""
     compose = compose_beside if layout.style.width is None else compose_above
-    return compose(sag, layout, text)
+    return compose(summary, layout, text)
 
 
-def compose_beside(sag: Sag, layout: Layout, text: str) -> Composition:
+def compose_beside(summary: Summary, layout: Layout, text: str) -> Composition:
     """Compose the dark figure: the header at the left of the graph, as wide as both need."""
     pad = PAD_BESIDE
     style = layout.style
     side = min(max(layout.height * 0.4, 240), 460)
-    header_lines = _header_lines(sag, text=style.text * max(1, side / 290), width=side)
+    header_lines = _header_lines(summary, text=style.text * max(1, side / 290), width=side)
     header_width = side + 36
     header_height = side + sum(1.6 * line.size for line in header_lines) + 12
     graph_width = max(layout.width, MIN_GRAPH_WIDTH)
@@ -188,7 +208,7 @@ def compose_beside(sag: Sag, layout: Layout, text: str) -> Composition:
     )
 
 
-def compose_above(sag: Sag, layout: Layout, text: str) -> Composition:
+def compose_above(summary: Summary, layout: Layout, text: str) -> Composition:
     """Compose the figure for print: the header above the graph, all as wide as the style says."""
     pad = PAD_ABOVE
     style = layout.style
@@ -206,7 +226,7 @@ def compose_above(sag: Sag, layout: Layout, text: str) -> Composition:
         text_left=pad + side + 6,
         text_top=height - pad,
         leading=1.45,
-        lines=_header_lines(sag, text=style.text, width=width - 8 - side - 6),
+        lines=_header_lines(summary, text=style.text, width=width - 8 - side - 6),
     )
     return Composition(
         width=width,
@@ -218,10 +238,10 @@ def compose_above(sag: Sag, layout: Layout, text: str) -> Composition:
     )
 
 
-def _header_lines(sag: Sag, *, text: float, width: float) -> list[HeaderLine]:
+def _header_lines(summary: Summary, *, text: float, width: float) -> list[HeaderLine]:
     """Return the summary wrapped to a width, at most two lines of each entry."""
     lines = []
-    for entry in summary_lines(sag):
+    for entry in summary:
         size = text * entry.scale
         lines += [HeaderLine(line, size) for line in wrapped(entry.text, size, width)[:2]]
     return lines

@@ -227,7 +227,7 @@ def crowding(sag: Sag, drawn: Sequence[int], *, edges: Sequence[Edge], style: St
     nodes = sag.sag.nodes
     label_widths: dict[int, float] = defaultdict(float)  # above the row of each size
     for edge in edges:
-        width, _ = label_size(edge_lines(sag, edge), style)
+        width, _ = label_size(edge_lines(sag, edge, style), style)
         label_widths[len(nodes[edge.child].patches)] += width
     longest_row = max(Counter(len(nodes[i].patches) for i in drawn).values())
     row_width = longest_row * (style.node + style.gap)
@@ -250,7 +250,7 @@ def route(sag: Sag, edges: Sequence[Edge], layout: Layout) -> list[DrawnEdge]:
         arriving = sorted(x[other.parent] for other in edges if other.child == edge.child)
         start = _lower_end(layout, edge, _spread(leaving.index(x[edge.child]), len(leaving)))
         tip = _upper_end(layout, edge, _spread(arriving.index(x[edge.parent]), len(arriving)))
-        width, height = label_size(edge_lines(sag, edge), layout.style)
+        width, height = label_size(edge_lines(sag, edge, layout.style), layout.style)
         boxes = []
         for share in LABEL_PLACES:
             x_label, y_label = (start + share * (tip - start)).tolist()
@@ -285,9 +285,10 @@ def label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
     return widest + 0.3 * style.small, 1.18 * style.small * len(lines)
 
 
-def edge_lines(sag: Sag, edge: Edge) -> tuple[str, str]:
-    """Return the text at an edge: the patch that is removed, and what that costs."""
-    return f"−{patch_name(edge.patch, sag.region_names)}", cost(drop_along(sag, edge))
+def edge_lines(sag: Sag, edge: Edge, style: Style) -> tuple[str, str]:
+    """Return the text at an edge: the patch that goes or shows again, and what that changes."""
+    name = patch_name(edge.patch, sag.region_names)
+    return f"{style.sign}{name}", cost(drop_along(sag, edge))
 
 
 # ---------------------------------------------------------------- the text of a node

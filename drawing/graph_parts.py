@@ -26,20 +26,22 @@ def draw_edges(canvas: Canvas, sag: Sag, *, layout: Layout, origin: np.ndarray) 
         origin: Lower left corner of the graph on the canvas, (2,).
     """
     for drawn in layout.edges:
-        _draw_arrow(canvas, drawn, drop=drop_along(sag, drawn.edge), origin=origin)
-        _draw_label(canvas, drawn, lines=edge_lines(sag, drawn.edge), origin=origin)
+        drop = drop_along(sag, drawn.edge)
+        change = -drop if canvas.style.sign == "+" else drop
+        _draw_arrow(canvas, drawn, change=change, origin=origin)
+        _draw_label(canvas, drawn, lines=edge_lines(sag, drawn.edge, canvas.style), origin=origin)
 
 
 def _name(edge: Edge) -> str:
     return f"{edge.parent}-{edge.child}-{edge.patch}"
 
 
-def _draw_arrow(canvas: Canvas, drawn: DrawnEdge, *, drop: float, origin: np.ndarray) -> None:
+def _draw_arrow(canvas: Canvas, drawn: DrawnEdge, *, change: float, origin: np.ndarray) -> None:
     """Draw a line with a triangle at its end."""
     style = canvas.style
     start = drawn.start + origin
     tip = drawn.tip + origin
-    thick = style.node / FULL_NODE * (1 + 3.5 * min(max(drop, 0), 1))
+    thick = style.node / FULL_NODE * (1 + 3.5 * min(max(change, 0), 1))
     along = (tip - start) / np.hypot(*(tip - start))
     neck = tip - along * (0.05 * style.node + thick)
     across = np.array([-along[1], along[0]]) * (0.02 * style.node + 0.8 * thick)
@@ -146,7 +148,7 @@ def _draw_frame(canvas: Canvas, box: ImageBox) -> None:
         gid=f"root-{box.i}" if box.is_root else f"frame-{box.i}",
         fill=False,
         linewidth=thick,
-        edgecolor=style.root if box.is_root else style.track,
+        edgecolor=(style.frame or style.root) if box.is_root else style.track,
         zorder=4,
     )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -43,6 +44,9 @@ class PixelBox:
     left: int
     bottom: int
     right: int
+
+
+Images = TypeVar("Images", bound="MaskedImages")
 
 
 class MaskedImages:
@@ -79,7 +83,7 @@ class MaskedImages:
         self._columns = _weights_along(grid[1], image.shape[1], squares=self.squares)
 
     @classmethod
-    def of(cls, sag: Sag, image: np.ndarray, paper: bool = False) -> MaskedImages:
+    def of(cls: type[Images], sag: Sag, image: np.ndarray, paper: bool = False) -> Images:
         """Return the images of a record's patch sets."""
         regions = None
         if sag.regions:

@@ -26,7 +26,7 @@ import numpy as np
 from drawing.masked_images import MaskedImages
 from drawing.png import png_bytes
 from drawing.record import Sag
-from drawing.words import why_no_root
+from drawing.words import needed_in_words, proof_in_words, why_no_root
 from utils import PROJECT, write_atomically
 
 TEMPLATES = PROJECT / "drawing/templates"
@@ -43,7 +43,7 @@ def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
         OSError: the file cannot be written.
     """
     values = {
-        "TITLE": html.escape(f"{sag.category.name} – {sag.image}"),
+        "TITLE": html.escape(f"{sag.title} – {sag.image}"),
         "RECORD": json_in_html(page_record(sag, masked)),
         "SCRIPT": (TEMPLATES / "sag.js").read_text(encoding="utf-8"),
         "IMAGE": data_uri(masked.image),
@@ -64,13 +64,14 @@ def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
         "image": sag.image,
         "size": sag.size,
         "model": sag.model,
-        "category": sag.category,
+        "title": sag.title,
         "probability": sag.probability,
         "baseline": sag.baseline,
         "grid": sag.grid,
         "threshold": sag.threshold,
         "search": sag.search,
         "roots": sag.roots,
+        "proofs": [proof_in_words(root) for root in sag.roots],
         "dnf": sag.dnf,
         "sag": sag.sag,
         "evaluations": sag.evaluations,
@@ -79,6 +80,8 @@ def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
         "squares": masked.squares,
         "node_threshold": sag.settings.get("node_prob_thresh", 0.0),
     }
+    if sag.needed:
+        known["needed"] = {"words": needed_in_words(sag), "roots": sag.needed.roots}
     if sag.regions and masked.regions:
         known["regions"] = {
             "names": sag.regions.names,

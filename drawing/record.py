@@ -80,11 +80,24 @@ class Node(Struct):
     relative: NonNegative  # probability / probability of the full image
 
 
+class Check(Struct):
+    """How far a large set's minimality was checked.
+
+    No subset that lacks up to `lacking` patches counts, nor any of `drawn` others; so at most the
+    share at_most of the others does, at 95 % confidence.
+    """
+
+    lacking: int
+    drawn: int
+    at_most: Probability
+
+
 class Root(Node):
     """One minimal sufficient explanation (MSE)."""
 
     minimal: Literal["subset", "single"]  # proven against every subset, or against single removals
     found_by: Literal["diverse"] | UnsetType = UNSET  # the search that added it to another's
+    checked: Check | UnsetType = UNSET  # of a drawn one of more than 10 patches
 
 
 class Edge(Struct, array_like=True):
@@ -102,6 +115,24 @@ class Graph(Struct, kw_only=True):
     edges: list[Edge]
     complete: bool = True
     stopped_by: str | None = None
+
+
+class Needed(Struct, kw_only=True):
+    """What the class cannot do without: minimal breaking sets, and their graph.
+
+    patches of a root or node are those that are hidden; its probability is that of the rest.
+    disjoint: number of pairs of an MSE and a breaking set without a common patch. A monotone
+    network has none.
+    """
+
+    search: Search
+    roots: list[Root]
+    diverse_roots: list[Index]
+    diverse_set: list[Index]
+    diverse_set_proven: bool = False
+    cnf: str  # what must show: P11 & (P24 | P25)
+    sag: Graph
+    disjoint: int = 0
 
 
 class Curve(Struct, omit_defaults=True):
@@ -173,6 +204,7 @@ class Seconds(Struct, kw_only=True):
     mask: float = 0.0
     search: float = 0.0
     tree: float = 0.0
+    needed: float = 0.0
     curves: float = 0.0
     draw: float = 0.0
     total: float = 0.0
@@ -200,6 +232,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     model: Model
     regions: RegionMap | UnsetType = UNSET  # false where the image is cut by the grid
     category: Category
+    against: Category | UnsetType = UNSET  # confidences are the sigmoid of the margin to this class
     probability: Confidence
     baseline: Baseline
     grid: tuple[int, int]  # rows and columns; 1 and the number of regions for named regions
@@ -213,6 +246,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     diverse_set_proven: bool = False
     dnf: str
     sag: Graph
+    needed: Needed | UnsetType = UNSET  # where --explain asks for it
     curves: Curves | None = None
     scores: Scores = msgspec.field(default_factory=Scores)
     evaluations: Evaluations
@@ -223,18 +257,12 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     def __post_init__(self) -> None:
         """Check what types cannot say: every index points at something that exists."""
         _require(self.category.index < self.model.classes, "category: the model has no such class")
+        if self.against:
+            _require(self.against.index < self.model.classes, "against: there is no such class")
         _require(len(self.saliency) == self.num_patches, "saliency: not one number per patch")
-        for index in (*self.diverse_roots, *self.diverse_set):
-            _require(index < len(self.roots), f"diverse_roots, diverse_set: no root {index}")
-        for edge in self.sag.edges:
-            last = max(edge.parent, edge.child)
-            _require(last < len(self.sag.nodes), f"sag.edges: no node {last}")
-            _require(edge.patch < self.num_patches, f"sag.edges: no patch {edge.patch}")
-        patch_sets: list[Node] = [*self.roots, *self.sag.nodes]
-        for patch_set in patch_sets:
-            largest = max(patch_set.patches, default=0)
-            smallest = min(patch_set.patches, default=0)
-            _require(smallest >= 0 and largest < self.num_patches, f"no patch {largest}")
+        _require_indices(self, self.num_patches)
+        if self.needed:
+            _require_indices(self.needed, self.num_patches)
         curves = self.curves.by_name() if self.curves else {}
         for curve in curves.values():
             largest = max(curve.insertion_patches[-1], curve.deletion_patches[-1])
@@ -247,6 +275,13 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
             )
 
     @property
+    def title(self) -> str:
+        """What is explained: the class, or why it rather than another."""
+        if self.against:
+            return f"{self.category.name} rather than {self.against.name}"
+        return self.category.name
+
+    @property
     def num_patches(self) -> int:
         """Number of patches of the grid, or of regions."""
         return self.grid[0] * self.grid[1]
@@ -255,6 +290,21 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     def region_names(self) -> list[str] | None:
         """Names of the regions; None where the image is cut by the grid."""
         return self.regions.names if self.regions else None
+
+
+def _require_indices(side: Sag | Needed, num_patches: int) -> None:
+    """Check that the indices of roots, nodes and patches point at something that exists."""
+    for index in (*side.diverse_roots, *side.diverse_set):
+        _require(index < len(side.roots), f"diverse_roots, diverse_set: no root {index}")
+    for edge in side.sag.edges:
+        last = max(edge.parent, edge.child)
+        _require(last < len(side.sag.nodes), f"sag.edges: no node {last}")
+        _require(edge.patch < num_patches, f"sag.edges: no patch {edge.patch}")
+    patch_sets: list[Node] = [*side.roots, *side.sag.nodes]
+    for patch_set in patch_sets:
+        largest = max(patch_set.patches, default=0)
+        smallest = min(patch_set.patches, default=0)
+        _require(smallest >= 0 and largest < num_patches, f"no patch {largest}")
 
 
 def _require(condition: bool, problem: str) -> None:

@@ -24,7 +24,8 @@ class Style:
     background: str
     ink: str
     muted: str
-    root: str  # frame and bar of roots
+    root: str  # bar of what is enough, and frame of roots
+    frame: str | None = None  # of roots, where it is another
     bar: str  # bar of other sets
     track: str  # the rest of a bar, and frames of other sets
     removed: str  # names of removed patches
@@ -36,6 +37,7 @@ class Style:
     text: float  # size of percentages; titles are larger
     small: float  # size of all other text
     dpi: int  # of PNG files
+    sign: Literal["−", "+"] = "−"  # at edges: the patch goes, or shows again
     width: float | None = None  # of the whole figure; None: as wide as the graph
     # Limits of the graph
     max_nodes: int

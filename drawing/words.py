@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drawing.record import Sag
+    from drawing.record import Root, Sag
 
 MAX_NAME = 150  # characters of a file's name made from a patch set
 KEPT_OF_NAME = 130  # of a longer one; a checksum tells the rest apart
@@ -27,6 +27,16 @@ NO_ROOT_REASONS = {  # by search.stopped_by, for an image without an MSE
     "exhausted_in_reduced_precision": "no set that the search tried was sufficient",
     "max_evaluations": "no set among as many as the search scores was sufficient",
     "time_limit": "the time limit came first",
+    "not_asked_for": "only what the class cannot do without was asked for",
+}
+
+NEEDS_NOTHING_REASONS = {  # by search.stopped_by, for an image without a breaking set
+    **NO_ROOT_REASONS,
+    "baseline_sufficient": "the class keeps its confidence with every patch hidden",
+    "max_root_size": "hiding no set up to the largest allowed size took the class away",
+    "exhausted": "hiding no set that the search tried took the class away",
+    "exhausted_in_reduced_precision": "hiding no set that the search tried took the class away",
+    "max_evaluations": "hiding no set among as many as the search scores took the class away",
 }
 
 
@@ -63,6 +73,51 @@ def conjunction(patches: Iterable[int], names: Sequence[str] | None = None) -> s
     if text:
         return text
     return "no region" if names else "no patch"
+
+
+def clause(patches: Iterable[int], names: Sequence[str] | None = None) -> str:
+    """Return a breaking set as a clause, one of whose patches must show: (P24 | P25), or P11."""
+    words = [patch_name(patch, names) for patch in patches]
+    return words[0] if len(words) == 1 else f"({' | '.join(words)})"
+
+
+def in_words(patches: Sequence[int], names: Sequence[str] | None = None) -> str:
+    """Return a patch set as a sentence has it: P11; P24 and P25 together."""
+    words = [patch_name(patch, names) for patch in patches]
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} and {words[-1]} together"
+
+
+def proof_in_words(root: Root) -> str:
+    """Return what is known of a root's minimality: "proven minimal", or how far it was checked."""
+    if root.minimal == "subset":
+        return "proven minimal"
+    if not root.checked:
+        return "no single patch can go"
+    lacking = root.checked.lacking
+    words = "no single patch can go" if lacking == 1 else f"no {lacking} patches or fewer can go"
+    if not root.checked.drawn:
+        return words
+    share = f"{100 * root.checked.at_most:.2g} %"
+    return (
+        f"{words}; of {root.checked.drawn} other subsets drawn at random none is enough, so less "
+        f"than {share} of them are (at 95 % confidence)"
+    )
+
+
+def needed_in_words(sag: Sag) -> str:
+    """Return what the class cannot do without, as a sentence: the drawn breaking sets."""
+    if not sag.needed:
+        return ""
+    sets = [sag.needed.roots[i].patches for i in sag.needed.diverse_roots]
+    if not sets:
+        reason = NEEDS_NOTHING_REASONS.get(
+            sag.needed.search.stopped_by, sag.needed.search.stopped_by
+        )
+        return f"Nothing is known to be needed: {reason}."
+    named = ", nor without ".join(in_words(patches, sag.region_names) for patches in sets)
+    return f"Cannot do without {named}."
 
 
 def joined(patches: Iterable[int]) -> str:

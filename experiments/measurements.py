@@ -82,6 +82,7 @@ class MainJobSettings:
     baseline: str = "black"
     grid: int = 7
     full_curves: bool = True  # the main job's default is False
+    proof_sets: int = 0  # as in the paper; the main job's default is 200
     fill_up: bool = False  # as in the paper; the main job's default is True
 
     @property

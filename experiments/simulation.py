@@ -21,19 +21,18 @@ from experiments.benchmark_tables import aligned
 from experiments.measurements import MainJobSettings
 from experiments.simulated_classifiers import Recorded, SimulatedCase
 from experiments.simulated_device import Clock, DeviceModel, SimulatedDevice
-from patch_deletion_tree import diverse_sag
 from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.make_record import Source, make_record
 from running.searches import search_of
-from running.steps import Findings, measure_curves, measure_saliency
+from running.sides import enough_side, run_side
+from running.steps import Findings, StepTimes, measure_curves, measure_saliency
 from scoring.answerer import Answerer
 from scoring.batching import Batching, Task
 from scoring.engine import Engine
 from scoring.fitting import Fit
 from scoring.networks import Network
 from scoring.requests import Steps
-from search import certify
 
 SIDE = 224  # of the simulated images, in pixels
 CELL = 32  # stride of the simulated network
@@ -266,22 +265,18 @@ def find_out(
         mask = torch.from_numpy(simulated.saliency).float().reshape(case.grid)
         saliency = replace(saliency, mask=mask, gradcam=simulated.gradcam)
     answerer.threshold = settings.prob_thresh * saliency.full
-    found = yield from answerer.run(search_of(settings, saliency.mask), step="search")
-    certificate = certify(found, answerer.threshold, anew=True)
-    certified = yield from answerer.run(certificate, step="tree", only_exact=True)
-    graph = diverse_sag(
-        certified,
-        saliency.full,
-        prob_thresh=settings.prob_thresh,
-        node_prob_thresh=settings.node_prob_thresh,
-        overlap=settings.overlap_thresh,
-        num_roots=settings.num_roots_sag,
+    sag = yield from run_side(
+        enough_side(settings, saliency.full),
+        search_of(settings, saliency.mask),
+        answerer,
+        times=StepTimes(),
+        settings=settings,
+        end=float("inf"),
     )
-    sag = yield from answerer.run(graph, step="tree", only_exact=True)
     curves = yield from measure_curves(
         case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
     )
-    return Findings(saliency, answerer, sag=sag, curves=curves, seconds=Seconds())
+    return Findings(saliency, answerer, sag=sag, needed=None, curves=curves, seconds=Seconds())
 
 
 # ---------------------------------------------------------------- the table

@@ -85,11 +85,11 @@ def make_question(sag: Sag, *, only: str | None, without: str | None) -> Questio
     """
     if only is not None and without is None:
         visible = parse_patches(only, sag)
-        text = f"{sag.category.name}, only {conjunction(visible, sag.region_names)}"
+        text = f"{sag.title}, only {conjunction(visible, sag.region_names)}"
         return Question(visible, text)
     if without is not None and only is None:
         hidden = parse_patches(without, sag)
-        text = f"{sag.category.name}, without {conjunction(hidden, sag.region_names)}"
+        text = f"{sag.title}, without {conjunction(hidden, sag.region_names)}"
         return Question(complement(hidden, sag.num_patches), text)
     raise UserError("say which patches with either --only or --without")
 

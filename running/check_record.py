@@ -86,6 +86,7 @@ STOP_REASONS = (
     "time_limit",
     "baseline_sufficient",
     "zero_probability",
+    "not_asked_for",
     "max_evaluations",
     "rest_insufficient",
 )
@@ -160,6 +161,15 @@ class Case:
         return [tuple(root["patches"]) for root in self.record["roots"]]
 
     @cached_property
+    def needed(self) -> dict[str, Any] | None:
+        """What the record says of breaking sets; None where they were not asked for."""
+        return self.record.get("needed")
+
+    def without(self, patches: Sequence[int]) -> PatchSet:
+        """Return all patches but these."""
+        return tuple(sorted(set(self.everything) - set(patches)))
+
+    @cached_property
     def nodes(self) -> list[PatchSet]:
         """The patches of each node of the graph."""
         return [tuple(node["patches"]) for node in self.record["sag"]["nodes"]]
@@ -197,6 +207,11 @@ class Case:
             sets.update(sets_below(root))
         for patches, _ in self.curve_points:
             sets.add(patches)
+        if self.needed:
+            entries = [*self.needed["roots"], *self.needed["sag"]["nodes"]]
+            sets.update(self.without(entry["patches"]) for entry in entries)
+            for root in self.needed["roots"]:
+                sets.update(self.without(part) for part in sets_below(root))
         return score_sets(self, list(sets))
 
 
@@ -300,17 +315,19 @@ def composed(case: Case, patches: PatchSet) -> np.ndarray:
 def score_sets(case: Case, sets: Sequence[PatchSet]) -> dict[PatchSet, float]:
     """Return the network's probability of the record's class for each patch set."""
     category = case.record["category"]["index"]
+    against = case.record["against"]["index"] if "against" in case.record else None
     image = case.network.prepare(case.image)
     if case.drops_tokens:
         attended = masked_attention(case.network.module, image, grid=case.grid, sets=sets)
-        return dict(zip(sets, attended[:, category].tolist(), strict=True))
+        probabilities = class_probability(attended.log(), category, against)
+        return dict(zip(sets, probabilities.tolist(), strict=True))
     baseline = case.network.prepare(case.baseline)
     found: dict[PatchSet, float] = {}
     for start in range(0, len(sets), BATCH_SIZE):
         batch = sets[start : start + BATCH_SIZE]
         visible = visible_share(case, batch).to(image.device)
         logits = case.network.module(image * visible + baseline * (1 - visible))
-        probabilities = class_probability(logits, category)
+        probabilities = class_probability(logits, category, against)
         found.update(zip(batch, probabilities.tolist(), strict=True))
     return found
 
@@ -327,8 +344,15 @@ def visible_share(case: Case, sets: Sequence[PatchSet]) -> torch.Tensor:
     return F.interpolate(grids, size, mode="bilinear", align_corners=True)
 
 
-def class_probability(logits: torch.Tensor, category: int) -> torch.Tensor:
-    """Return the probability of one class, (B,), from logits (B, classes) or (B, 1)."""
+def class_probability(
+    logits: torch.Tensor, category: int, against: int | None = None
+) -> torch.Tensor:
+    """Return the probability of one class, (B,), from logits (B, classes) or (B, 1).
+
+    against: of this class and another, as if there were no third.
+    """
+    if logits.shape[1] > 1 and against is not None:
+        return torch.softmax(logits[:, [category, against]], dim=1)[:, 0]
     if logits.shape[1] > 1:
         return torch.softmax(logits, dim=1)[:, category]
     return torch.sigmoid(logits if category else -logits)[:, 0]
@@ -388,6 +412,8 @@ def check_labels(claims: Claims, case: Case) -> None:
     category = case.record["category"]
     claims.check(case.record["model"]["classes"] == len(labels), "the network has other classes")
     claims.check(category["name"] == labels[category["index"]], "the class has another name")
+    against = case.record.get("against", category)
+    claims.check(against["name"] == labels[against["index"]], "the other class has another name")
 
 
 def check_probabilities(claims: Claims, case: Case) -> None:
@@ -413,11 +439,12 @@ def check_saliency(claims: Claims, case: Case) -> None:
 def sets_below(root: dict[str, Any]) -> Iterator[PatchSet]:
     """Yield the sets that must not be sufficient if a root is as minimal as it claims.
 
-    These are all proper subsets, or only those with one patch less.
+    These are all proper subsets, or only those with one patch less, or as many as were checked.
     """
     patches = root["patches"]
-    sizes = range(len(patches)) if root["minimal"] == "subset" else [len(patches) - 1]
-    for size in sizes:
+    lacking = root.get("checked", {}).get("lacking", 1)
+    most = len(patches) if root["minimal"] == "subset" else lacking
+    for size in range(len(patches) - most, len(patches)):
         yield from combinations(patches, size)
 
 
@@ -457,10 +484,24 @@ def check_minimality(claims: Claims, case: Case) -> None:
         if minimal == "single":
             is_known = is_cut_short or len(patches) > LARGEST_PROVEN_ROOT
         claims.check(is_known, f"root {patches} must not be called minimal by {minimal!r}")
+        check_bound(claims, root, f"root {patches}")
         for part in sets_below(root):
             found = case.confidence[part]
             holds = found <= case.enough + TOLERANCE
             claims.check(holds, f"root {patches} is not minimal: {part} has {found}")
+
+
+def check_bound(claims: Claims, root: dict[str, Any], name: str) -> None:
+    """The bound on the subsets that may be sufficient is that of so many that were drawn.
+
+    If the share of the sufficient ones were larger, drawing none would be less likely than 5 %.
+    """
+    checked = root.get("checked")
+    if checked is None:
+        return
+    missed = (1 - checked["at_most"]) ** checked["drawn"]
+    holds = abs(missed - 0.05) < AREA_TOLERANCE if checked["drawn"] else checked["at_most"] == 1
+    claims.check(holds, f"{name}: {checked['drawn']} draws do not bound a share by that much")
 
 
 def check_diverse_roots(claims: Claims, case: Case) -> None:
@@ -523,7 +564,7 @@ def check_stop_reason(claims: Claims, case: Case) -> None:
     """The reason why the search stopped agrees with the baseline and the number of roots."""
     reason = case.record["search"]["stopped_by"]
     hidden = case.confidence[()]
-    if reason not in ("baseline_sufficient", "time_limit"):
+    if reason not in ("baseline_sufficient", "time_limit", "not_asked_for"):
         holds = hidden <= case.enough + TOLERANCE
         claims.check(holds, "the baseline is sufficient, and the search did not stop for it")
     if reason == "baseline_sufficient":
@@ -584,6 +625,84 @@ def single_deletions(case: Case) -> set[tuple[PatchSet, PatchSet, int]]:
             child = tuple(patch for patch in patches if patch != removed)
             deletions.add((patches, child, removed))
     return deletions
+
+
+# ---------------------------------------------------------------- what is needed
+
+
+def check_breaking_sets(claims: Claims, case: Case) -> None:
+    """Hiding a breaking set takes the class away, and hiding less of it does not."""
+    if case.needed is None:
+        return
+    sets = [tuple(root["patches"]) for root in case.needed["roots"]]
+    claims.check(len(set(sets)) == len(sets), "a breaking set is listed twice")
+    is_cut_short = case.needed["search"]["stopped_by"] == "time_limit"
+    for root, patches in zip(case.needed["roots"], sets, strict=True):
+        name = f"breaking set {patches}"
+        check_rest(claims, case, entry=root, name=name)
+        holds = root["probability"] <= case.enough + TOLERANCE
+        claims.check(holds, f"{name} leaves {root['probability']}")
+        contains_another = any(set(other) < set(patches) for other in sets)
+        claims.check(not contains_another, f"{name} contains another")
+        minimal = root["minimal"]
+        is_large = len(patches) > LARGEST_PROVEN_ROOT
+        is_known = minimal == "subset" or (minimal == "single" and (is_large or is_cut_short))
+        claims.check(is_known, f"{name} must not be called minimal by {minimal!r}")
+        check_bound(claims, root, name)
+        for part in sets_below(root):
+            left = case.confidence[case.without(part)]
+            holds = left > case.enough - TOLERANCE
+            claims.check(holds, f"{name} is not minimal: without {part} {left} is left")
+
+
+def check_rest(claims: Claims, case: Case, entry: dict[str, Any], name: str) -> None:
+    """The probability of an entry is that of the rest, and its relative one fits to it."""
+    left = case.confidence[case.without(entry["patches"])]
+    claims.check(is_close(left, entry["probability"]), f"{name} leaves the probability {left}")
+    is_relative = is_close(entry["relative"] * case.full, entry["probability"])
+    claims.check(is_relative, f"{name}: the relative confidence does not fit to the probability")
+
+
+def check_needed_graph(claims: Claims, case: Case) -> None:
+    """The graph has the drawn breaking sets, and each of them with one patch shown again."""
+    if case.needed is None:
+        return
+    nodes = [tuple(node["patches"]) for node in case.needed["sag"]["nodes"]]
+    for node, patches in zip(case.needed["sag"]["nodes"], nodes, strict=True):
+        check_rest(claims, case, entry=node, name=f"node {patches} of the breaking sets")
+    drawn = [tuple(case.needed["roots"][i]["patches"]) for i in case.needed["diverse_roots"]]
+    expected = {
+        (root, tuple(patch for patch in root if patch != shown), shown)
+        for root in drawn
+        for shown in root
+    }
+    edges = {
+        (nodes[parent], nodes[child], patch) for parent, child, patch in case.needed["sag"]["edges"]
+    }
+    holds = edges == expected if case.needed["sag"]["complete"] else edges <= expected
+    claims.check(holds, "the edges of the breaking sets do not each show one patch again")
+
+
+def check_both_sides(claims: Claims, case: Case) -> None:
+    """The formula is that of the breaking sets; diverse ones overlap little; disjoint is counted.
+
+    Where the network is monotone, every MSE has a patch of every breaking set.
+    """
+    if case.needed is None:
+        return
+    names = [f"P{patch}" for patch in case.everything]
+    if "regions" in case.record:
+        names = case.record["regions"]["names"]
+    sets = [tuple(root["patches"]) for root in case.needed["roots"]]
+    clauses = [" | ".join(names[patch] for patch in patches) for patches in sets]
+    formula = " & ".join(f"({clause})" if " | " in clause else clause for clause in clauses)
+    claims.check(case.needed["cnf"] == formula, "the formula is not that of the breaking sets")
+    diverse = [sets[i] for i in case.needed["diverse_set"]]
+    largest = max((len(set(a) & set(b)) for a, b in combinations(diverse, 2)), default=0)
+    holds = largest <= case.record["settings"]["overlap_thresh"]
+    claims.check(holds, f"two diverse breaking sets share {largest} patches")
+    disjoint = sum(not set(a) & set(b) for a in case.roots for b in sets)
+    claims.check(case.needed["disjoint"] == disjoint, f"{disjoint} pairs are disjoint")
 
 
 # ---------------------------------------------------------------- scored sets and curves
@@ -751,6 +870,9 @@ CHECKS = (
     check_stop_reason,
     check_nodes,
     check_edges,
+    check_breaking_sets,
+    check_needed_graph,
+    check_both_sides,
     check_scores,
     check_curves,
     check_measured,

@@ -34,6 +34,20 @@ def check_category(category: str | None, num_categories: int, network: Network) 
         raise UserError(f"--category {category}: {error}") from None
 
 
+def check_against(against: str | None, network: Network) -> int | None:
+    """Return the index of the class against which the confidence is measured, or None.
+
+    Raises:
+        UserError: the network has no such class.
+    """
+    if against is None:
+        return None
+    try:
+        return category_index(against, network.labels)
+    except ValueError as error:
+        raise UserError(f"--against {against}: {error}") from None
+
+
 def check_dropping(
     network: Network, grid: tuple[int, int], *, precision: str, has_regions: bool
 ) -> None:

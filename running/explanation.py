@@ -21,6 +21,7 @@ from msgspec import UNSET
 from drawing.graph_figure import draw_graph
 from drawing.masked_images import MaskedImages
 from drawing.record import (
+    Check,
     Curve,
     Curves,
     Edge,
@@ -34,7 +35,7 @@ from drawing.styles import DARK
 from running.results import save
 from scoring import curves
 from scoring.patch_sets import PatchSet, canonical
-from search import MSE
+from search import MSE, Checked
 
 
 class Explanation(Sag, kw_only=True, tag_field="format", tag=1):
@@ -99,9 +100,15 @@ def root_entries(mses: Sequence[MSE], full_probability: float) -> list[Root]:
             relative=mse.probability / full_probability,
             minimal=mse.minimal,
             found_by=mse.found_by or UNSET,
+            checked=check_entry(mse.checked) if mse.checked else UNSET,
         )
         for mse in mses
     ]
+
+
+def check_entry(checked: Checked) -> Check:
+    """Return what was checked of a large MSE as the record has it."""
+    return Check(checked.lacking, checked.drawn, at_most=checked.at_most)
 
 
 def graph_entries(graph: nx.DiGraph) -> Graph:

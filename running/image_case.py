@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from get_perturbation_mask import make_baseline
-from scoring.networks import Network, class_probabilities
+from scoring.networks import Network, confidence
 from scoring.patch_sets import PatchSet
 from scoring.patches import Basis, Matrix, compose, tents_on
 from scoring.regions import Regions
@@ -48,6 +48,7 @@ class ImageCase:
         baseline: str,
         grid: tuple[int, int],
         regions: Regions | None = None,
+        against: int | None = None,
     ) -> "ImageCase":
         """Prepare an image (H, W, 3) uint8 RGB for scoring.
 
@@ -58,6 +59,7 @@ class ImageCase:
             baseline: a name of get_perturbation_mask.BASELINES.
             grid: rows and columns of patches.
             regions: in place of the grid.
+            against: the class against which the confidence is measured; None: all others.
         """
         prepared = network.prepare(image)
         basis: Basis
@@ -72,6 +74,7 @@ class ImageCase:
             category=category,
             basis=basis,
             dropped=TokenDropping(network.module, prepared, grid) if baseline == "drop" else None,
+            against=against,
         )
         return cls(slot, grid, regions)
 
@@ -99,12 +102,12 @@ class ImageCase:
         slot = self.slot
         dropped = slot.dropped
         if dropped is not None:
-            return lambda masks: class_probabilities(dropped(masks))[:, slot.category]
+            return lambda masks: confidence(dropped(masks), slot.category, slot.against)
 
         def probabilities(masks: torch.Tensor) -> torch.Tensor:
             weights = slot.basis.weights(masks.to(slot.image.device))
             images = compose(weights, slot.image, slot.baseline)
-            return class_probabilities(forward(images))[:, slot.category]
+            return confidence(forward(images), slot.category, slot.against)
 
         return probabilities
 

@@ -1,7 +1,7 @@
 """From what the steps found out to the record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -11,17 +11,21 @@ from drawing.record import (
     Category,
     Evaluations,
     Model,
+    Needed,
     RegionMap,
     Search,
     pack_scores,
 )
-from drawing.words import conjunction
+from drawing.words import clause, conjunction
+from patch_deletion_tree import DiverseSag
 from running.explanation import Explanation, graph_entries, root_entries
 from running.image_case import ImageCase
 from running.record_files import versions
 from running.steps import Findings
 from scoring.answerer import Answerer
 from scoring.engine import Engine
+from scoring.hidden import rest_of
+from scoring.patch_sets import PatchSet
 from scoring.regions import Regions
 from search import MSE
 
@@ -56,6 +60,7 @@ def make_record(
     saliency = findings.saliency
     result = findings.sag.result
     subset = findings.sag.subset
+    names = cut.regions.names if cut else None
     return Explanation(
         image=source.name,
         image_sha256=source.sha256,
@@ -63,6 +68,9 @@ def make_record(
         model=msgspec.convert(network.description(), Model),
         regions=region_map(cut) if cut else msgspec.UNSET,
         category=Category(case.category, network.labels[case.category]),
+        against=msgspec.UNSET
+        if case.slot.against is None
+        else Category(case.slot.against, network.labels[case.slot.against]),
         probability=saliency.full,
         baseline=Baseline(settings["baseline"], saliency.hidden),
         grid=case.grid,
@@ -74,8 +82,9 @@ def make_record(
         diverse_roots=subset.chosen[: settings["num_roots_sag"]],
         diverse_set=subset.chosen,
         diverse_set_proven=subset.proven,
-        dnf=formula(result.mses, names=cut.regions.names if cut else None),
+        dnf=formula(result.mses, names=names),
         sag=graph_entries(findings.sag.graph),
+        needed=needed_entry(findings, settings=settings, names=names),
         curves=findings.curves,
         scores=pack_scores(findings.answerer.exact),
         evaluations=evaluations(findings.answerer, engine.precision),
@@ -88,6 +97,47 @@ def make_record(
 def formula(mses: Sequence[MSE], *, names: Sequence[str] | None) -> str:
     """Return MSEs as a monotone DNF: P11 & P30 | P10 & P30."""
     return " | ".join(conjunction(mse.patches, names) for mse in mses)
+
+
+def needed_entry(
+    findings: Findings, *, settings: Mapping[str, Any], names: Sequence[str] | None
+) -> Needed | msgspec.UnsetType:
+    """Return the breaking sets as the record has them; UNSET where they were not asked for."""
+    if findings.needed is None:
+        return msgspec.UNSET
+    side = of_the_rest(findings.needed, findings.answerer.exact, findings.saliency.full)
+    sets = [mse.patches for mse in side.result.mses]
+    enough = [mse.patches for mse in findings.sag.result.mses]
+    return Needed(
+        search=Search(settings["search"], side.result.complete, side.result.stopped_by),
+        roots=root_entries(side.result.mses, findings.saliency.full),
+        diverse_roots=side.subset.chosen[: settings["num_roots_sag"]],
+        diverse_set=side.subset.chosen,
+        diverse_set_proven=side.subset.proven,
+        cnf=" & ".join(clause(patches, names) for patches in sets),
+        sag=graph_entries(side.graph),
+        disjoint=sum(set(a).isdisjoint(b) for a in enough for b in sets),
+    )
+
+
+def of_the_rest(side: DiverseSag, exact: Mapping[PatchSet, float], full: float) -> DiverseSag:
+    """Return a side of hidden sets with each set's probability being that of the rest.
+
+    Args:
+        side: the breaking sets and their graph, in scores of one minus that.
+        exact: probabilities in float32 of sets that show.
+        full: probability of the full image.
+    """
+    num_patches = len(max(exact, key=len))
+    graph = side.graph.copy()
+    for patches, values in graph.nodes(data=True):
+        values["probability"] = exact[rest_of(patches, num_patches)]
+        values["relative"] = values["probability"] / full
+    mses = [
+        replace(mse, probability=exact[rest_of(mse.patches, num_patches)])
+        for mse in side.result.mses
+    ]
+    return replace(side, result=replace(side.result, mses=tuple(mses)), graph=graph)
 
 
 def evaluations(answerer: Answerer, precision: str) -> Evaluations:

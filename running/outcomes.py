@@ -92,7 +92,7 @@ def log_line(sag: Sag) -> str:
     sizes = sorted(len(root.patches) for root in sag.roots)
     span = f" of {sizes[0]} to {sizes[-1]} patches" if sizes else ""
     return (
-        f"{sag.category.name} {sag.probability:.3f}: {len(sizes)} MSEs{span}, "
+        f"{sag.title} {sag.probability:.3f}: {len(sizes)} MSEs{span}, "
         f"{len(sag.diverse_set)} diverse ({sag.search.stopped_by}), "
         f"{sag.evaluations.asked} asked, {sag.evaluations.scored} scored, "
         f"{sag.seconds.total:.1f} s"

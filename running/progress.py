@@ -13,7 +13,14 @@ from running.steps import StepTimes
 from scoring.answerer import Answerer
 
 # What the steps are called in a progress bar.
-STEPS = {"mask": "saliency", "search": "search", "tree": "check and graph", "curves": "curves"}
+STEPS = {
+    "mask": "saliency",
+    "search": "search",
+    "tree": "check and graph",
+    "needed": "what is needed",
+    "curves": "curves",
+}
+SEARCHES = ("search", "needed")  # steps with a search to tell about
 
 
 @dataclass
@@ -40,12 +47,12 @@ class Follower:
 
     def line(self) -> str:
         """Return one line about the step, and about the search while it runs."""
-        if not self.answerer or not self.times or self.times.now != "search":
+        if not self.answerer or not self.times or self.times.now not in SEARCHES:
             return self.step
         progress = self.answerer.progress
         if progress is None:
             return self.step
-        line = f"search: {progress.roots} MSEs, sets of {progress.size} patches"
+        line = f"{self.step}: {progress.roots} MSEs, sets of {progress.size} patches"
         if progress.most_left is None:
             return line
         return f"{line}, at most {progress.most_left:,} left"

@@ -57,6 +57,7 @@ OWN_FILES = (
     "SAG_*roots*.*",
     "roots/*.png",
     "roots.png",
+    "needed.png",
     "nodes/*.png",
     "perturbation_*.png",
     "gridimage.png",

@@ -35,6 +35,7 @@ def score_set(folder: Path, visible: PatchSet, *, images: Path | None, device: s
         baseline=sag.baseline.name,
         grid=sag.grid,
         regions=record_regions(sag),
+        against=sag.against.index if sag.against else None,
     )
     scorer = case.scorer(network.module, batch_size=1)
     return float(scorer([visible])[0])

@@ -45,6 +45,7 @@ class Findings:
     saliency: Saliency
     answerer: Answerer
     sag: DiverseSag
+    needed: DiverseSag | None  # of breaking sets; None: not asked for
     curves: Curves | None
     seconds: Seconds
 
@@ -69,7 +70,8 @@ class StepTimes:
         self.now = name
         start = time.monotonic()
         yield
-        setattr(self.seconds, name, time.monotonic() - start)
+        taken = time.monotonic() - start
+        setattr(self.seconds, name, getattr(self.seconds, name) + taken)
 
 
 def measure_saliency(
@@ -97,7 +99,7 @@ def measure_saliency(
     answerer.deadline = math.inf
     full, hidden = yield from answerer.run(_ends(case.everything), step="mask")
     answerer.deadline = deadline
-    gradcam = grad_cam(engine.network.module, case.slot.image, case.category)
+    gradcam = grad_cam(engine.network.module, case.slot.image, case.category, case.slot.against)
     if method == "gradcam":
         mask = _as_mask(gradcam, case)
     else:

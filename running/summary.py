@@ -55,7 +55,7 @@ def summary_row(sag: Sag, folder: Path, results: Path) -> Row:
     return {
         "image": sag.image,
         "category": sag.category.index,
-        "name": sag.category.name,
+        "name": sag.title,
         "probability": f"{sag.probability:.6f}",
         "roots": len(sag.roots),
         "smallest_root": min(sizes, default=""),

@@ -83,14 +83,13 @@ class Answerer:
         sets = question.sets
         self.asked[step] += len(sets)
         self.progress = question.progress or self.progress
-        # Where all is close to the threshold, the reduced precision decides nothing.
-        is_hopeless = self.threshold <= self.doubt
+        is_hopeless = self._is_hopeless(question.wants_low)
         if only_exact or question.is_proof or is_hopeless or not self.has_reduced:
             yield from self._ask(sets, "float32", step)
             return [self.exact[patches] for patches in sets]
         unknown = [patches for patches in dict.fromkeys(sets) if patches not in self.exact]
         yield from self._ask(unknown, "reduced", step)
-        doubtful = [patches for patches in unknown if self._is_doubtful(patches)]
+        doubtful = [s for s in unknown if self._is_doubtful(s, wants_low=question.wants_low)]
         yield from self._ask(doubtful, "float32", step)
         self.doubted += len(doubtful)
         self._trusted.update(patches for patches in unknown if patches not in self.exact)
@@ -100,8 +99,20 @@ class Answerer:
         """Return the probability of a set that was scored, in float32 where that is known."""
         return self.exact[patches] if patches in self.exact else self.reduced[patches]
 
-    def _is_doubtful(self, patches: PatchSet) -> bool:
-        """Return whether float32 has to decide: NaN, sufficient, or nearly so."""
+    def _is_hopeless(self, wants_low: bool) -> bool:
+        """Return whether all is so close to the threshold that the reduced precision says nothing.
+
+        Answers lie between 0 and the full image's.
+        """
+        if wants_low:
+            full = self.exact.get(tuple(range(self.slot.num_patches)), 1.0)
+            return full - self.threshold <= self.doubt
+        return self.threshold <= self.doubt
+
+    def _is_doubtful(self, patches: PatchSet, *, wants_low: bool) -> bool:
+        """Return whether float32 has to decide: NaN, what the search looks for, or nearly so."""
+        if wants_low:
+            return not self.reduced[patches] >= self.threshold + self.doubt
         return not self.reduced[patches] <= self.threshold - self.doubt
 
     def _ask(self, sets: Sequence[PatchSet], kind: Kind, step: str) -> Steps[None]:

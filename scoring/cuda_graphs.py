@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from scoring.compilation import Forward
-from scoring.networks import class_probabilities
+from scoring.networks import confidences
 from scoring.patches import Basis
 from scoring.requests import Kind, Slot
 
@@ -36,6 +36,7 @@ class SlotBank:
         self.baselines = image.new_zeros(most, *image.shape)
         self.differences = torch.zeros_like(self.baselines)
         self.categories = torch.zeros(most, dtype=torch.long, device=image.device)
+        self.rivals = torch.zeros_like(self.categories)
         self.numbers: dict[Slot, int] = {}  # the one that was used longest ago comes first
         self.most = most
 
@@ -63,6 +64,7 @@ class SlotBank:
         self.baselines[number] = slot.baseline
         self.differences[number] = slot.image - slot.baseline
         self.categories[number] = slot.category
+        self.rivals[number] = slot.rival
         self.numbers[slot] = number
 
 
@@ -155,5 +157,5 @@ class GraphedBatches:
         weights = self.basis.weights(masks)[:, None]
         baselines = self.bank.baselines[numbers]
         images = torch.addcmul(baselines, weights, self.bank.differences[numbers])
-        probabilities = class_probabilities(self.forwards[kind](images))
-        return probabilities.gather(1, self.bank.categories[numbers][:, None])[:, 0]
+        logits = self.forwards[kind](images)
+        return confidences(logits, self.bank.categories[numbers], self.bank.rivals[numbers])

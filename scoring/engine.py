@@ -23,7 +23,7 @@ from scoring.compilation import Forward, compile_forward
 from scoring.cuda_graphs import GraphedBatches
 from scoring.devices import check_device, ensure_float32
 from scoring.memory import BatchLimit, is_out_of_memory
-from scoring.networks import Network, class_probabilities, use_ieee_float32
+from scoring.networks import Network, class_probabilities, confidences, use_ieee_float32
 from scoring.patches import Tents, compose
 from scoring.precision import PRECISIONS, has_bfloat16, in_precision
 from scoring.requests import KINDS, Kind
@@ -315,14 +315,14 @@ class Engine:
                 images.append(images[0].new_zeros(missing, *images[0].shape[1:]))
             forward = self.reduced if kind == "reduced" and self.reduced else self.exact
             logits = forward(images[0] if len(images) == 1 else torch.cat(images))
-        probabilities = class_probabilities(logits)
-        return self._wanted(probabilities, parts)
+        return self._wanted(logits, parts)
 
-    def _wanted(self, probabilities: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
-        """Return the probability of each row's own class, (rows,); padding has none."""
-        categories = [part.request.slot.category for part in parts for _ in range(len(part))]
-        columns = self._on_device(torch.tensor(categories))
-        return probabilities[: len(columns)].gather(1, columns[:, None])[:, 0]
+    def _wanted(self, logits: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
+        """Return the confidence in each row's own class, (rows,); padding has none."""
+        slots = [part.request.slot for part in parts for _ in range(len(part))]
+        classes = torch.tensor([[slot.category, slot.rival] for slot in slots])
+        on_device = self._on_device(classes)
+        return confidences(logits[: len(slots)], on_device[:, 0], on_device[:, 1])
 
     def _on_device(self, values: torch.Tensor) -> torch.Tensor:
         """Return a tensor of the CPU on the device, without waiting for it."""
@@ -334,8 +334,7 @@ class Engine:
         """Return the gradient of each mask's probability, (rows, patches)."""
         leaves = [self._masks(part).requires_grad_() for part in parts]
         images = torch.cat([self._composed(part, leaf) for part, leaf in zip(parts, leaves)])
-        probabilities = class_probabilities(self._for_gradients(images))
-        wanted = self._wanted(probabilities, parts)
+        wanted = self._wanted(self._for_gradients(images), parts)
         return torch.cat(torch.autograd.grad(wanted.sum(), leaves))
 
     def _masks(self, part: Part) -> torch.Tensor:

@@ -97,6 +97,38 @@ def class_probabilities(logits: torch.Tensor) -> torch.Tensor:
     return logits.float().softmax(dim=1)
 
 
+def confidences(
+    logits: torch.Tensor, categories: torch.Tensor, against: torch.Tensor
+) -> torch.Tensor:
+    """Return each row's confidence in its class, (B,) float32.
+
+    Args:
+        logits: (B, C), or (B, 1) for a single logit.
+        categories: class indices, (B,).
+        against: the classes against which they are measured, (B,): then it is the sigmoid of the
+            margin between the two logits. The same class as in categories: against all, the
+            softmax's probability.
+    """
+    among_all = class_probabilities(logits).gather(1, categories[:, None])[:, 0]
+    each = two_logits(logits).float()
+    margins = each.gather(1, categories[:, None]) - each.gather(1, against[:, None])
+    return torch.where(categories == against, among_all, margins[:, 0].sigmoid())
+
+
+def confidence(logits: torch.Tensor, category: int, against: int | None = None) -> torch.Tensor:
+    """Return the confidence in one class, (B,) float32; see confidences().
+
+    Args:
+        logits: (B, C), or (B, 1) for a single logit.
+        category: class index.
+        against: the class against which it is measured; None: all others.
+    """
+    if against is None:
+        return class_probabilities(logits)[:, category]
+    each = two_logits(logits).float()
+    return (each[:, category] - each[:, against]).sigmoid()
+
+
 def two_logits(logits: torch.Tensor) -> torch.Tensor:
     """Return logits (B, C); a single one, of a sigmoid, as the two whose softmax it is."""
     return torch.cat([-logits, logits], 1) / 2 if logits.shape[1] == 1 else logits

@@ -44,11 +44,13 @@ class Question:
         sets: the patch sets.
         is_proof: whether a claim rests on the answers, so that they are worth full precision.
         progress: how far the search is that asks, for a progress bar.
+        wants_low: whether the search looks for sets at or below the threshold, not above it.
     """
 
     sets: Sequence[PatchSet]
     is_proof: bool = False
     progress: Progress | None = None
+    wants_low: bool = False
 
 
 # A generator that asks, is sent one float per set, and returns a T.

@@ -34,6 +34,7 @@ class Slot:
         category: class index.
         basis: how strongly each patch shows each pixel.
         dropped: the transformer that leaves hidden tokens out, or None.
+        against: the class against which the confidence is measured; None: all others.
     """
 
     image: torch.Tensor
@@ -41,11 +42,17 @@ class Slot:
     category: int
     basis: Basis
     dropped: TokenDropping | None = None
+    against: int | None = None
 
     @property
     def num_patches(self) -> int:
         """Number of patches or regions."""
         return self.basis.num_patches
+
+    @property
+    def rival(self) -> int:
+        """The class against which the confidence is measured; the class itself: all others."""
+        return self.category if self.against is None else self.against
 
 
 @dataclass(frozen=True, eq=False)

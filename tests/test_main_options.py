@@ -125,6 +125,13 @@ CASES = {
         lambda max_size, **_: max_size == 1,
         needs=("--search", "exhaustive"),
     ),
+    "--against": Case(
+        0, "main_generate_sag.ImageCase.of", lambda *_, against, **options: against == 0
+    ),
+    "--proof-sets": Case(
+        60, "running.sides.diverse_sag", lambda *_, proof_sets, **options: proof_sets == 60
+    ),
+    "--explain": Case("both", "main_generate_sag.needed_side", lambda goal, **_: goal.full > 0.9),
     "--fill-up": Case(None, "running.searches.fill_up", lambda *_, **options: options),
     "--time-limit": Case(
         50,

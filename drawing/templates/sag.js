@@ -284,10 +284,25 @@ function setButton(s, isRoot, removed, words, more) {
 }
 
 function makeRoots() {
-  const proof = {subset: ", proven minimal", single: ", minimal as far as single patches go"};
-  $("roots").append(...record.roots.map(root => {
-    const button = setButton(root, true, [], proof[root.minimal]);
+  $("roots").append(...record.roots.map((root, i) => {
+    const button = setButton(root, true, [], `, ${record.proofs[i]}`);
+    if (root.minimal === "single") button.title += `: ${record.proofs[i]}`;
     if (root.minimal === "single") button.append(element("span", {className: "names", textContent: "only 1-minimal"}));
+    return element("li", {}, button);
+  }));
+}
+
+function makeNeeded() {
+  if (!record.needed) return;
+  $("needed-part").hidden = false;
+  $("needed-words").textContent = record.needed.words;
+  $("needed").append(...record.needed.roots.map(root => {
+    const hidden = new Set(root.patches), rest = everything.filter(p => !hidden.has(p));
+    const button = setButton({patches: rest, probability: root.probability}, false, root.patches.map(p => [p, 0.2]), "");
+    const without = `without ${short(root.patches)}`;
+    button.querySelector(".names").textContent = without;
+    button.setAttribute("aria-label", `${without}, ${percent(root.probability)}`);
+    button.title = without;
     return element("li", {}, button);
   }));
 }
@@ -388,11 +403,11 @@ function shape(tag, attributes, text = "") {
 
 function makeWords() {
   const roots = record.roots, proven = roots.filter(r => r.minimal === "subset").length;
-  $("name").textContent = record.category.name;
+  $("name").textContent = record.title;
   $("found").textContent = `${record.image}: probability ${record.probability.toFixed(4)} on the full image` +
     (roots.length ? `, ${roots.length} minimal sufficient explanation${roots.length > 1 ? "s" : ""} found, ${proven} proven minimal.` : ".");
   const each = roots.map(r => !r.patches.length ? `no ${one} at all` : regions ? said(r.patches.map(nameOf)) : `patch${r.patches.length > 1 ? "es" : ""} ${said(r.patches.map(String))}`);
-  $("formula").textContent = roots.length ? `For this network, each of these alone keeps more than ${Math.round(100 * record.threshold)} % of its confidence in “${record.category.name}”: ${each.join("; or ")}.`
+  $("formula").textContent = roots.length ? `For this network, each of these alone keeps more than ${Math.round(100 * record.threshold)} % of its confidence in “${record.title}”: ${each.join("; or ")}.`
     : `No explanation: ${record.why}.`;
   $("dnf").textContent = record.dnf;
   if (proven < roots.length) $("roots-note").textContent = "Each is enough by itself. No part of it is, where it is proven minimal; of the others it is only known that no single patch can go. Point at one to see its patches light up; click to start asking from it.";
@@ -419,6 +434,7 @@ async function start() {
   makeGrid();
   update();
   makeRoots();
+  makeNeeded();
   if (record.roots.length) { makeGraph(); drawGraph(); }
   $("show-all").addEventListener("click", () => choose(everything));
   $("hide-all").addEventListener("click", () => choose([]));

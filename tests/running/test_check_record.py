@@ -38,6 +38,7 @@ def run_folder(tmp_path_factory):
     Image.fromarray(noise).save(folder / "in/scene.png")
     paths = ("--images", folder / "in", "--results", folder / "out", "--model", MODEL)
     options = (*paths, "--category", 1, "--grid", 4, "--device", "cpu", "--search", "exhaustive")
+    options = (*options, "--explain", "both")
     assert main_generate_sag.main([str(option) for option in options]) == 0
     return folder
 
@@ -174,6 +175,46 @@ FALSE_CLAIMS = {  # what is changed -> (how, what the check says)
     "counts that do not ascend": (
         lambda r: r["curves"]["igos"]["deletion_patches"].__setitem__(1, 0),
         "curves: the deletion counts of igos do not go from 0 to all",
+    ),
+    "no breaking set": (
+        lambda r: r["needed"]["roots"][0].update(patches=[0, 5, 6]),
+        "breaking set (0, 5, 6) leaves the probability 0.94999",
+    ),
+    "larger breaking set": (
+        lambda r: r["needed"]["roots"][0].update(patches=[0, 1, 5, 6]),
+        "breaking set (0, 1, 5, 6) is not minimal: without (1, 5, 6)",
+    ),
+    "same breaking set": (
+        lambda r: r["needed"]["roots"].append(r["needed"]["roots"][0]),
+        "a breaking set is listed twice",
+    ),
+    "proof of a breaking set": (
+        lambda r: r["needed"]["roots"][0].update(minimal="single"),
+        "must not be called minimal by 'single'",
+    ),
+    "relative of a breaking set": (
+        lambda r: r["needed"]["roots"][0].update(relative=0.5),
+        "the relative confidence does not fit",
+    ),
+    "formula of the breaking sets": (
+        lambda r: r["needed"].update(cnf="P5"),
+        "the formula is not that of the breaking sets",
+    ),
+    "edge of a breaking set": (
+        lambda r: r["needed"]["sag"]["edges"].pop(),
+        "the edges of the breaking sets do not each show one patch again",
+    ),
+    "node of a breaking set": (
+        lambda r: r["needed"]["sag"]["nodes"][0].update(probability=0.5),
+        "of the breaking sets leaves the probability",
+    ),
+    "diverse breaking sets": (
+        lambda r: r["needed"].update(diverse_set=[0, 0]),
+        "two diverse breaking sets share 3 patches",
+    ),
+    "disjoint pairs": (
+        lambda r: r["needed"].update(disjoint=1),
+        "0 pairs are disjoint",
     ),
     "a point that is not in the table": (forget_scores, "was scored as None"),
     "a point that is not as in the table": (
