@@ -83,6 +83,8 @@ class Settings:
     proof_sets: CountOrZero = 200  # by which a drawn explanation of more than 10 patches is checked
     time_limit: Seconds | None = None  # per image, on the clock; what is found by then is kept
     # What counts
+    measure: Literal["relative", "between"] = "relative"  # shares count from 0, or from the
+    #   baseline's confidence
     prob_thresh: Share = 0.9  # sufficient: above this share of the full image's confidence
     node_prob_thresh: Share = 0.4  # a node above this share is expanded
     overlap_thresh: CountOrZero = 1  # patches that two drawn roots may share
@@ -143,7 +145,15 @@ from running.results import (
 )
 from running.searches import search_of
 from running.sides import NOT_ASKED_FOR, enough_side, needed_side, nothing_found, run_side
-from running.steps import Findings, Saliency, StepTimes, measure_curves, measure_saliency
+from running.steps import (
+    Findings,
+    Saliency,
+    StepTimes,
+    Thresholds,
+    measure_curves,
+    measure_saliency,
+    with_other_baselines,
+)
 from running.this_process import in_this_process
 from scoring.answerer import Answerer
 from scoring.batching import Batching
@@ -310,6 +320,8 @@ def explain_class(
     if follower:
         follower.follow(times, answerer)
     findings = yield from find_out(case, answerer, times, engine, settings, seconds=limit)
+    if findings.sag.result.stopped_by == "baseline_sufficient":
+        findings = yield from with_other_baselines(findings, case, engine, image)
     explanation = make_record(
         findings, case, engine=engine, source=source, cut=cut, settings=settings_dict(settings)
     )
@@ -340,30 +352,38 @@ def find_out(
             seed=settings.seed,
             deadline=times.start + MASK_SHARE * seconds,
         )
-        answerer.threshold = settings.prob_thresh * saliency.full
+    thresholds = Thresholds.of(saliency, settings)
+    settings = replace(settings, prob_thresh=thresholds.enough, node_prob_thresh=thresholds.node)
+    answerer.threshold = thresholds.enough * saliency.full
     end = times.start + seconds
-    sag = nothing_found(NOT_ASKED_FOR)
-    if settings.explain != "needed":
-        half = (time.monotonic() + end) / 2
-        sag = yield from find_enough(
-            saliency, answerer, times, settings, end=half if settings.explain == "both" else end
-        )
-    needed = None
-    if settings.explain != "enough":
-        needed = yield from find_needed(saliency, answerer, times, settings, end=end)
+    sag = yield from find_enough(saliency, answerer, times, settings, end=end)
+    needed = yield from find_needed(saliency, answerer, times, settings, end=end)
     with times.step("curves"):
         curves = yield from measure_curves(
             case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
         )
     return Findings(
-        saliency, answerer, sag=sag, needed=needed, curves=curves, seconds=times.seconds
+        saliency,
+        thresholds,
+        answerer,
+        sag=sag,
+        needed=needed,
+        curves=curves,
+        seconds=times.seconds,
     )
 
 
 def find_enough(
     saliency: Saliency, answerer: Answerer, times: StepTimes, settings: Settings, *, end: float
 ) -> Steps[DiverseSag]:
-    """Find minimal sufficient explanations and their graph."""
+    """Find minimal sufficient explanations and their graph.
+
+    Where breaking sets are to follow, half of the time is left for these.
+    """
+    if settings.explain == "needed":
+        return nothing_found(NOT_ASKED_FOR)
+    if settings.explain == "both":
+        end = (time.monotonic() + end) / 2
     side = enough_side(settings, saliency.full)
     search = search_of(settings, saliency.mask, is_timed=end < float("inf"))
     return (yield from run_side(side, search, answerer, times=times, settings=settings, end=end))
@@ -371,8 +391,10 @@ def find_enough(
 
 def find_needed(
     saliency: Saliency, answerer: Answerer, times: StepTimes, settings: Settings, *, end: float
-) -> Steps[DiverseSag]:
+) -> Steps[DiverseSag | None]:
     """Find minimal breaking sets and their graph: what the class cannot do without."""
+    if settings.explain == "enough":
+        return None
     goal = breaking_goal(
         prob_thresh=settings.prob_thresh, full=saliency.full, baseline=saliency.hidden
     )

@@ -100,6 +100,12 @@ def refuted_by(graph: nx.DiGraph, root: PatchSet, threshold: float) -> PatchSet 
     return min(inside, key=lambda n: (len(n), -graph.nodes[n]["probability"], n), default=None)
 
 
+def _refuted(result: SearchResult, graph: nx.DiGraph, threshold: float) -> dict[MSE, PatchSet]:
+    """Return the MSEs that nodes of a graph refute, each with the smallest such node."""
+    refuted = {mse: refuted_by(graph, mse.patches, threshold) for mse in result.mses}
+    return {mse: inside for mse, inside in refuted.items() if inside is not None}
+
+
 # ---------------------------------------------------------------- from MSEs to their graph
 
 
@@ -146,22 +152,14 @@ def diverse_sag(
     """
     threshold = prob_thresh * full_probability
     while True:
-        seconds = min(MOST_SUBSET_SECONDS, max(LEAST_SUBSET_SECONDS, deadline - time.monotonic()))
-        sets = [mse.patches for mse in result.mses]
-        confidences = [mse.probability for mse in result.mses]
-        subset = diverse_subset(sets, confidences, overlap, time_limit=seconds)
-        graph = yield from build_sag(
-            [sets[i] for i in subset.chosen[:num_roots]],
-            full_probability,
-            node_prob_thresh=node_prob_thresh,
-        )
-        refuted = {mse: refuted_by(graph, mse.patches, threshold) for mse in result.mses}
-        smaller = {mse: inside for mse, inside in refuted.items() if inside is not None}
+        subset = _chosen(result, overlap, deadline)
+        drawn = subset.chosen[:num_roots]
+        roots = [result.mses[i].patches for i in drawn]
+        graph = yield from build_sag(roots, full_probability, node_prob_thresh=node_prob_thresh)
+        smaller = _refuted(result, graph, threshold)
         if not smaller:
-            drawn = [result.mses[i] for i in subset.chosen[:num_roots]]
-            further = yield from _checked_further(drawn, threshold, proof_sets)
-            mses = tuple(further.checked.get(mse, mse) for mse in result.mses)
-            result = replace(result, mses=mses)
+            further = yield from _checked_further(result, drawn, threshold, most=proof_sets)
+            result = further.result
             smaller = further.smaller
         if not smaller:
             return DiverseSag(result, subset, graph)
@@ -171,35 +169,47 @@ def diverse_sag(
         result = replaced
 
 
+def _chosen(result: SearchResult, overlap: int, deadline: float) -> DiverseSubset:
+    """Return a largest diverse subset of the MSEs, for which there is as much time as is left."""
+    seconds = min(MOST_SUBSET_SECONDS, max(LEAST_SUBSET_SECONDS, deadline - time.monotonic()))
+    sets = [mse.patches for mse in result.mses]
+    confidences = [mse.probability for mse in result.mses]
+    return diverse_subset(sets, confidences, overlap, time_limit=seconds)
+
+
 @dataclass(frozen=True)
 class _Further:
     """What further checks said of roots.
 
     Attributes:
-        checked: roots that stand, with what was checked.
-        smaller: roots that do not, with a sufficient subset.
+        result: the MSEs, with what was checked.
+        smaller: roots that do not stand, with a sufficient subset.
     """
 
-    checked: dict[MSE, MSE]
+    result: SearchResult
     smaller: dict[MSE, PatchSet]
 
 
-def _checked_further(roots: Sequence[MSE], threshold: float, most: int) -> Asks[_Further]:
-    """Check large roots by as many subsets each, until time is up."""
-    further = _Further({}, {})
-    large = [mse for mse in roots if len(mse.patches) > PROVEN_UP_TO and mse.checked is None]
-    if most == 0:
-        return further
+def _checked_further(
+    result: SearchResult, drawn: Sequence[int], threshold: float, *, most: int
+) -> Asks[_Further]:
+    """Check the large ones among drawn roots by as many subsets each, until time is up."""
+    mses = list(result.mses)
+    smaller: dict[MSE, PatchSet] = {}
+    roots = drawn if most else ()
     try:
-        for mse in large:
+        for i in roots:
+            mse = mses[i]
+            if len(mse.patches) <= PROVEN_UP_TO or mse.checked:
+                continue
             found = yield from check_further(mse, threshold, most=most)
             if isinstance(found, Checked):
-                further.checked[mse] = replace(mse, checked=found)
+                mses[i] = replace(mse, checked=found)
             else:
-                further.smaller[mse] = found
+                smaller[mse] = found
     except TimeoutError:
         pass  # the roots claim no more than before
-    return further
+    return _Further(replace(result, mses=tuple(mses)), smaller)
 
 
 def _replaced(

@@ -71,7 +71,7 @@ def about_large(sag: Sag, called: str, patches: str) -> str:
     if len(checks) < len(large):
         return f"{sentence}."
     share = max(check.at_most for check in checks)
-    return f"{sentence}, and that less than {100 * share:.2g} % of its parts are enough."
+    return f"{sentence}, and that less than {100 * share:.2g} % of its parts will do."
 
 
 def about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:

@@ -78,7 +78,7 @@ def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
         "seconds": {"total": sag.seconds.total or sum(steps.values())},
         "why": why_no_root(sag),
         "squares": masked.squares,
-        "node_threshold": sag.settings.get("node_prob_thresh", 0.0),
+        "node_threshold": sag.node_threshold or sag.settings.get("node_prob_thresh", 0.0),
     }
     if sag.needed:
         known["needed"] = {"words": needed_in_words(sag), "roots": sag.needed.roots}

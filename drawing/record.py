@@ -58,10 +58,14 @@ class Category(Struct):
 
 
 class Baseline(Struct):
-    """What hides a patch, and the class's probability when every patch is hidden."""
+    """What hides a patch, and the class's probability when every patch is hidden.
+
+    others: the same of other baselines, where this one keeps the class.
+    """
 
     name: str
     probability: Confidence
+    others: dict[str, Confidence] | UnsetType = UNSET
 
 
 class Search(Struct):
@@ -236,7 +240,8 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     probability: Confidence
     baseline: Baseline
     grid: tuple[int, int]  # rows and columns; 1 and the number of regions for named regions
-    threshold: Probability
+    threshold: Probability  # share of the full image's confidence above which a set is sufficient
+    node_threshold: Probability | UnsetType = UNSET  # of nodes that are expanded
     saliency: list[float]
     gradcam: list[list[float]] | None = None
     search: Search

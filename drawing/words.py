@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from drawing.record import Root, Sag
 
+MOST_NAMED = 6  # patches of a set in a sentence; of a larger one their number
 MAX_NAME = 150  # characters of a file's name made from a patch set
 KEPT_OF_NAME = 130  # of a longer one; a checksum tells the rest apart
 NO_ROOT_REASONS = {  # by search.stopped_by, for an image without an MSE
@@ -82,10 +83,12 @@ def clause(patches: Iterable[int], names: Sequence[str] | None = None) -> str:
 
 
 def in_words(patches: Sequence[int], names: Sequence[str] | None = None) -> str:
-    """Return a patch set as a sentence has it: P11; P24 and P25 together."""
+    """Return a patch set as a sentence has it: P11; P24 and P25 together; 11 patches together."""
     words = [patch_name(patch, names) for patch in patches]
     if len(words) == 1:
         return words[0]
+    if len(words) > MOST_NAMED:
+        return f"{len(words)} {'regions' if names else 'patches'} together"
     return f"{', '.join(words[:-1])} and {words[-1]} together"
 
 
@@ -101,8 +104,8 @@ def proof_in_words(root: Root) -> str:
         return words
     share = f"{100 * root.checked.at_most:.2g} %"
     return (
-        f"{words}; of {root.checked.drawn} other subsets drawn at random none is enough, so less "
-        f"than {share} of them are (at 95 % confidence)"
+        f"{words}; none of {root.checked.drawn} other parts drawn at random will do: "
+        f"less than {share} would, at 95 % confidence"
     )
 
 
@@ -132,5 +135,17 @@ def joined(patches: Iterable[int]) -> str:
 
 
 def why_no_root(sag: Sag) -> str:
-    """Return the reason why a record has no MSE."""
-    return NO_ROOT_REASONS.get(sag.search.stopped_by, sag.search.stopped_by)
+    """Return the reason why a record has no MSE, and which baselines would leave some."""
+    reason = NO_ROOT_REASONS.get(sag.search.stopped_by, sag.search.stopped_by)
+    if not sag.baseline.others:
+        return reason
+    values = f"{sag.probability:.3f} on the image, {sag.baseline.probability:.3f} on the baseline"
+    enough = sag.threshold * sag.probability
+    better = {name: p for name, p in sag.baseline.others.items() if p <= enough}
+    named = ", ".join(f"{name} ({p:.3f})" for name, p in sorted(better.items(), key=_by_value))
+    advice = f"other baselines take it away: {named}" if named else "so it does on all baselines"
+    return f"{reason} ({values}); {advice}"
+
+
+def _by_value(item: tuple[str, float]) -> float:
+    return item[1]

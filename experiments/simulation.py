@@ -26,7 +26,7 @@ from running.image_case import ImageCase
 from running.make_record import Source, make_record
 from running.searches import search_of
 from running.sides import enough_side, run_side
-from running.steps import Findings, StepTimes, measure_curves, measure_saliency
+from running.steps import Findings, StepTimes, Thresholds, measure_curves, measure_saliency
 from scoring.answerer import Answerer
 from scoring.batching import Batching, Task
 from scoring.engine import Engine
@@ -276,7 +276,15 @@ def find_out(
     curves = yield from measure_curves(
         case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
     )
-    return Findings(saliency, answerer, sag=sag, needed=None, curves=curves, seconds=Seconds())
+    return Findings(
+        saliency,
+        Thresholds(settings.prob_thresh, settings.node_prob_thresh),
+        answerer,
+        sag=sag,
+        needed=None,
+        curves=curves,
+        seconds=Seconds(),
+    )
 
 
 # ---------------------------------------------------------------- the table

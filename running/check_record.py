@@ -425,6 +425,18 @@ def check_probabilities(claims: Claims, case: Case) -> None:
     claims.check(is_close(hidden, recorded), f"the probability of the baseline is {hidden}")
 
 
+def check_thresholds(claims: Claims, case: Case) -> None:
+    """The thresholds are the settings', counted from 0 or from the baseline's confidence."""
+    settings = case.record["settings"]
+    hidden = 0.0
+    is_between = settings.get("measure") == "between"
+    if is_between and case.record["baseline"]["probability"] < case.full:
+        hidden = case.record["baseline"]["probability"] / case.full
+    expected = hidden + (1 - hidden) * settings["prob_thresh"]
+    holds = abs(case.record["threshold"] - expected) < AREA_TOLERANCE
+    claims.check(holds, f"the threshold is not {expected}")
+
+
 def check_saliency(claims: Claims, case: Case) -> None:
     """The saliency map has a number from 0 to 1 for every patch."""
     saliency = case.record["saliency"]
@@ -616,7 +628,9 @@ def check_edges(claims: Claims, case: Case) -> None:
 
 def single_deletions(case: Case) -> set[tuple[PatchSet, PatchSet, int]]:
     """Return (parent, child, patch removed) for every node above the graph's threshold."""
-    threshold = case.record["settings"]["node_prob_thresh"]
+    threshold = case.record.get("node_threshold")
+    if threshold is None:  # an older record
+        threshold = case.record["settings"]["node_prob_thresh"]
     deletions = set()
     for node, patches in zip(case.record["sag"]["nodes"], case.nodes, strict=True):
         if node["relative"] <= threshold:
@@ -860,6 +874,7 @@ CHECKS = (
     check_image,
     check_labels,
     check_probabilities,
+    check_thresholds,
     check_saliency,
     check_roots,
     check_minimality,

@@ -68,13 +68,12 @@ def make_record(
         model=msgspec.convert(network.description(), Model),
         regions=region_map(cut) if cut else msgspec.UNSET,
         category=Category(case.category, network.labels[case.category]),
-        against=msgspec.UNSET
-        if case.slot.against is None
-        else Category(case.slot.against, network.labels[case.slot.against]),
+        against=against_entry(case.slot.against, network.labels),
         probability=saliency.full,
-        baseline=Baseline(settings["baseline"], saliency.hidden),
+        baseline=baseline_entry(findings, settings["baseline"]),
         grid=case.grid,
-        threshold=settings["prob_thresh"],
+        threshold=findings.thresholds.enough,
+        node_threshold=findings.thresholds.node,
         saliency=saliency.mask.flatten().tolist(),
         gradcam=None if saliency.gradcam is None else saliency.gradcam.tolist(),
         search=Search(settings["search"], result.complete, result.stopped_by),
@@ -92,6 +91,17 @@ def make_record(
         settings=dict(settings),
         versions=versions(),
     )
+
+
+def against_entry(against: int | None, labels: Sequence[str]) -> Category | msgspec.UnsetType:
+    """Return the class against which the confidence is measured, as the record has it."""
+    return msgspec.UNSET if against is None else Category(against, labels[against])
+
+
+def baseline_entry(findings: Findings, name: str) -> Baseline:
+    """Return the baseline as the record has it."""
+    others = findings.other_baselines or msgspec.UNSET
+    return Baseline(name, findings.saliency.hidden, others)
 
 
 def formula(mses: Sequence[MSE], *, names: Sequence[str] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from drawing.record import Sag
+from drawing.words import why_no_root
 from running.progress import Follower
 from running.results import FileStamp, Job, category_folder, note_of
 from running.summary import Row, failed_row, summary_row
@@ -91,6 +92,8 @@ def log_line(sag: Sag) -> str:
     """Return one line about a record."""
     sizes = sorted(len(root.patches) for root in sag.roots)
     span = f" of {sizes[0]} to {sizes[-1]} patches" if sizes else ""
+    if sag.search.stopped_by == "baseline_sufficient":
+        return f"{sag.title} {sag.probability:.3f}: no MSE, {why_no_root(sag)}"
     return (
         f"{sag.title} {sag.probability:.3f}: {len(sizes)} MSEs{span}, "
         f"{len(sag.diverse_set)} diverse ({sag.search.stopped_by}), "

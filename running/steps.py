@@ -9,12 +9,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from drawing.record import Curves, Seconds
-from get_perturbation_mask import TV, AsksSoftly, Regularisers, grad_cam, igos
+from get_perturbation_mask import (
+    BASELINES,
+    TV,
+    AsksSoftly,
+    Regularisers,
+    grad_cam,
+    igos,
+    make_baseline,
+)
 from patch_deletion_tree import DiverseSag
 from running.explanation import curve_entries
 from running.image_case import ImageCase
@@ -39,15 +48,53 @@ class Saliency:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Shares of the full image's confidence: what is sufficient, and what the graph expands."""
+
+    enough: float
+    node: float
+
+    @classmethod
+    def of(cls, saliency: Saliency, settings: "ThresholdSettings") -> "Thresholds":
+        """Return the thresholds of one image, from its ends and the settings."""
+        hidden = 0.0
+        if settings.measure == "between" and saliency.hidden < saliency.full:
+            hidden = saliency.hidden / saliency.full
+        left = 1 - hidden
+        return cls(hidden + left * settings.prob_thresh, hidden + left * settings.node_prob_thresh)
+
+
+class ThresholdSettings(Protocol):
+    """The settings of what counts, as the main job has them."""
+
+    @property
+    def measure(self) -> str:
+        """What the shares count from: "relative", 0, or "between", the baseline's confidence."""
+
+    @property
+    def prob_thresh(self) -> float:
+        """Sufficient is above this share."""
+
+    @property
+    def node_prob_thresh(self) -> float:
+        """A node above this share is expanded."""
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What the steps found out about one class."""
+    """What the steps found out about one class.
+
+    other_baselines: the class's probability on each other baseline, where the chosen one keeps it.
+    """
 
     saliency: Saliency
+    thresholds: Thresholds
     answerer: Answerer
     sag: DiverseSag
     needed: DiverseSag | None  # of breaking sets; None: not asked for
     curves: Curves | None
     seconds: Seconds
+    other_baselines: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -107,6 +154,29 @@ def measure_saliency(
         asking = igos(regularisers, engine.network.size, seed=seed)
         mask = yield from _answered_softly(asking, case, answerer)
     return Saliency(full, hidden, mask=mask, method=method, gradcam=gradcam)
+
+
+def with_other_baselines(
+    findings: Findings, case: ImageCase, engine: Engine, image: np.ndarray
+) -> Steps[Findings]:
+    """Return findings with the class's probability on every baseline that paints pixels.
+
+    Args:
+        findings: of an image whose baseline keeps the class.
+        case: the image.
+        engine: the network.
+        image: (H, W, 3) uint8 RGB.
+    """
+    nothing = torch.zeros(1, case.num_patches)
+    found = {}
+    for name in BASELINES:
+        if name == "drop":
+            continue
+        painted = engine.network.prepare(make_baseline(image, name))
+        slot = replace(case.slot, baseline=painted, dropped=None)
+        (found[name],) = yield Request(slot, nothing, kind="float32", step="mask")
+        findings.answerer.passes["mask", "float32"] += 1
+    return replace(findings, other_baselines=found)
 
 
 def _as_mask(gradcam: np.ndarray | None, case: ImageCase) -> torch.Tensor:

@@ -138,6 +138,11 @@ CASES = {
         "main_generate_sag.measure_saliency",
         lambda deadline, **_: deadline < time.monotonic() + 50,
     ),
+    "--measure": Case(
+        "between",
+        "main_generate_sag.Thresholds.of",
+        lambda settings, **_: settings.measure == "between",
+    ),
     "--prob-thresh": Case(
         0.7, "running.searches.beam_search", lambda prob_thresh, **_: prob_thresh == 0.7
     ),

@@ -110,7 +110,7 @@ def test_a_value_that_looks_like_a_placeholder_stays(planted, tmp_path):
     sag = read_sag(planted)
     sag.category = Category(index=1, name="{{SETS}} {{IMAGE}}")
     text = written(sag, read_image(planted), tmp_path).read_text(encoding="utf-8")
-    assert "<title>{{SETS}} {{IMAGE}}" in text and '"name":"{{SETS}} {{IMAGE}}"' in text
+    assert "<title>{{SETS}} {{IMAGE}}" in text and '"title":"{{SETS}} {{IMAGE}}"' in text
 
 
 # ---------------------------------------------------------------- the graph

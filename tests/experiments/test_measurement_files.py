@@ -114,11 +114,11 @@ def test_a_measurement_with_nan_is_not_written():
 
 
 def test_the_main_jobs_settings_have_its_defaults():
-    """A measurement is of the main job as in the paper: curves at every count, no filling up."""
+    """A measurement is of the main job as in the paper, with curves at every count."""
     main_job = Settings()
     settings = MainJobSettings()
-    assert settings.full_curves and not settings.fill_up
-    names = MainJobSettings.__dataclass_fields__.keys() - {"full_curves", "fill_up"}
+    assert settings.full_curves and not settings.fill_up and not settings.proof_sets
+    names = MainJobSettings.__dataclass_fields__.keys() - {"full_curves", "fill_up", "proof_sets"}
     assert {name: getattr(settings, name) for name in names} == {
         name: getattr(main_job, name) for name in names
     }
