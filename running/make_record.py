@@ -58,8 +58,6 @@ def make_record(
     """Return the findings as a record; settings are the main job's, as plain values."""
     network = engine.network
     saliency = findings.saliency
-    result = findings.sag.result
-    subset = findings.sag.subset
     names = cut.regions.names if cut else None
     return Explanation(
         image=source.name,
@@ -76,13 +74,8 @@ def make_record(
         node_threshold=findings.thresholds.node,
         saliency=saliency.mask.flatten().tolist(),
         gradcam=None if saliency.gradcam is None else saliency.gradcam.tolist(),
-        search=Search(settings["search"], result.complete, result.stopped_by),
-        roots=root_entries(result.mses, saliency.full),
-        diverse_roots=subset.chosen[: settings["num_roots_sag"]],
-        diverse_set=subset.chosen,
-        diverse_set_proven=subset.proven,
-        dnf=formula(result.mses, names=names),
-        sag=graph_entries(findings.sag.graph),
+        **side_entries(findings.sag, saliency.full, settings),
+        dnf=formula(findings.sag.result.mses, names=names),
         needed=needed_entry(findings, settings=settings, names=names),
         curves=findings.curves,
         scores=pack_scores(findings.answerer.exact),
@@ -91,6 +84,25 @@ def make_record(
         settings=dict(settings),
         versions=versions(),
     )
+
+
+def side_entries(side: DiverseSag, full: float, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record has of either side, by the names of its fields.
+
+    Args:
+        side: MSEs or breaking sets, and their graph.
+        full: probability of the full image.
+        settings: the main job's, as plain values.
+    """
+    result = side.result
+    return {
+        "search": Search(settings["search"], result.complete, result.stopped_by),
+        "roots": root_entries(result.mses, full),
+        "diverse_roots": side.subset.chosen[: settings["num_roots_sag"]],
+        "diverse_set": side.subset.chosen,
+        "diverse_set_proven": side.subset.proven,
+        "sag": graph_entries(side.graph),
+    }
 
 
 def against_entry(against: int | None, labels: Sequence[str]) -> Category | msgspec.UnsetType:
@@ -119,13 +131,8 @@ def needed_entry(
     sets = [mse.patches for mse in side.result.mses]
     enough = [mse.patches for mse in findings.sag.result.mses]
     return Needed(
-        search=Search(settings["search"], side.result.complete, side.result.stopped_by),
-        roots=root_entries(side.result.mses, findings.saliency.full),
-        diverse_roots=side.subset.chosen[: settings["num_roots_sag"]],
-        diverse_set=side.subset.chosen,
-        diverse_set_proven=side.subset.proven,
+        **side_entries(side, findings.saliency.full, settings),
         cnf=" & ".join(clause(patches, names) for patches in sets),
-        sag=graph_entries(side.graph),
         disjoint=sum(set(a).isdisjoint(b) for a in enough for b in sets),
     )
 
