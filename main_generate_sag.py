@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from running.command_line import (
     AutoCount,
+    Backend,
     Bare,
     Between,
     Count,
@@ -58,6 +59,7 @@ class Settings:
     device: Device = "auto"  # auto: CUDA, then MPS, then the CPU
     batch_size: AutoCount = "auto"  # images per forward pass
     precision: Precision = "auto"  # of the search; auto: the fastest, as measured here
+    backend: Backend = "auto"  # of the search on a CPU; auto: OpenVINO where that is faster
     threads: Count | None = None  # of PyTorch on a CPU; else as many as it takes by itself
     images_at_once: AutoCount = (
         "auto"  # whose searches share batches; auto: 1 on a CPU, 32 on a GPU
@@ -143,6 +145,7 @@ from scoring.batching import Batching
 from scoring.engine import Engine
 from scoring.fitting import load_fitted
 from scoring.networks import Network, choose_device, load_network
+from scoring.openvino_forward import check_openvino
 from scoring.questions import Asks
 from scoring.regions import Regions
 from scoring.requests import Steps
@@ -192,6 +195,7 @@ def explain(
         resize=chosen.resize,
         precision=precision_of(chosen),
         batch_size=chosen.batch_size,
+        backend=chosen.backend,
     )
     network = engine.network
     cut = as_cut(regions, network) if regions else None
@@ -505,6 +509,8 @@ def images_folder(images: Path) -> Path:
 def check_run(settings: Settings, network: Network) -> None:
     """Refuse settings that do not fit the network or each other."""
     check_category(settings.category, settings.num_categories, network)
+    if settings.backend == "openvino" and not settings.ray:  # else each worker's engine does
+        check_openvino(network.device)
     if settings.region_names and not settings.regions:
         raise UserError(f"--region-names {settings.region_names}: only together with --regions")
     has_regions = bool(settings.regions)
@@ -538,7 +544,12 @@ def make_segmentation(settings: Settings, network: Network) -> Segmentation | No
 def make_engine(network: Network, settings: Settings) -> Engine:
     """Return the engine of a process."""
     torch.manual_seed(settings.seed)  # for a user's module that draws random numbers
-    engine = Engine(network, precision=precision_of(settings), batch_size=settings.batch_size)
+    engine = Engine(
+        network,
+        precision=precision_of(settings),
+        batch_size=settings.batch_size,
+        backend=settings.backend,
+    )
     if not engine.is_ieee:
         log(f"{network.device}: float32 is rounded there, by the network's code or the environment")
     if settings.baseline == "drop":  # dropped tokens run outside of what would be compiled
