@@ -175,8 +175,7 @@ def explain(
     Args:
         model: a torch.nn.Module in eval mode, a Network, or an Engine, which has its own batches.
         image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W).
-        transform: the model's preprocessing of a PIL image; None: as a module's attributes
-            input_size, mean and std say, else 224 pixels and ImageNet's normalisation.
+        transform: of a PIL image; None: by the module's input_size, mean, std, else ImageNet's.
         labels: class names.
         regions: named regions in place of the grid.
         **settings: fields of Settings by name, such as category=3 or search="diverse".

@@ -32,6 +32,7 @@ def compile_forward(module: Forward, example: torch.Tensor, *, tolerance: float 
     Raises:
         CannotCompile: no C++ compiler, a network on which it fails, or other probabilities.
     """
+    size = len(example)
     try:
         fast = torch.compile(module, dynamic=False, options={"freezing": True})
         with torch.no_grad():  # tensors of inference_mode would be compiled a second time
@@ -42,26 +43,13 @@ def compile_forward(module: Forward, example: torch.Tensor, *, tolerance: float 
     if not difference <= tolerance:
         raise CannotCompile(f"compiled, its probabilities differ by {difference:.1e}")
 
-    return in_batches(fast, example, otherwise=module)
-
-
-def in_batches(fast: Forward, example: torch.Tensor, *, otherwise: Forward) -> Forward:
-    """Return a forward pass for any number of images from one for batches of a single shape.
-
-    Args:
-        fast: takes images of the example's shape only.
-        example: images (B, 3, H, W). Fewer are padded with these.
-        otherwise: gets B / 2 images and fewer.
-    """
-    size = len(example)
-
     @torch.no_grad()
     def forward(images: torch.Tensor) -> torch.Tensor:
         outputs = []
         for chunk in images.split(size):
             missing = size - len(chunk)
             if 2 * missing >= size:
-                outputs.append(otherwise(chunk))
+                outputs.append(module(chunk))
             else:
                 padded = torch.cat([chunk, example[:missing]])
                 outputs.append(fast(padded)[: len(chunk)])

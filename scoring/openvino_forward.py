@@ -1,6 +1,6 @@
-"""A network run by OpenVINO on a CPU, for batches of one shape.
+"""A network run by OpenVINO on a CPU.
 
-    forward = openvino_forward(module, example, precision="bfloat16")
+    forward = openvino_forward(module, images, precision="bfloat16")
     logits = forward(images)
 
 OpenVINO is optional. What it answers only ever chooses a search's next sets (scoring/answerer.py);
@@ -12,7 +12,7 @@ import warnings
 
 import torch
 
-from scoring.compilation import CannotCompile, Forward, in_batches
+from scoring.compilation import CannotCompile, Forward
 from scoring.networks import class_probabilities
 from utils import UserError, one_line
 
@@ -42,44 +42,37 @@ def check_openvino(device: torch.device) -> None:
 
 
 @torch.no_grad()
-def openvino_forward(
-    module: torch.nn.Module,
-    example: torch.Tensor,
-    *,
-    precision: str,
-    otherwise: Forward | None = None,
-) -> Forward:
+def openvino_forward(module: torch.nn.Module, images: torch.Tensor, *, precision: str) -> Forward:
     """Return the network run by OpenVINO, on as many threads as PyTorch has.
 
     Args:
         module: the network, in float32 on the CPU.
-        example: images (B, 3, H, W); batches of this shape are run. The answers to these and to
-            blank images are compared with the module's own: where its code takes another way on
-            them, OpenVINO does not.
+        images: (B, 3, H, W), to try it on. The answers to these and to blank images are compared
+            with the module's own: where its code takes another way on them, OpenVINO does not.
         precision: "float32" or "bfloat16".
-        otherwise: gets batches of B / 2 images and fewer; None: the module.
 
     Raises:
         CannotCompile: OpenVINO cannot run the network, or has other probabilities.
     """
+    blank = images.new_zeros(3, *images.shape[1:])
     try:
-        fast = _compiled(module, example, precision=precision)
-        difference = max(_difference(fast, module, images) for images in (example, 0 * example))
+        forward = _converted(module, images[:1], precision=precision)
+        difference = max(_difference(forward, module, batch) for batch in (images, blank))
     except Exception as error:  # OpenVINO's errors have no common base class
         raise CannotCompile(one_line(error)[:160]) from error
     if not difference <= TOLERANCES[precision]:
         raise CannotCompile(f"in OpenVINO, its probabilities differ by {difference:.1e}")
-    return in_batches(fast, example, otherwise=otherwise or module)
+    return forward
 
 
-def _difference(fast: Forward, module: Forward, images: torch.Tensor) -> float:
+def _difference(ours: Forward, module: Forward, images: torch.Tensor) -> float:
     """Return the largest difference of two networks' probabilities; NaN where one has NaN."""
-    difference = class_probabilities(fast(images)) - class_probabilities(module(images))
+    difference = class_probabilities(ours(images)) - class_probabilities(module(images))
     return float(difference.abs().max())
 
 
-def _compiled(module: torch.nn.Module, example: torch.Tensor, *, precision: str) -> Forward:
-    """Return the network for batches of the example's shape only."""
+def _converted(module: torch.nn.Module, example: torch.Tensor, *, precision: str) -> Forward:
+    """Return the network in OpenVINO, for any number of images of the example's size."""
     import openvino
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -90,7 +83,7 @@ def _compiled(module: torch.nn.Module, example: torch.Tensor, *, precision: str)
         warnings.simplefilter("ignore")  # of tracing, whose answers are checked
         decoder = TorchScriptPythonDecoder(module, example_input=example)
     model = frontend.convert(frontend.load(decoder))
-    model.reshape(list(example.shape))
+    model.reshape([-1, *example.shape[1:]])  # as fast as for one batch size, and converted sooner
     settings = {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",

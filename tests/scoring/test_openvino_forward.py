@@ -65,18 +65,12 @@ def test_bfloat16_is_near_the_module(forwards, resnet, images):
     assert (found - class_probabilities(resnet(images))).abs().max() < 0.05
 
 
-@needs_openvino
-def test_half_a_batch_goes_to_the_other_forward_pass(resnet, images):
-    sizes = []
+class Counts(torch.nn.Module):
+    """A network that counts its images in Python, which OpenVINO would do once for all."""
 
-    def other(few):
-        sizes.append(len(few))
-        return resnet(few)
-
-    forward = openvino_forward(resnet, images[:BATCH], precision="float32", otherwise=other)
-    forward(images[:3])
-    forward(images[:6])
-    assert sizes == [2]
+    def forward(self, x):
+        rows = torch.arange(float(int(x.shape[0])))[:, None]
+        return x.flatten(1)[:, :3] + rows * torch.tensor([9.0, 0.0, 0.0])
 
 
 class Unknown(torch.nn.Module):
@@ -105,6 +99,12 @@ def test_what_openvino_cannot_run_is_one_line(images):
 def test_a_network_that_branches_is_refused(images):
     with pytest.raises(CannotCompile, match="differ"):
         openvino_forward(Branches(), images[:BATCH], precision="float32")
+
+
+@needs_openvino
+def test_a_network_that_would_only_do_for_one_image_is_refused(images):
+    with pytest.raises(CannotCompile, match="differ"):
+        openvino_forward(Counts(), images[:BATCH], precision="float32")
 
 
 def test_a_gpu_is_refused():
