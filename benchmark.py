@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from running.command_line import Count, Device, Precision, Resize, exit_status, parse
+from running.command_line import Backend, Count, Device, Precision, Resize, exit_status, parse
 from utils import PROJECT
 
 PROG = "benchmark.py"
@@ -50,6 +50,7 @@ class Settings:
     resize: Resize = "squash"  # how images come to its input size
     device: Device = "auto"  # what to run on
     precision: Precision = "auto"  # of the sides as shipped
+    backend: Backend = "auto"  # of the sides as shipped
     search: Literal["beam", "diverse"] = "beam"  # of the sides as shipped
     # Results
     results: Path = Path("Results/benchmark")  # for benchmark.json and benchmark.png
@@ -96,7 +97,10 @@ def run(settings: Settings) -> int:
     most = QUICK_IMAGES if settings.quick else settings.most_images
     if settings.self_test:
         tested = self_test(
-            network, find_images(settings.images).paths[:most], precision=settings.precision
+            network,
+            find_images(settings.images).paths[:most],
+            precision=settings.precision,
+            backend=settings.backend,
         )
         print(tested.report())
         return 0 if tested.passed else 1
@@ -126,6 +130,7 @@ def measure(
         network,
         MainJobSettings(search=settings.search, full_curves=False),
         precision=settings.precision,
+        backend=settings.backend,
         with_compiled=not settings.quick and network.device.type == "cpu",
     )
     measure_ceilings(bench, result)
@@ -165,6 +170,7 @@ def about(settings: Settings, network: Network) -> About:
         device=str(network.device),
         threads=torch.get_num_threads(),
         precision=settings.precision,
+        backend=settings.backend,
         versions=versions(),
     )
 

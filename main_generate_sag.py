@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 from running.command_line import (
     AutoCount,
+    Backend,
     Bare,
     Between,
     Count,
@@ -62,6 +63,7 @@ class Settings:
     device: Device = "auto"  # auto: CUDA, then MPS, then the CPU
     batch_size: AutoCount = "auto"  # images per forward pass
     precision: Precision = "auto"  # of the search; auto: the fastest, as measured here
+    backend: Backend = "auto"  # of the search on a CPU; auto: OpenVINO where that is faster
     threads: Count | None = None  # of PyTorch on a CPU; else as many as it takes by itself
     images_at_once: AutoCount = (
         "auto"  # whose searches share batches; auto: 1 on a CPU, 32 on a GPU
@@ -161,6 +163,7 @@ from scoring.engine import Engine
 from scoring.fitting import load_fitted
 from scoring.hidden import breaking_goal
 from scoring.networks import Network, choose_device, load_network
+from scoring.openvino_forward import check_openvino
 from scoring.regions import Regions
 from scoring.requests import Steps
 from scoring.segmentation import Segmentation
@@ -188,8 +191,7 @@ def explain(
     Args:
         model: a torch.nn.Module in eval mode, a Network, or an Engine, which has its own batches.
         image: a PIL image, an array (H, W, 3) uint8, or a tensor (3, H, W).
-        transform: the model's preprocessing of a PIL image; None: as a module's attributes
-            input_size, mean and std say, else 224 pixels and ImageNet's normalisation.
+        transform: of a PIL image; None: by the module's input_size, mean, std, else ImageNet's.
         labels: class names.
         regions: named regions in place of the grid.
         **settings: fields of Settings by name, such as category=3 or search="diverse".
@@ -208,6 +210,7 @@ def explain(
         resize=chosen.resize,
         precision=precision_of(chosen),
         batch_size=chosen.batch_size,
+        backend=chosen.backend,
     )
     network = engine.network
     cut = as_cut(regions, network) if regions else None
@@ -552,6 +555,8 @@ def check_run(settings: Settings, network: Network) -> None:
     against = check_against(settings.against, network)
     if against is not None and against == category:
         raise UserError(f"--against {settings.against}: it is the class of --category")
+    if settings.backend == "openvino" and not settings.ray:  # else each worker's engine does
+        check_openvino(network.device)
     if settings.region_names and not settings.regions:
         raise UserError(f"--region-names {settings.region_names}: only together with --regions")
     has_regions = bool(settings.regions)
@@ -585,7 +590,12 @@ def make_segmentation(settings: Settings, network: Network) -> Segmentation | No
 def make_engine(network: Network, settings: Settings) -> Engine:
     """Return the engine of a process."""
     torch.manual_seed(settings.seed)  # for a user's module that draws random numbers
-    engine = Engine(network, precision=precision_of(settings), batch_size=settings.batch_size)
+    engine = Engine(
+        network,
+        precision=precision_of(settings),
+        batch_size=settings.batch_size,
+        backend=settings.backend,
+    )
     if not engine.is_ieee:
         log(f"{network.device}: float32 is rounded there, by the network's code or the environment")
     if settings.baseline == "drop":  # dropped tokens run outside of what would be compiled

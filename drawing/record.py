@@ -197,6 +197,7 @@ class Evaluations(Struct, kw_only=True):
     scored_again: int = 0
     scored_for_curves: int = 0
     precision: str = "float32"
+    backend: str = "torch"  # what ran the search's passes in it; all others are PyTorch's
     doubted: int = 0
     disagreed: int = 0
     passes: dict[str, dict[str, int]] = {}  # by step, then by precision or "gradient"

@@ -34,6 +34,7 @@ class About(Struct, kw_only=True):
     device: str
     threads: int
     precision: str
+    backend: str = "auto"
     versions: dict[str, str | None]
 
 

@@ -76,7 +76,12 @@ class Bench:
 
 
 def make_bench(
-    network: Network, settings: MainJobSettings, *, precision: str, with_compiled: bool
+    network: Network,
+    settings: MainJobSettings,
+    *,
+    precision: str,
+    with_compiled: bool,
+    backend: str = "auto",
 ) -> Bench:
     """Return what all images of a benchmark share.
 
@@ -85,10 +90,11 @@ def make_bench(
         settings: The main job's settings.
         precision: Of the sides as shipped.
         with_compiled: Whether there is a compiled side.
+        backend: Of the sides as shipped.
     """
     plain = copy.deepcopy(network.module).to(memory_format=torch.contiguous_format)
     names = [EAGER, COMPILED] if with_compiled else [EAGER]
-    engines = {name: Engine(network, precision=precision) for name in names}
+    engines = {name: Engine(network, precision=precision, backend=backend) for name in names}
     return Bench(network, plain, engines=engines, settings=settings)
 
 
@@ -117,8 +123,9 @@ def ceilings(engine: Engine) -> dict[str, dict[str, float]]:
     height, width = network.size
     example = torch.randn(1, 3, height, width, device=network.device)
     forwards: dict[str, tuple[Kind, Forward]] = {"float32": ("float32", engine.exact)}
-    if engine.reduced is not None:
-        forwards[engine.precision] = ("reduced", engine.reduced)
+    if engine.reduced is not None:  # OpenVINO may compute in float32 as well
+        name = engine.backend if engine.precision == "float32" else engine.precision
+        forwards[name] = ("reduced", engine.reduced)
     measured = {}
     for precision, (kind, forward) in forwards.items():
         sizes = CEILING_BATCHES[network.device.type]

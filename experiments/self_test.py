@@ -43,7 +43,12 @@ GB = 1e9
 
 
 def self_test(
-    network: Network, paths: Sequence[Path], *, precision: str = "auto", seconds: float = 10.0
+    network: Network,
+    paths: Sequence[Path],
+    *,
+    precision: str = "auto",
+    backend: str = "auto",
+    seconds: float = 10.0,
 ) -> SelfTest:
     """Test a network on its device.
 
@@ -51,6 +56,7 @@ def self_test(
         network: the network.
         paths: of images; the first four are used.
         precision: of the search.
+        backend: likewise.
         seconds: for the throughput.
     """
     images = [load_fitted(path, network.fit) for path in paths[:IMAGES]]
@@ -62,7 +68,7 @@ def self_test(
     engines: list[Engine] = []
 
     def make_engine() -> list[Line]:
-        engines.append(Engine(network, precision=precision))
+        engines.append(Engine(network, precision=precision, backend=backend))
         return [Line("engine", engines[0].description())]
 
     lines += attempt("engine", make_engine)

@@ -124,10 +124,12 @@ class SimulatedEngine:
     Attributes:
         network: whose module charges the simulated device.
         precision: of the search.
+        backend: likewise.
     """
 
     network: Network
     precision: str = "float16"
+    backend: str = "torch"
 
     def most_probable(self, image: np.ndarray, number: int) -> list[int]:
         """Run the network once, as the engine does; the classes mean nothing."""

@@ -104,6 +104,7 @@ Inches = Annotated[float, Between(1.5, 40, "a number of inches from 1.5 to 40")]
 AutoCount = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Backend = Literal["auto", "torch", "openvino"]  # of searches on a CPU
 Resize = Literal["squash", "crop", "opencv"]  # see scoring/fitting.py
 FigureFormat = Literal["png", "svg", "pdf"]
 

@@ -99,7 +99,7 @@ class EngineThread:
                 os._exit(LOST_DEVICE)
             self.results.pop(finished.key).set_result(finished)
             pace.note(finished)
-            pace.compile_if_it_pays(self.jobs_left)
+            pace.speed_up_if_it_pays(self.jobs_left)
 
     def _incoming(self, batching: Batching) -> Iterator[Task | None]:
         """Yield tasks as they come; None where there is none now but others run."""

@@ -66,6 +66,7 @@ def as_engine(
     resize: Resize,
     precision: str,
     batch_size: int | str,
+    backend: str,
 ) -> Engine:
     """Return the engine that runs a model; an Engine is returned as it is.
 
@@ -81,7 +82,7 @@ def as_engine(
     else:
         kind = type(model).__name__
         raise UserError(f"model: a torch.nn.Module in eval mode is needed, not a {kind}")
-    return Engine(network, precision=precision, batch_size=batch_size)
+    return Engine(network, precision=precision, batch_size=batch_size, backend=backend)
 
 
 def as_cut(regions: Regions, network: Network) -> Cut:

@@ -79,7 +79,7 @@ def make_record(
         needed=needed_entry(findings, settings=settings, names=names),
         curves=findings.curves,
         scores=pack_scores(findings.answerer.exact),
-        evaluations=evaluations(findings.answerer, engine.precision),
+        evaluations=evaluations(findings.answerer, engine),
         seconds=findings.seconds,
         settings=dict(settings),
         versions=versions(),
@@ -157,19 +157,20 @@ def of_the_rest(side: DiverseSag, exact: Mapping[PatchSet, float], full: float) 
     return replace(side, result=replace(side.result, mses=tuple(mses)), graph=graph)
 
 
-def evaluations(answerer: Answerer, precision: str) -> Evaluations:
+def evaluations(answerer: Answerer, engine: Engine) -> Evaluations:
     """Return how many sets were asked about, and how many the network saw.
 
     Args:
         answerer: of the image.
-        precision: of the search, where it is reduced.
+        engine: that answered.
     """
-    if not answerer.has_reduced:
-        precision = "float32"
+    precision = engine.precision if answerer.has_reduced else "float32"
+    backend = engine.backend if answerer.has_reduced else "torch"
     passes: dict[str, dict[str, int]] = {}
     for (step, kind), number in answerer.passes.items():
         name = precision if kind == "reduced" else kind
-        passes.setdefault(step, {})[name] = number
+        by_precision = passes.setdefault(step, {})
+        by_precision[name] = by_precision.get(name, 0) + number  # OpenVINO's may be float32 as well
     numbers = {step: sum(by_kind.values()) for step, by_kind in passes.items()}
     return Evaluations(
         asked=answerer.asked["search"],
@@ -177,6 +178,7 @@ def evaluations(answerer: Answerer, precision: str) -> Evaluations:
         scored_again=numbers.get("tree", 0) + numbers.get("curves", 0),
         scored_for_curves=numbers.get("curves", 0),
         precision=precision,
+        backend=backend,
         doubted=answerer.doubted,
         disagreed=answerer.disagreed,
         passes=passes,

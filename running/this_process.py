@@ -21,6 +21,8 @@ from utils import UserError, log
 
 COMPILE_GAIN = 0.25  # share of a search's time that compiling saves on a CPU
 COMPILE_SECONDS = 30  # what compiling costs
+OPENVINO_GAIN = 0.15  # share of a search's time that OpenVINO saves
+OPENVINO_SECONDS = 5  # what converting costs
 
 
 def in_this_process(
@@ -37,7 +39,7 @@ def in_this_process(
         jobs: the images.
         load: reads an image; called ahead, in another thread.
         explain: the steps of one of them.
-        engine: compiled once enough work is left.
+        engine: converted or compiled once enough work is left.
         plan: how many at once, and how they are drawn.
     """
     followers: dict[Job, Follower] = {}
@@ -55,7 +57,7 @@ def in_this_process(
                 yield from drawer.take(finished)
                 left -= 1
                 pace.note(finished)
-                pace.compile_if_it_pays(left)
+                pace.speed_up_if_it_pays(left)
         except (KeyboardInterrupt, UserError):
             yield from drawer.rest()  # what is explained is drawn, which takes seconds
             raise
@@ -110,7 +112,7 @@ class BatchBar:
 
 
 class Pace:
-    """How long searches take, and whether compiling the network would pay."""
+    """How long searches take, and whether making the network faster would pay."""
 
     def __init__(self, engine: Engine):
         self.engine = engine
@@ -122,13 +124,29 @@ class Pace:
             seconds = sum(sag.seconds.search for sag in finished.value.sags)
             self.search_seconds.append(seconds)
 
-    def compile_if_it_pays(self, images_left: int) -> None:
-        """Compile the network once the searches that are left would take long enough."""
-        if self.engine.compiled or not self.engine.worth_compiling or not self.search_seconds:
+    def speed_up_if_it_pays(self, images_left: int) -> None:
+        """Convert or compile the network once the searches that are left would take long enough."""
+        if not self.search_seconds:
             return
-        mean = sum(self.search_seconds) / len(self.search_seconds)
-        if mean * images_left * COMPILE_GAIN < COMPILE_SECONDS:
+        seconds_left = images_left * sum(self.search_seconds) / len(self.search_seconds)
+        engine = self.engine
+        if engine.worth_converting and seconds_left * OPENVINO_GAIN >= OPENVINO_SECONDS:
+            self._convert(images_left)
+        is_open = engine.worth_compiling and not engine.compiled
+        if is_open and seconds_left * COMPILE_GAIN >= COMPILE_SECONDS:
+            self._compile(images_left)
+
+    def _convert(self, images_left: int) -> None:
+        start = time.monotonic()
+        try:
+            is_faster = self.engine.use_openvino()
+        except CannotCompile:  # it was not asked for
             return
+        if is_faster:
+            seconds = time.monotonic() - start
+            log(f"converted in {seconds:.0f} s: {self.engine.description()}")
+
+    def _compile(self, images_left: int) -> None:
         start = time.monotonic()
         try:
             self.engine.compile()

@@ -19,20 +19,22 @@ import numpy as np
 import torch
 
 from scoring.batching import Part, rows_of
-from scoring.compilation import Forward, compile_forward
+from scoring.compilation import CannotCompile, Forward, compile_forward
 from scoring.cuda_graphs import GraphedBatches
 from scoring.devices import check_device, ensure_float32
 from scoring.memory import BatchLimit, is_out_of_memory
 from scoring.networks import Network, class_probabilities, confidences, use_ieee_float32
+from scoring.openvino_forward import check_openvino, is_installed, openvino_forward
 from scoring.patches import Tents, compose
 from scoring.precision import PRECISIONS, has_bfloat16, in_precision
 from scoring.requests import KINDS, Kind
-from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch
-from utils import UserError, one_line
+from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch, times_as_fast
+from utils import UserError, log, one_line
 
 REDUCED_TOLERANCE = 0.05  # by which compiled reduced probabilities may differ from eager ones
 KEPT_NOISES = 4  # iterations of I-GOS whose noise stays on the device
 REDUCED_GAIN = 1.2  # reduced precision is used where it is so much faster than float32
+OPENVINO_GAIN = 1.1  # OpenVINO is used where it is so much faster than PyTorch's reduced precision
 CUDA_SHAPES = (16, 32, 64, 128, 256, 512)  # batch shapes at 224 x 224 pixels
 
 
@@ -77,11 +79,13 @@ class Engine:
         exact: images to logits in float32.
         reduced: the same in a lower precision; None where the search runs in float32.
         precision: of the search: "float32", "bfloat16" or "float16".
+        backend: what runs reduced: "torch" or "openvino".
         limits: by kind of request, how many masks may go into a batch.
         depth: number of batches in flight.
         counts: of the batches, by kind.
         compiled: whether compile() was called.
         worth_compiling: whether compiling pays here; measured on a CPU only.
+        worth_converting: whether OpenVINO is still to be tried.
         is_ieee: whether float32 is IEEE float32 on the device, after all switches were set.
         why_no_graphs: why batches cannot be captured as CUDA graphs, or None.
         measured: speeds by which batch sizes and precision were chosen, or None.
@@ -90,15 +94,24 @@ class Engine:
         network: a network on its device.
         precision: "auto", "float32", "bfloat16" or "float16", of the searches.
         batch_size: images per forward pass, or "auto".
+        backend: "torch"; "openvino": of the search, unless that is in another precision or cannot
+            be converted, which the log then says; or "auto": use_openvino() may be called.
 
     Raises:
-        UserError: the network cannot compute in that precision, or the device gives other
-            probabilities than the CPU.
+        UserError: the network cannot compute in that precision, the device gives other
+            probabilities than the CPU, or there is no OpenVINO.
     """
 
     def __init__(
-        self, network: Network, *, precision: str = "auto", batch_size: int | str = "auto"
+        self,
+        network: Network,
+        *,
+        precision: str = "auto",
+        batch_size: int | str = "auto",
+        backend: str = "auto",
     ):
+        if backend == "openvino":
+            check_openvino(network.device)
         use_ieee_float32()
         self.network = network
         self.device = network.device
@@ -124,6 +137,11 @@ class Engine:
         self.why_no_graphs: str | None = None
         self._graphs: GraphedBatches | None = None
         self._noises: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=KEPT_NOISES)
+        self.backend = "torch"
+        self._gain: float | None = None  # how many times as fast OpenVINO is, if measured
+        self.worth_converting = backend == "auto" and self._may_convert(precision)
+        if backend == "openvino":
+            self._convert(precision)
 
     @property
     def batch_size(self) -> int:
@@ -199,13 +217,16 @@ class Engine:
     def description(self) -> str:
         """Return the precision, batch size and speed of the search, for the log."""
         kind: Kind = "reduced" if self.reduced else "float32"
-        line = f"search in {self.precision}, batches of {self.limits[kind].size}"
+        by = " by OpenVINO" if self.backend == "openvino" else ""
+        line = f"search in {self.precision}{by}, batches of {self.limits[kind].size}"
         if self.measured is None:
             return line
         speeds = [f"{self.measured.exact.images_per_second:.0f} images/s in float32"]
         if self.measured.reduced:
             reduced = self.measured.reduced
             speeds.append(f"{reduced.images_per_second:.0f} in {self.measured.precision}")
+        if self._gain and self.backend == "openvino":
+            speeds.append(f"{self._gain:.1f} times that by OpenVINO")
         return f"{line} ({', '.join(speeds)})"
 
     def compile(self) -> None:
@@ -216,10 +237,56 @@ class Engine:
         """
         self.compiled = True
         exact = compile_forward(self.exact, self._repeated("float32"))
-        if self.reduced:
+        if self.reduced and self.backend == "torch":  # OpenVINO compiles by itself
             example = self._repeated("reduced")
             self.reduced = compile_forward(self.reduced, example, tolerance=REDUCED_TOLERANCE)
         self.exact = exact
+
+    # OpenVINO.
+
+    def _may_convert(self, precision: str) -> bool:
+        return self.device.type == "cpu" and precision in ("auto", "bfloat16") and is_installed()
+
+    def _convert(self, precision: str) -> None:
+        """Take OpenVINO as it was asked for, or say why not."""
+        if not self._may_convert(precision):
+            log(f"OpenVINO is not used: the search is in {precision}")
+            return
+        try:
+            self.use_openvino(anyway=True)
+        except CannotCompile as error:
+            log(f"OpenVINO is not used, going on without ({error})")
+
+    def use_openvino(self, *, anyway: bool = False) -> bool:
+        """Have OpenVINO run the search from now on, where it is faster.
+
+        It becomes what is called reduced, also where it computes in float32: exact stays PyTorch's.
+
+        Args:
+            anyway: also where it is not faster.
+
+        Returns:
+            Whether it does.
+
+        Raises:
+            CannotCompile: the engine goes on as before and does not try again.
+        """
+        self.worth_converting = False
+        ours = self.reduced or self.exact
+        precision = self.precision if self.reduced else _lowest(self.device)
+        size = self.limits["reduced"].size
+        images = _test_images(self.network).repeat(size, 1, 1, 1)[:size]
+        theirs = openvino_forward(self.network.module, images, precision=precision)
+        # In place of float32 it has to make up for the sets that are scored twice.
+        least = OPENVINO_GAIN if self.reduced else REDUCED_GAIN
+        if not anyway:
+            self._gain = times_as_fast(theirs, ours, images)
+            if self._gain < least:
+                return False
+        self.reduced = theirs
+        self.precision = precision
+        self.backend = "openvino"
+        return True
 
     def _repeated(self, kind: Kind) -> torch.Tensor:
         return self._example.repeat(self.limits[kind].size, 1, 1, 1)
@@ -368,6 +435,10 @@ def _test_images(network: Network) -> torch.Tensor:
     """Return four images of noise, (4, 3, H, W), by which a device is compared with the CPU."""
     noise = np.random.default_rng(0).integers(0, 256, (4, *network.size, 3), np.uint8)
     return torch.stack([network.prepare(image) for image in noise])
+
+
+def _lowest(device: torch.device) -> str:
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def _name_of(reduced: torch.nn.Module) -> str:

@@ -55,6 +55,28 @@ def fastest_batch(
     return best
 
 
+@torch.no_grad()
+def times_as_fast(
+    new: Callable[[torch.Tensor], torch.Tensor],
+    old: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    *,
+    rounds: int = 3,
+) -> float:
+    """Return how many times as fast one forward pass is as another, both timed in turn.
+
+    Args:
+        new: images (B, 3, H, W) to logits.
+        old: likewise.
+        images: a batch of the size that they will get.
+        rounds: that each is timed; the fastest one counts.
+    """
+    new(images)  # the first pass sets things up
+    old(images)
+    seconds = [(_seconds(new, images), _seconds(old, images)) for _ in range(rounds)]
+    return min(old for _, old in seconds) / min(new for new, _ in seconds)
+
+
 def _seconds(forward: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> float:
     start = time.monotonic()
     forward(images)

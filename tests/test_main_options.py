@@ -90,6 +90,7 @@ CASES = {
     "--precision": Case(
         "bfloat16", "main_generate_sag.Engine", lambda precision, **_: precision == "bfloat16"
     ),
+    "--backend": Case("torch", "main_generate_sag.Engine", lambda backend, **_: backend == "torch"),
     "--ray": Case(
         "127.0.0.1:1", "main_generate_sag.on_ray", lambda address, **_: address == "127.0.0.1:1"
     ),
