@@ -44,7 +44,7 @@ class Settings:
     self_test: bool = False  # test the device instead: answers, memory, speed; half a minute
     simulate: bool = False  # instead, 200 images' searches on simulated devices (quick: 20)
     # Network and machine
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size

@@ -50,7 +50,7 @@ class Settings:
     pictures: Literal["all", "graph", "none"] = "all"  # drawn for each image; the record has all
     open: bool = False  # at the end print the gallery's path and open it where there is a display
     # Network
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size

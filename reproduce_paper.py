@@ -54,7 +54,7 @@ class Settings:
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0  # of the order, the scenes, I-GOS and questions
     tables_only: bool = False  # measure nothing; tables and figures of what is there
     # Network and machine
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size

@@ -31,7 +31,7 @@ class Settings:
     #  in it or in its sub-folders
     images: Path = Path("Images")  # the run's images: a file, or a folder
     # The network, as in the run
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
