@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from running.command_line import Count, Device, Precision, Resize, exit_status, parse
+from running.command_line import Count, Device, Output, Precision, Resize, exit_status, parse
 from utils import PROJECT
 
 PROG = "benchmark.py"
@@ -48,6 +48,7 @@ class Settings:
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
     precision: Precision = "auto"  # of the sides as shipped
     search: Literal["beam", "diverse"] = "beam"  # of the sides as shipped
@@ -92,6 +93,7 @@ def run(settings: Settings) -> int:
         labels=settings.labels,
         device=device,
         resize=settings.resize,
+        output=settings.output,
     )
     most = QUICK_IMAGES if settings.quick else settings.most_images
     if settings.self_test:

@@ -26,6 +26,7 @@ from running.command_line import (
     Between,
     Device,
     FigureFormat,
+    Output,
     Positional,
     Resize,
     Seed,
@@ -68,6 +69,7 @@ class Settings:
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
 
@@ -144,6 +146,7 @@ def explainer_for(settings: Settings) -> Explainer:
         labels=settings.labels,
         device=choose_device(settings.device),
         resize=settings.resize,
+        output=settings.output,
     )
     difficulty, source = difficulty_of(settings.difficulty, network)
     method = Method(

@@ -105,6 +105,7 @@ AutoCount = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Resize = Literal["squash", "crop", "opencv"]  # see scoring/fitting.py
+Output = Literal["auto", "logits", "probabilities"]  # see scoring/outputs.py
 FigureFormat = Literal["png", "svg", "pdf"]
 
 

@@ -38,6 +38,7 @@ NOT_SETTINGS = (
     "results",
     "overwrite",
     "device",
+    "output",
     "batch_size",
     "open",
     "ray",

@@ -87,6 +87,12 @@ class Network:
             "output": self.output,
         }
 
+    def reading(self) -> str:
+        """Return how its outputs are read, for the log."""
+        if not self.is_doubtful:
+            return self.output
+        return "its outputs lie in 0 to 1 and are taken as logits; else pass --output probabilities"
+
     def prepare(self, image: np.ndarray) -> torch.Tensor:
         """Return an image (H, W, 3) uint8 RGB as (3, H, W) float32, normalised, on the device."""
         x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
