@@ -27,7 +27,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from running.command_line import Backend, Count, Device, Precision, Resize, exit_status, parse
+from running.command_line import (
+    Backend,
+    Count,
+    Device,
+    Output,
+    Precision,
+    Resize,
+    exit_status,
+    parse,
+)
 from utils import PROJECT
 
 PROG = "benchmark.py"
@@ -44,10 +53,11 @@ class Settings:
     self_test: bool = False  # test the device instead: answers, memory, speed; half a minute
     simulate: bool = False  # instead, 200 images' searches on simulated devices (quick: 20)
     # Network and machine
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
     precision: Precision = "auto"  # of the sides as shipped
     backend: Backend = "auto"  # of the sides as shipped
@@ -93,6 +103,7 @@ def run(settings: Settings) -> int:
         labels=settings.labels,
         device=device,
         resize=settings.resize,
+        output=settings.output,
     )
     most = QUICK_IMAGES if settings.quick else settings.most_images
     if settings.self_test:

@@ -25,6 +25,7 @@ from running.command_line import (
     Between,
     Count,
     Device,
+    Output,
     Resize,
     Several,
     Share,
@@ -47,10 +48,11 @@ class NetworkSettings:
     """Which network, on what."""
 
     # Network
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
 
@@ -277,6 +279,7 @@ def network_of(settings: NetworkSettings) -> Network:
         labels=settings.labels,
         device=device,
         resize=settings.resize,
+        output=settings.output,
     )
 
 

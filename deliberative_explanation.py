@@ -26,6 +26,7 @@ from running.command_line import (
     Between,
     Device,
     FigureFormat,
+    Output,
     Positional,
     Resize,
     Seed,
@@ -64,10 +65,11 @@ class Settings:
     seed: Seed = 0  # of the places that a region is moved to
 
     # Network
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
 
@@ -144,6 +146,7 @@ def explainer_for(settings: Settings) -> Explainer:
         labels=settings.labels,
         device=choose_device(settings.device),
         resize=settings.resize,
+        output=settings.output,
     )
     difficulty, source = difficulty_of(settings.difficulty, network)
     method = Method(

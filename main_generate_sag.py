@@ -25,6 +25,7 @@ from running.command_line import (
     Count,
     CountOrZero,
     Device,
+    Output,
     Precision,
     Resize,
     Seconds,
@@ -55,10 +56,11 @@ class Settings:
     pictures: Literal["all", "graph", "none"] = "all"  # drawn for each image; the record has all
     open: bool = False  # at the end print the gallery's path and open it where there is a display
     # Network
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     # Machine
     device: Device = "auto"  # auto: CUDA, then MPS, then the CPU
     batch_size: AutoCount = "auto"  # images per forward pass
@@ -208,6 +210,7 @@ def explain(
         labels=labels,
         transform=transform,
         resize=chosen.resize,
+        output=chosen.output,
         precision=precision_of(chosen),
         batch_size=chosen.batch_size,
         backend=chosen.backend,
@@ -216,7 +219,7 @@ def explain(
     cut = as_cut(regions, network) if regions else None
     num_patches = len(regions.names) if regions else chosen.grid**2
     check(chosen, network, num_patches=num_patches, has_regions=regions is not None)
-    chosen = replace(chosen, model=network.name, resize=network.fit.method)
+    chosen = replace(chosen, model=network.name, resize=network.fit.method, output=network.output)
     pixels = as_pixels(image, network, transform)
     source = Source(Path(getattr(image, "filename", "") or "image").name, sha256_of(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
@@ -519,6 +522,7 @@ def run(settings: Settings) -> int:
         labels=settings.labels,
         device=device,
         resize=settings.resize,
+        output=settings.output,
     )
     check_run(settings, network)
     segmentation = make_segmentation(settings, network)
@@ -569,7 +573,7 @@ def opening_line(settings: Settings, network: Network, images: int) -> str:
     device = "Ray" if settings.ray else network.device
     changed = ", ".join(changed_settings(settings)) or "all settings at their defaults"
     weights = f", weights {network.unwrapped}" if network.unwrapped else ""
-    about = f"{network.name} ({network.classes} classes{weights})"
+    about = f"{network.name} ({network.classes} classes{weights}, {network.reading()})"
     return f"{about} on {device}, {images} images; {changed}"
 
 
@@ -669,6 +673,7 @@ def ray_worker(device: str, values: dict[str, Any]) -> Callable[[Job, int], Outc
         labels=settings.labels,
         device=choose_device(device),
         resize=settings.resize,
+        output=settings.output,
     )
     engine = make_engine(network, settings)
     explainer = FolderExplainer(engine, settings, make_segmentation(settings, network))

@@ -25,6 +25,7 @@ from running.command_line import (
     Count,
     CountOrZero,
     Device,
+    Output,
     Resize,
     exit_status,
     parse,
@@ -54,10 +55,11 @@ class Settings:
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0  # of the order, the scenes, I-GOS and questions
     tables_only: bool = False  # measure nothing; tables and figures of what is there
     # Network and machine
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     title: str | None = None  # the network's name in tables and figures; else the model's
     device: Device = "auto"  # what to run on
     ray: Annotated[str | None, Bare("local")] = None  # a Ray cluster's HOST:PORT, or auto for the
@@ -109,7 +111,11 @@ def run(settings: Settings) -> int:
     """Measure, then make tables, figures and sheets; return the exit status."""
     make_writable(settings.results)
     source = NetworkSource(
-        settings.model, settings.weights, labels=settings.labels, resize=settings.resize
+        settings.model,
+        settings.weights,
+        labels=settings.labels,
+        resize=settings.resize,
+        output=settings.output,
     )
     network = source.load("cpu" if settings.ray else settings.device)
     subjects = subjects_of(settings, network)

@@ -27,6 +27,7 @@ from running.command_line import (
     Device,
     FigureFormat,
     Inches,
+    Output,
     Positional,
     Resize,
     Seed,
@@ -67,10 +68,11 @@ class Settings:
     #   pixels of a label; mean: ImageNet's mean colour
 
     # Network
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
     batch_size: AutoCount = "auto"  # images per forward pass
     seed: Seed = 0  # for a network of yours that draws random numbers
@@ -125,6 +127,7 @@ def run(settings: Settings) -> int:
         labels=settings.labels,
         device=device,
         resize=settings.resize,
+        output=settings.output,
     )
     scenes = scenes.for_network(network.labels)
     explainer = explainer_for(network, scenes, settings)

@@ -70,8 +70,8 @@ from tqdm import tqdm
 
 from birds.painter import CLASSES, PARTS, consistent_classes, draw_scene, minimal_sufficient_parts
 from get_perturbation_mask import make_baseline
-from scoring.networks import IMAGENET_MEAN, IMAGENET_STD
 from scoring.patches import tents
+from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from utils import UserError
 
 GRID = 7

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from scoring.fitting import Fit, Resize
+from scoring.fitting import Filter, Fit, Resize
 from scoring.patch_sets import PatchSet
 
 Index = Annotated[int, Meta(ge=0)]
@@ -30,7 +30,7 @@ class Resizing(Struct):
 
     method: Resize = "squash"
     short_side: int | None = None
-    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    filter: Filter = "bilinear"
 
 
 class Model(Struct, kw_only=True):
@@ -39,11 +39,12 @@ class Model(Struct, kw_only=True):
     name: str
     weights_sha256: str
     classes: int
-    code_sha256: str | None = None  # of FILE.py, for a network of the user's own
+    code_sha256: str | None = None  # of FILE.py or of a folder's config.json
     mean: list[float] = []
     std: list[float] = []
     labels_sha256: str = ""
     resize: Resizing = msgspec.field(default_factory=Resizing)
+    output: Literal["logits", "probabilities"] = "logits"  # that its module returns
 
     def fit(self, size: tuple[int, int]) -> Fit:
         """Return how images came to this height and width."""

@@ -25,6 +25,7 @@ from running.record_files import versions
 from scoring.engine import Engine
 from scoring.fitting import Resize
 from scoring.networks import Network, choose_device, load_network
+from scoring.outputs import Output
 from scoring.speed import UNMEASURED
 from utils import one_line, write_atomically
 
@@ -54,6 +55,7 @@ class NetworkSource:
     weights: Path | None
     labels: Path | None
     resize: Resize = "squash"
+    output: Output = "auto"
 
     def load(self, device: str) -> Network:
         """Load the network."""
@@ -63,6 +65,7 @@ class NetworkSource:
             labels=self.labels,
             device=choose_device(device),
             resize=self.resize,
+            output=self.output,
         )
 
 

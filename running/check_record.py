@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from running.command_line import Device, Positional, Resize, exit_status, parse
+from running.command_line import Device, Output, Positional, Resize, exit_status, parse
 
 PROG = "python -m running.check_record"
 
@@ -31,10 +31,11 @@ class Settings:
     #  in it or in its sub-folders
     images: Path = Path("Images")  # the run's images: a file, or a folder
     # The network, as in the run
-    model: str = "birds"  # birds (bundled), a torchvision classifier, or FILE.py:function
+    model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
     weights: Path | None = None  # a state_dict, .pth or .safetensors; else the model's own
     labels: Path | None = None  # class names, one per line; else by model
     resize: Resize = "squash"  # how images come to its input size
+    output: Output = "auto"  # what it returns; auto: as four images say
     device: Device = "auto"  # what to run on
 
 
@@ -909,6 +910,7 @@ def check_results(settings: Settings) -> int:
         labels=settings.labels,
         device=device,
         resize=settings.resize,
+        output=settings.output,
     )
     paths = sorted(settings.results.rglob("sag.json"))
     total = 0

@@ -106,6 +106,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Backend = Literal["auto", "torch", "openvino"]  # of searches on a CPU
 Resize = Literal["squash", "crop", "opencv"]  # see scoring/fitting.py
+Output = Literal["auto", "logits", "probabilities"]  # see scoring/outputs.py
 FigureFormat = Literal["png", "svg", "pdf"]
 
 

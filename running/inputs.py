@@ -13,6 +13,7 @@ from running.make_record import Cut
 from scoring.engine import Engine
 from scoring.fitting import Resize
 from scoring.networks import Network, wrap_module
+from scoring.outputs import Output
 from scoring.regions import Regions
 from utils import UserError, as_rgb
 
@@ -64,6 +65,7 @@ def as_engine(
     labels: Sequence[str] | None,
     transform: Callable[[Image.Image], torch.Tensor] | None,
     resize: Resize,
+    output: Output,
     precision: str,
     batch_size: int | str,
     backend: str,
@@ -78,7 +80,9 @@ def as_engine(
     if isinstance(model, Network):
         network = model
     elif isinstance(model, torch.nn.Module):
-        network = wrap_module(model, labels=labels, transform=transform, resize=resize)
+        network = wrap_module(
+            model, labels=labels, transform=transform, resize=resize, output=output
+        )
     else:
         kind = type(model).__name__
         raise UserError(f"model: a torch.nn.Module in eval mode is needed, not a {kind}")

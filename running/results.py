@@ -39,6 +39,7 @@ NOT_SETTINGS = (
     "overwrite",
     "device",
     "backend",
+    "output",
     "batch_size",
     "open",
     "ray",

@@ -55,7 +55,12 @@ def load_record_network(sag: Sag, device: torch.device) -> Network:
     weights = path_setting(sag, "weights")
     labels = path_setting(sag, "labels")
     network = load_network(
-        name, weights, labels=labels, device=device, resize=sag.model.resize.method
+        name,
+        weights,
+        labels=labels,
+        device=device,
+        resize=sag.model.resize.method,
+        output=sag.model.output,
     )
     if network.weights_sha256 != sag.model.weights_sha256:
         raise UserError(f"{weights or name}: other weights than those of the record")

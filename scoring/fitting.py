@@ -5,7 +5,7 @@ image = fit.image(open_image(Path("kitchen.jpg")))      # (224, 224, 3) uint8
 labels = fit.labels(label_map)                          # (224, 224) int32
 
 squash   straight to that size, by Pillow's antialiased filter; the aspect ratio is lost
-crop     the short side to short_side, then the middle: the preset of torchvision's weights
+crop     the short side to short_side, then the middle: the preset of the network's weights
 opencv   straight to that size, by OpenCV's bilinear filter without antialiasing, as the paper's
 release does
 """
@@ -20,6 +20,7 @@ from PIL import Image
 from utils import as_rgb, open_image
 
 Resize = Literal["squash", "crop", "opencv"]
+Filter = Literal["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"]  # Pillow's
 CROP_SHARE = 224 / 256  # of the short side, where no preset says
 
 
@@ -32,13 +33,13 @@ class Fit:
         method: "squash", "crop" or "opencv".
         short_side: crop: pixels of the short side before the middle is cut out; None: 256 for a
             crop of 224.
-        filter: Pillow's, of squash and crop: "bilinear" or "bicubic".
+        filter: of squash and crop.
     """
 
     size: tuple[int, int]
     method: Resize = "squash"
     short_side: int | None = None
-    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    filter: Filter = "bilinear"
 
     def image(self, image: Image.Image) -> np.ndarray:
         """Return an image of any mode at this size, (H, W, 3) uint8 RGB."""

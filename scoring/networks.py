@@ -10,11 +10,7 @@ Weights are read without running code in them, and loaded strictly.
 
 import difflib
 import hashlib
-import importlib.util
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,19 +20,30 @@ import torch
 import torchvision
 from PIL import Image
 
+from scoring import hf_networks, timm_networks
 from scoring.fitting import Fit, Resize
 from scoring.labels import read_labels
-from scoring.weights import load_strictly, read_weights, state_sha256, without_prefixes
+from scoring.loaded import Loaded
+from scoring.outputs import Output, Reading, read_outputs
+from scoring.preprocessing import (
+    Preprocessing,
+    preprocessing_of,
+    probe,
+)
+from scoring.user_files import call_function
+from scoring.weights import (
+    load_strictly,
+    read_weights,
+    state_sha256,
+    weights_only,
+    without_prefixes,
+)
 from utils import PROJECT, UserError, file_sha256, one_line
 
 BUNDLED = "birds"  # name of the bundled network
 BUNDLED_ARCHITECTURE = "shufflenet_v2_x1_0"
 BUNDLED_WEIGHTS = PROJECT / "birds/birds.safetensors"
 BUNDLED_LABELS = PROJECT / "birds/birds_labels.txt"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # read by torch.load
-INPUT_SIZE = 224  # of a module that does not say otherwise
 
 
 @dataclass
@@ -52,6 +59,8 @@ class Network:
     std: tuple[float, ...]
     device: torch.device
     unwrapped: str = ""  # what the weights were taken out of, in words
+    output: Literal["logits", "probabilities"] = "logits"  # that its own module returns
+    is_doubtful: bool = False  # whether these logits may as well be probabilities
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,18 +74,24 @@ class Network:
 
     def description(self) -> dict[str, Any]:
         """Return everything that makes this network's results differ from another's."""
-        code, _, _ = self.name.rpartition(":")
         labels = "\n".join(self.labels).encode()
         return {
             "name": self.name,
             "weights_sha256": self.weights_sha256,
             "classes": self.classes,
-            "code_sha256": file_sha256(Path(code)) if code else None,
+            "code_sha256": _code_sha256(self.name),
             "mean": list(self.mean),
             "std": list(self.std),
             "labels_sha256": hashlib.sha256(labels).hexdigest(),
             "resize": self.fit.description(),
+            "output": self.output,
         }
+
+    def reading(self) -> str:
+        """Return how its outputs are read, for the log."""
+        if not self.is_doubtful:
+            return self.output
+        return "its outputs lie in 0 to 1 and are taken as logits; else pass --output probabilities"
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
         """Return an image (H, W, 3) uint8 RGB as (3, H, W) float32, normalised, on the device."""
@@ -172,16 +187,18 @@ def load_network(
     labels: Path | None = None,
     device: torch.device | None = None,
     resize: Resize = "squash",
+    output: Output = "auto",
 ) -> Network:
     """Build a network and load its weights.
 
     Args:
-        name: "birds" (bundled), a torchvision classifier, or FILE.py:function. The function takes
-            no arguments and returns a module, which may have input_size, mean and std attributes.
-        weights: a state_dict (.pth, .safetensors); None: the bundled or torchvision's own.
+        name: "birds" (bundled), a torchvision classifier, timm/NAME, hf/NAME, hf/FOLDER, or
+            FILE.py:function. The function returns a module, see preprocessing_of.
+        weights: a state_dict (.pth, .safetensors); None: the bundled or the library's own.
         labels: file of class names, one per line; None: by model.
         device: None: the CPU.
         resize: how images come to its input size; see scoring/fitting.py.
+        output: what it returns; "auto": logits, or what four images say of a network of your own.
 
     Raises:
         UserError: something cannot be used; the message names it.
@@ -191,79 +208,111 @@ def load_network(
         weights = weights or BUNDLED_WEIGHTS
         labels = labels or BUNDLED_LABELS
     loaded = _load(name, weights)
-    module = loaded.module.eval().requires_grad_(False).to(device)
-    if ".py:" not in name:
-        # A quarter faster. A user's module may view() its maps, which this layout forbids.
-        module = module.to(memory_format=torch.channels_last)
+    module = _ready(loaded, device)
+    if output == "auto" and ".py:" not in name:  # what a library's classifiers return is known
+        output = "logits"
+    reading = read_outputs(
+        module, f"--model {name}", loaded.preprocessing, device=device, output=output
+    )
     source = weights or loaded.weights
-    option = f"--model {name}"
-    return Network(
-        module=module,
+    return _network(
+        loaded,
+        reading,
+        fit=loaded.preprocessing.fit(resize),
+        device=device,
         name=name,
         weights_sha256=file_sha256(source) if source else state_sha256(module),
-        labels=read_labels(labels, _count_classes(module, option, size=loaded.size, device=device)),
-        fit=loaded.fit(resize),
-        mean=loaded.mean,
-        std=loaded.std,
-        device=device,
-        unwrapped=loaded.unwrapped,
+        labels=_names_of(loaded, labels, reading.classes),
     )
 
 
-def _load(name: str, weights: Path | None) -> "_Loaded":
+def _ready(loaded: Loaded, device: torch.device) -> torch.nn.Module:
+    """Return a loaded module in eval mode, frozen, on a device."""
+    module = loaded.module.eval().requires_grad_(False).to(device)
+    if not loaded.may_be_channels_last:
+        return module
+    # A quarter faster. A user's module may view() its maps, which this layout forbids.
+    return module.to(memory_format=torch.channels_last)
+
+
+def _network(
+    loaded: Loaded,
+    reading: Reading,
+    *,
+    fit: Fit,
+    device: torch.device,
+    name: str,
+    weights_sha256: str,
+    labels: list[str],
+) -> Network:
+    """Return a network of what was found out about a module."""
+    return Network(
+        reading.module,
+        name,
+        weights_sha256=weights_sha256,
+        labels=labels,
+        fit=fit,
+        mean=loaded.preprocessing.mean,
+        std=loaded.preprocessing.std,
+        device=device,
+        unwrapped=loaded.unwrapped,
+        output=reading.output,
+        is_doubtful=reading.is_doubtful,
+    )
+
+
+def _names_of(loaded: Loaded, labels: Path | None, classes: int) -> list[str]:
+    """Return the names of a network's classes: those of a file, its own, or the usual ones."""
+    if labels is None and loaded.labels and len(loaded.labels) == classes:
+        return loaded.labels
+    return read_labels(labels, classes)
+
+
+def _load(name: str, weights: Path | None) -> Loaded:
     """Return a network's module with its weights."""
-    read = read_weights(weights) if weights else None
     if ".py:" in name:
-        loaded = _load_user_module(name)
-        read = read and without_prefixes(read, loaded.module.state_dict())
-    else:
-        read = read and without_prefixes(read)
-        loaded = _load_torchvision(name, read.state if read else None)
-    if read and weights:
-        load_strictly(loaded.module, read.state, weights)
+        return _load_user_module(name, weights)
+    if name.startswith(timm_networks.PREFIX):
+        return timm_networks.load_timm(name.removeprefix(timm_networks.PREFIX), weights)
+    if name.startswith(hf_networks.PREFIX):
+        return hf_networks.load_hf(name.removeprefix(hf_networks.PREFIX), weights)
+    return _load_torchvision(name, weights)
+
+
+def _load_user_module(name: str, weights: Path | None) -> Loaded:
+    module = call_function(name)
+    size, mean, std = preprocessing_of(module)
+    loaded = Loaded(module, Preprocessing(size, mean, std))
+    if weights:
+        read = without_prefixes(read_weights(weights), module.state_dict())
+        load_strictly(module, read.state, weights)
         loaded.unwrapped = read.unwrapped
     return loaded
 
 
-@dataclass
-class _Loaded:
-    """A module with its preprocessing, and the file that its weights came from, if any."""
-
-    module: torch.nn.Module
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    weights: Path | None = None
-    unwrapped: str = ""  # what the weights were taken out of
-    short_side: int | None = None  # of the weights' preset
-    filter: Literal["bilinear", "bicubic"] = "bilinear"  # likewise
-
-    def fit(self, resize: Resize) -> Fit:
-        """Return how images come to the input size; the preset is that of a crop."""
-        if resize != "crop":
-            return Fit(self.size, resize)
-        return Fit(self.size, resize, short_side=self.short_side, filter=self.filter)
-
-
-def _load_user_module(name: str) -> _Loaded:
-    module = _user_module(name)
-    size, mean, std = preprocessing_of(module)
-    return _Loaded(module, size=size, mean=mean, std=std)
-
-
-def _load_torchvision(name: str, state: dict | None) -> _Loaded:
+def _load_torchvision(name: str, weights: Path | None) -> Loaded:
+    read = without_prefixes(read_weights(weights)) if weights else None
     architecture = BUNDLED_ARCHITECTURE if name == BUNDLED else name
     entry = _torchvision_weights(architecture)
     preset = entry.transforms()
     side = preset.crop_size[0]
-    return _Loaded(
-        _torchvision_module(architecture, side, state=state, entry=entry),
-        size=(side, side),
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
+    module = _torchvision_module(
+        architecture, side, state=read.state if read else None, entry=entry
+    )
+    if read and weights:
+        load_strictly(module, read.state, weights)
+    return Loaded(
+        module,
+        Preprocessing(
+            size=(side, side),
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+            short_side=preset.resize_size[0],
+            filter=preset.interpolation.value,
+        ),
         weights=Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name,
-        short_side=preset.resize_size[0],
-        filter=preset.interpolation.value,
+        unwrapped=read.unwrapped if read else "",
+        may_be_channels_last=True,
     )
 
 
@@ -274,17 +323,20 @@ def wrap_module(
     transform: Callable[[Image.Image], torch.Tensor] | None = None,
     name: str | None = None,
     resize: Resize = "squash",
+    output: Output = "auto",
 ) -> Network:
     """Make a Network of any module in eval mode, on the device of its parameters.
 
     Args:
-        module: images (B, 3, H, W) to logits (B, classes) or (B, 1).
+        module: images (B, 3, H, W) to logits (B, classes), (B, 1) or (B,), or to an object that has
+            these as its logits.
         labels: class names; None: ImageNet's for 1000 classes, else "class 0", ...
         transform: the preprocessing, from a PIL image to a normalised tensor (3, H, W); size, mean
             and standard deviation are taken from what it makes of a black and a white image.
             None: the module's input_size, mean and std attributes, else 224 and ImageNet's.
         name: for the record; None: the name of the class.
         resize: how images come to its input size, without a transform.
+        output: what it returns; "auto": guessed from four images.
 
     Raises:
         UserError: the module is not in eval mode, fails, or has another number of classes.
@@ -293,86 +345,30 @@ def wrap_module(
         raise UserError("model: in training mode; call model.eval() first")
     first = next(iter([*module.parameters(), *module.buffers()]), None)
     device = torch.device("cpu") if first is None else first.device
-    size, mean, std = preprocessing_of(module) if transform is None else probe(transform)
+    values = preprocessing_of(module) if transform is None else probe(transform)
+    loaded = Loaded(module, Preprocessing(*values))
     name = name or type(module).__name__
-    classes = _count_classes(module, f"model {name}", size=size, device=device)
-    if labels is None:
-        labels = read_labels(None, classes)
-    if len(labels) != classes:
-        raise UserError(f"labels: {len(labels)} names, but the model has {classes} classes")
-    return Network(
-        module,
-        name,
-        weights_sha256=state_sha256(module),
-        labels=list(labels),
-        fit=Fit(size, resize),
-        mean=mean,
-        std=std,
+    reading = read_outputs(
+        module, f"model {name}", loaded.preprocessing, device=device, output=output
+    )
+    return _network(
+        loaded,
+        reading,
+        fit=loaded.preprocessing.fit(resize),
         device=device,
+        name=name,
+        weights_sha256=state_sha256(module),
+        labels=_given_names(labels, reading.classes),
     )
 
 
-def preprocessing_of(
-    module: torch.nn.Module,
-) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
-    """Return (size, mean, std) from a module's attributes, or 224 and ImageNet's.
-
-    Raises:
-        UserError: input_size is not a whole number.
-    """
-    size = getattr(module, "input_size", INPUT_SIZE)
-    if not isinstance(size, int):
-        raise UserError(f"model: input_size must be a whole number of pixels, not {size!r}")
-    mean = tuple(float(value) for value in getattr(module, "mean", IMAGENET_MEAN))
-    std = tuple(float(value) for value in getattr(module, "std", IMAGENET_STD))
-    return (size, size), mean, std
-
-
-def probe(
-    transform: Callable[[Image.Image], torch.Tensor],
-) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
-    """Return (size, mean, std) of a preprocessing, from what it makes of black and white.
-
-    Raises:
-        UserError: it does not return a floating-point tensor (3, H, W), or white is not brighter
-            than black.
-    """
-    black = transform(Image.new("RGB", (640, 480), "black"))
-    white = transform(Image.new("RGB", (640, 480), "white"))
-    is_float = isinstance(black, torch.Tensor) and black.is_floating_point()
-    if not is_float or black.dim() != 3 or len(black) != 3:
-        raise UserError(
-            "transform: must return a floating-point tensor of shape (3, height, width)"
-        )
-    std = 1 / (white - black).mean((1, 2))
-    if not (std.isfinite() & (std > 0)).all():
-        raise UserError("transform: must map white above black in every channel")
-    mean = -black.mean((1, 2)) * std
-    return (black.shape[1], black.shape[2]), tuple(mean.tolist()), tuple(std.tolist())
-
-
-def _user_module(reference: str) -> torch.nn.Module:
-    """Return the module that FILE.py:function returns."""
-    path, _, function = reference.rpartition(":")
-    if not Path(path).is_file():
-        raise UserError(f"--model {reference}: no such file: {path}")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec and spec.loader, path
-    # The file may import what lies beside it.
-    sys.path.append(str(Path(path).resolve().parent))
-    try:
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        module = getattr(loaded, function)()
-    except Exception as error:  # the user's code may fail in any way
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise UserError(f"--model {reference}: {reason}") from error
-    if not isinstance(module, torch.nn.Module):
-        kind = type(module).__name__
-        raise UserError(
-            f"--model {reference}: {function}() returned a {kind}, not a torch.nn.Module"
-        )
-    return module
+def _given_names(labels: Sequence[str] | None, classes: int) -> list[str]:
+    """Return the names of classes that were passed in Python, or the usual ones."""
+    if labels is None:
+        return read_labels(None, classes)
+    if len(labels) != classes:
+        raise UserError(f"labels: {len(labels)} names, but the model has {classes} classes")
+    return list(labels)
 
 
 def _torchvision_weights(name: str) -> Any:
@@ -406,9 +402,21 @@ def _torchvision_module(name: str, size: int, *, state: dict | None, entry: Any)
     return module
 
 
+def _code_sha256(name: str) -> str | None:
+    """Return the hash of the file that says what a network computes; None where a library does."""
+    if ".py:" in name:
+        return file_sha256(Path(name.rpartition(":")[0]))
+    if name.startswith(hf_networks.PREFIX):
+        config = Path(name.removeprefix(hf_networks.PREFIX)) / hf_networks.CONFIG
+        return file_sha256(config) if config.is_file() else None
+    return None
+
+
 def is_loadable(name: str) -> bool:
     """Return whether load_network knows a name, which that of a module passed in Python is not."""
     if name == BUNDLED or ".py:" in name:
+        return True
+    if name.startswith((timm_networks.PREFIX, hf_networks.PREFIX)):
         return True
     return name in torchvision.models.list_models(module=torchvision.models)
 
@@ -423,7 +431,7 @@ def download(
             folder to put it into.
     """
     try:
-        with _weights_only():
+        with weights_only():
             return torchvision.models.get_model(name, weights=entry)
     except Exception as error:  # no network, a full disk, a damaged file in the cache
         folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -434,40 +442,3 @@ def download(
             f"{option} {name}: {problem} {file} ({reason}); put that file into {folder}, "
             f"or pass a state_dict with {weights_option} FILE"
         ) from error
-
-
-@contextmanager
-def _weights_only() -> Iterator[None]:
-    """Have torch.load run no code in a file, also where torchvision's hub asks it to."""
-    before = os.environ.get(WEIGHTS_ONLY)
-    os.environ[WEIGHTS_ONLY] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[WEIGHTS_ONLY]
-        else:
-            os.environ[WEIGHTS_ONLY] = before
-
-
-@torch.no_grad()  # not inference_mode: a module may keep tensors of its first call
-def _count_classes(
-    module: torch.nn.Module, what: str, size: tuple[int, int], device: torch.device
-) -> int:
-    """Return the number of classes, by running the module on a black image.
-
-    Args:
-        module: the network.
-        what: what it is called in an error.
-        size: height and width of its input.
-        device: of the module.
-    """
-    height, width = size
-    try:
-        output = module(torch.zeros(1, 3, height, width, device=device))
-    except Exception as error:  # the user's module may fail in any way
-        reason = one_line(error)[:200]
-        raise UserError(f"{what}: fails on a 1 x 3 x {height} x {width} input: {reason}") from error
-    if not isinstance(output, torch.Tensor) or output.dim() != 2:
-        raise UserError(f"{what}: its output is not a (batch, classes) tensor")
-    return max(2, output.shape[1])

@@ -19,7 +19,8 @@ import torch
 import torchvision
 
 from scoring.fitting import Fit
-from scoring.networks import IMAGENET_MEAN, IMAGENET_STD, download
+from scoring.networks import download
+from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from scoring.regions import (
     UNLABELLED,
     Regions,

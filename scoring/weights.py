@@ -9,8 +9,10 @@ modules put a prefix before each of its names.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from utils import UserError
 
 CHECKPOINT_KEYS = ("state_dict", "model", "state_dict_m", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.")
+WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # read by torch.load
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,17 @@ def state_sha256(module: torch.nn.Module) -> str:
         data = value.cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(data.numpy().tobytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def weights_only() -> Iterator[None]:
+    """Have torch.load run no code in a file, also where a library asks it to."""
+    before = os.environ.get(WEIGHTS_ONLY)
+    os.environ[WEIGHTS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WEIGHTS_ONLY]
+        else:
+            os.environ[WEIGHTS_ONLY] = before

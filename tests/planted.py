@@ -1,5 +1,7 @@
 """Planted classifiers: networks and scorers whose explanations are known."""
 
+from types import SimpleNamespace
+
 import torch
 import torchvision
 
@@ -204,3 +206,23 @@ def colours():
     module.mean = (0.0, 0.0, 0.0)
     module.std = (1.0, 1.0, 1.0)
     return module
+
+
+def probabilities():
+    """The same as network, but for its outputs: probabilities, as an object's logits."""
+
+    class Softmaxed(PlantedNetwork):
+        def forward(self, x):
+            return SimpleNamespace(logits=super().forward(x).exp())
+
+    return Softmaxed(PLANTED, **SMALL)
+
+
+def one_probability():
+    """The probability of the second of two classes, (B,)."""
+
+    class OneProbability(PlantedNetwork):
+        def forward(self, x):
+            return super().forward(x)[:, 1].exp()
+
+    return OneProbability(PLANTED, **SMALL)

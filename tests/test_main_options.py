@@ -85,6 +85,9 @@ CASES = {
     "--resize": Case(
         "crop", "main_generate_sag.load_network", lambda resize, **_: resize == "crop"
     ),
+    "--output": Case(
+        "logits", "main_generate_sag.load_network", lambda output, **_: output == "logits"
+    ),
     "--device": Case("cpu", "main_generate_sag.choose_device", lambda name: name == "cpu"),
     "--batch-size": Case(3, "main_generate_sag.Engine", lambda batch_size, **_: batch_size == 3),
     "--precision": Case(

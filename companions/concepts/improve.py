@@ -40,6 +40,7 @@ from running.failures import why
 from running.record_files import versions
 from scoring.labels import class_index
 from scoring.networks import Network
+from scoring.outputs import own_module
 from utils import UserError, file_sha256, log, one_line, write_atomically
 
 BEFORE = "before"  # name of the network as it was given
@@ -167,7 +168,7 @@ def _readable(selection: Selection, load, failures: Failures) -> list[int]:
 
 def save_weights(network: Network, path: Path) -> None:
     """Write a network's weights as a .safetensors file for --weights, atomically."""
-    state = network.module.state_dict()
+    state = own_module(network.module).state_dict()
     write_atomically(path, save({name: v.cpu().contiguous() for name, v in state.items()}))
 
 

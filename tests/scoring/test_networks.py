@@ -10,17 +10,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.transforms import v2
 
-from scoring.networks import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Network,
-    choose_device,
-    is_loadable,
-    load_network,
-    preprocessing_of,
-    probe,
-    wrap_module,
-)
+from scoring.networks import Network, choose_device, is_loadable, load_network, wrap_module
+from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocessing_of, probe
 from scoring.weights import Weights, without_prefixes
 from utils import UserError, file_sha256
 
