@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from PIL import Image
 
 from scoring.fitting import Fit, Resize
 from scoring.labels import read_labels
+from scoring.user_code import code_checksums
 from scoring.weights import load_strictly, read_weights, state_sha256, without_prefixes
 from utils import PROJECT, UserError, file_sha256, one_line
 
@@ -52,6 +53,7 @@ class Network:
     std: tuple[float, ...]
     device: torch.device
     unwrapped: str = ""  # what the weights were taken out of, in words
+    code: dict[str, str] = field(default_factory=dict)  # checksums of FILE.py and its modules
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,13 +67,15 @@ class Network:
 
     def description(self) -> dict[str, Any]:
         """Return everything that makes this network's results differ from another's."""
-        code, _, _ = self.name.rpartition(":")
+        file, _, _ = self.name.rpartition(":")
+        modules = {name: sha256 for name, sha256 in self.code.items() if name != Path(file).name}
         labels = "\n".join(self.labels).encode()
         return {
             "name": self.name,
             "weights_sha256": self.weights_sha256,
             "classes": self.classes,
-            "code_sha256": file_sha256(Path(code)) if code else None,
+            "code_sha256": self.code.get(Path(file).name),
+            "modules": modules or None,
             "mean": list(self.mean),
             "std": list(self.std),
             "labels_sha256": hashlib.sha256(labels).hexdigest(),
@@ -158,6 +162,7 @@ def load_network(
     if name == BUNDLED:
         weights = weights or BUNDLED_WEIGHTS
         labels = labels or BUNDLED_LABELS
+    code = code_of(name)  # before it runs
     loaded = _load(name, weights)
     module = loaded.module.eval().requires_grad_(False).to(device)
     if ".py:" not in name:
@@ -175,7 +180,30 @@ def load_network(
         std=loaded.std,
         device=device,
         unwrapped=loaded.unwrapped,
+        code=code,
     )
+
+
+def code_of(name: str) -> dict[str, str]:
+    """Return the checksums of the code of FILE.py:function; none for another network's name.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if not runs_code(name):
+        return {}
+    path = Path(name.rpartition(":")[0])
+    if not path.is_file():
+        raise UserError(f"--model {name}: no such file: {path}")
+    try:
+        return code_checksums(path)
+    except OSError as error:
+        raise UserError(f"--model {name}: {error.filename}: {error.strerror}") from None
+
+
+def runs_code(name: str) -> bool:
+    """Return whether a network's name is FILE.py:function, whose code is the user's own."""
+    return ".py:" in name
 
 
 def _load(name: str, weights: Path | None) -> "_Loaded":
@@ -332,7 +360,7 @@ def _user_module(reference: str) -> torch.nn.Module:
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
         module = getattr(loaded, function)()
-    except Exception as error:  # the user's code may fail in any way
+    except (Exception, SystemExit) as error:  # the user's code may fail in any way
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise UserError(f"--model {reference}: {reason}") from error
     if not isinstance(module, torch.nn.Module):
@@ -433,7 +461,7 @@ def _count_classes(
     height, width = size
     try:
         output = module(torch.zeros(1, 3, height, width, device=device))
-    except Exception as error:  # the user's module may fail in any way
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way
         reason = one_line(error)[:200]
         raise UserError(f"{what}: fails on a 1 x 3 x {height} x {width} input: {reason}") from error
     if not isinstance(output, torch.Tensor) or output.dim() != 2:
