@@ -81,9 +81,13 @@ from experiments.self_test import self_test
 from experiments.simulated_classifiers import planted_cases, recorded_cases, repeated
 from experiments.simulated_device import DEVICES
 from experiments.simulation import report_of_devices, simulate
+from running.failures import report_failures
 from running.images import find_images
 from running.record_files import versions
+from running.result_folders import NamedImage
+from running.results import make_writable
 from scoring.compilation import CannotCompile
+from scoring.fitting import load_fitted
 from scoring.networks import Network, choose_device, load_network
 from utils import UserError, printable
 
@@ -115,8 +119,10 @@ def run(settings: Settings) -> int:
         )
         print(tested.report())
         return 0 if tested.passed else 1
-    images = find_images(settings.images).paths[:most]
-    settings.results.mkdir(parents=True, exist_ok=True)
+    images, failures = readable_images(settings, network, most=most)
+    make_writable(settings.results)
+    if not images:
+        return report_failures(failures)
     file = settings.results / "benchmark.json"
     result = read_result(file, about(settings, network))
     try:
@@ -125,12 +131,30 @@ def run(settings: Settings) -> int:
         raise UserError(f"cannot compile {network.name}: {error}") from error
     print(report(result))
     draw(result, settings.results / "benchmark.png")
-    return 0
+    return report_failures(failures)
+
+
+def readable_images(
+    settings: Settings, network: Network, *, most: int
+) -> tuple[list[NamedImage], list[tuple[str, str]]]:
+    """Return the first images, less those that cannot be read; and (name, reason) of these."""
+    found = find_images(settings.images, leave_out=settings.results)
+    images = []
+    failures = []
+    for path in found.paths[:most]:
+        name = printable(path.relative_to(found.root))
+        try:
+            load_fitted(path, network.fit)
+        except ValueError as error:
+            failures.append((name, str(error)))
+        else:
+            images.append(NamedImage(path, name))
+    return images, failures
 
 
 def measure(
     network: Network,
-    images: list[Path],
+    images: list[NamedImage],
     settings: Settings,
     *,
     result: BenchmarkResult,
@@ -145,11 +169,11 @@ def measure(
         with_compiled=not settings.quick and network.device.type == "cpu",
     )
     measure_ceilings(bench, result)
-    missing = [path for path in images if path.name not in result.images_done]
-    for path in tqdm(missing, unit="image"):
-        measure_image(bench, path, result=result)
+    missing = [image for image in images if image.name not in result.images_done]
+    for image in tqdm(missing, unit="image"):
+        measure_image(bench, image, result=result)
         write_result(file, result)
-    names = [path.name for path in images]
+    names = [image.name for image in images]
     if result.whole_job is None or [row.image for row in result.whole_job.rows] != names:
         engine = bench.engines[EAGER]
         result.whole_job = measure_whole_job(
@@ -190,7 +214,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done; 1 the self-test failed; 2 unusable arguments; 130 interrupted.
+        0 done; 1 the self-test failed or an image could not be read; 2 unusable arguments; 130
+        interrupted.
     """
     return exit_status(PROG, lambda: run(parse(Settings, argv, prog=PROG, doc=__doc__)))
 

@@ -124,6 +124,8 @@ def run(settings: Settings) -> int:
         images = find_images(settings.images, leave_out=settings.results)
         not_the_images(settings.results, settings.images)
     file = settings.train_hardness
+    if file:
+        hardness.require_replaceable(file)
     make_writable(file.resolve().parent if file else settings.results)
     explainer = explainer_for(settings)
     network = explainer.network
@@ -187,7 +189,7 @@ def explain_found(
 ) -> RunOutcome[Job, DeliberationRecord]:
     """Explain images into the folder of results, and report what failed."""
     jobs = make_jobs(images.paths, root=images.root, results=settings.results)
-    outcome = explain_all(explainer, jobs)
+    outcome = explain_all(explainer, jobs, settings.results)
     report_failures(outcome.failures)
     if outcome.interrupted:
         log_interrupted(settings.results)

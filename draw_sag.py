@@ -10,6 +10,7 @@ The network is not run, except by `ask --score` for a set that was not scored. F
 drawing/, questions are answered in running/ask.py.
 """
 
+import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,15 +59,26 @@ class Ask:
     without: str | None = None  # hide these patches and show the others
     # Where the set was not scored
     score: bool = False  # load the network that the record was made with, and run it
+    model: str | None = None  # with --score: the network once more, where it is FILE.py:function
     images: Path | None = None  # with --score: the run's images, if they have moved
     device: Device = "auto"  # with --score: what to run on
 
 
-def draw(settings: Draw) -> None:
-    """Draw every result named, and the gallery of a whole results folder."""
+def draw(settings: Draw) -> int:
+    """Draw every result named, and the gallery of a whole results folder.
+
+    A result that cannot be drawn is named; the others are drawn.
+
+    Returns:
+        The exit status: 1 where some of several failed.
+
+    Raises:
+        UserError: the only result cannot be drawn.
+    """
     # Imported here, because matplotlib and PyTorch take seconds that `ask` does not need.
     from drawing.figures import Look, draw_all
     from drawing.page import write_gallery
+    from running.failures import report_failures, why
     from running.record_files import load_result
 
     style = paper(settings.width) if settings.style == "paper" else DARK
@@ -75,13 +87,25 @@ def draw(settings: Draw) -> None:
         hidden=settings.hidden,
         formats=settings.formats,
     )
-    for path in settings.results:
-        for folder in results_below(path):
-            result = load_result(folder, settings.images)
-            draw_all(result.sag, result.image, folder=folder, look=look)
-            print(folder)
+    by_path = {path: results_below(path) for path in settings.results}
+    is_one = sum(map(len, by_path.values())) == 1
+    failures = []
+    for path, folders in by_path.items():
+        for folder in folders:
+            try:
+                result = load_result(folder, settings.images)
+                draw_all(result.sag, result.image, folder=folder, look=look)
+                print(folder)
+            except Exception as error:  # whatever a damaged record leads to
+                if is_one:
+                    raise UserError(why(error)) from error
+                failures.append((str(folder), why(error)))
         if (path / "summary.csv").is_file():
-            write_gallery(path)
+            try:
+                write_gallery(path)
+            except (ValueError, KeyError, TypeError, csv.Error) as error:
+                failures.append((f"{path / 'summary.csv'}", f"damaged: {why(error)}"))
+    return report_failures(failures)
 
 
 def results_below(path: Path) -> list[Path]:
@@ -110,19 +134,20 @@ def ask(settings: Ask) -> None:
             score=settings.score,
             images=settings.images,
             device=settings.device,
+            model=settings.model,
         )
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done; 2 something that cannot be used, named in one line."""
+    """Exit status: 0 done; 1 some of several results failed; 2 unusable input, in one line."""
     argv = sys.argv[1:] if argv is None else list(argv)
 
     def run() -> int:
         if argv[:1] == ["ask"]:
             ask(parse(Ask, argv[1:], prog=f"{PROG} ask", doc=Ask.__doc__))
         else:
-            draw(parse(Draw, argv, prog=PROG, doc=__doc__))
+            return draw(parse(Draw, argv, prog=PROG, doc=__doc__))
         return 0
 
     return exit_status(PROG, run)

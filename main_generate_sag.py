@@ -49,6 +49,7 @@ class Settings:
     #   it cannot do without
     images: Path = Path("Images")  # a file, or a folder searched through its sub-folders
     results: Path = Path("Results")  # one folder per image below it
+    run: str | None = None  # a name: the results go into a folder of their own below --results
     category: str | None = None  # index or name of the class; else the most probable
     against: str | None = None  # index or name of another class: why not that one
     num_categories: Count = 1  # explain the K most probable classes
@@ -111,6 +112,7 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
     parse(Settings, prog=PROG, doc=__doc__)
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -127,14 +129,18 @@ from running.checks import (
 )
 from running.drawers import RunPlan
 from running.drawing_pool import number_of_workers
+from running.earlier_settings import records_of_other_settings
 from running.engine_thread import shared_worker
 from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
-from running.inputs import as_cut, as_engine, as_pixels, settings_by_name, sha256_of
+from running.inputs import as_cut, as_engine, as_pixels, settings_by_name
 from running.make_record import Cut, Source, make_record
+from running.network_check import IMAGES, warning_about
 from running.outcomes import Explained, Outcome, Outcomes
 from running.progress import Follower
+from running.record_files import pixels_sha256
+from running.result_folders import run_folder
 from running.results import (
     Earlier,
     FileStamp,
@@ -164,7 +170,7 @@ from scoring.batching import Batching
 from scoring.engine import Engine
 from scoring.fitting import load_fitted
 from scoring.hidden import breaking_goal
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device, load_network, runs_code
 from scoring.openvino_forward import check_openvino
 from scoring.regions import Regions
 from scoring.requests import Steps
@@ -221,7 +227,7 @@ def explain(
     check(chosen, network, num_patches=num_patches, has_regions=regions is not None)
     chosen = replace(chosen, model=network.name, resize=network.fit.method, output=network.output)
     pixels = as_pixels(image, network, transform)
-    source = Source(Path(getattr(image, "filename", "") or "image").name, sha256_of(pixels))
+    source = Source(Path(getattr(image, "filename", "") or "image").name, pixels_sha256(pixels))
     category = classes_to_explain(chosen, engine, pixels)[0]
     steps = explain_class(engine, pixels, chosen, category=category, source=source, cut=cut)
     return Batching(engine).run_one(steps)
@@ -512,6 +518,7 @@ def run(settings: Settings) -> int:
     """Explain all images and return the exit status."""
     found = find_images(images_folder(settings.images), leave_out=settings.results)
     not_the_images(settings.results, settings.images)
+    settings = replace(settings, results=run_folder(settings.results, settings.run))
     make_writable(settings.results)
     device = choose_device("cpu" if settings.ray else settings.device)
     if settings.threads:
@@ -537,6 +544,7 @@ def run(settings: Settings) -> int:
         log(f"{len(done):,} images there already")
     rows = [row for old_rows in done.values() for row in old_rows]
     to_do = [job for job in jobs if job.name not in done]
+    say_what_is_replaced(to_do, network, settings)
     outcomes = work_through(to_do, settings, network=network, segmentation=segmentation)
     with tqdm(
         total=len(jobs), initial=len(done), desc="images", unit="image", position=0, disable=None
@@ -623,12 +631,34 @@ def work_through(
     return work_here(jobs, settings, network, segmentation)
 
 
+def say_what_is_replaced(jobs: list[Job], network: Network, settings: Settings) -> None:
+    """Log how many records of another network or other settings the run replaces."""
+    others = records_of_other_settings(
+        jobs, model=network.description(), settings=settings_dict(settings)
+    )
+    if others.records:
+        log(f"{others.line()}; --run NAME writes into {settings.results / 'NAME'} instead")
+
+
+def warn_about(network: Network, jobs: list[Job]) -> None:
+    """Log what is odd about the answers of a user's own network."""
+    if not runs_code(network.name):
+        return
+    images = []
+    for job in jobs[:IMAGES]:
+        with suppress(ValueError, OSError):  # the run names what cannot be read
+            images.append(load_fitted(job.path, network.fit))
+    if warning := warning_about(network, images):
+        log(f"warning: --model {network.name} {warning}")
+
+
 def work_here(
     jobs: list[Job], settings: Settings, network: Network, segmentation: Segmentation | None
 ) -> Outcomes:
     """Yield the outcomes of all images in this process; without images nothing is measured."""
     if not jobs:
         return
+    warn_about(network, jobs)
     engine = make_engine(network, settings)
     log(engine.description())
     explainer = FolderExplainer(engine, settings, segmentation)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,21 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(path: Path) -> str:
-    """Return a path as UTF-8 text with forward slashes; undecodable bytes become "?"."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    r"""Return a path as one line of UTF-8 text with forward slashes.
+
+    Bytes that are not UTF-8 and control characters become \xff, so that different paths stay so.
+    """
+    text = path.as_posix()
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return character
 
 
 # ---------------------------------------------------------------- images

@@ -40,6 +40,7 @@ class Model(Struct, kw_only=True):
     weights_sha256: str
     classes: int
     code_sha256: str | None = None  # of FILE.py or of a folder's config.json
+    modules: dict[str, str] | None = None  # checksums of what it imports from its folder
     mean: list[float] = []
     std: list[float] = []
     labels_sha256: str = ""
@@ -234,6 +235,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
 
     image: str
     image_sha256: str
+    pixels_sha256: str | None = None  # of the image as the network saw it
     size: tuple[int, int]  # height and width of the network's input
     model: Model
     regions: RegionMap | UnsetType = UNSET  # false where the image is cut by the grid
@@ -260,6 +262,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     seconds: Seconds
     settings: dict[str, Any]
     versions: dict[str, str | None]
+    files: list[str] = []  # drawn with it, as paths below its folder
 
     def __post_init__(self) -> None:
         """Check what types cannot say: every index points at something that exists."""

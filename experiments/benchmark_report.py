@@ -93,7 +93,8 @@ def whole_job_row(result: BenchmarkResult) -> list[str]:
     whole = result.whole_job
     assert whole is not None
     seconds = {row.image: whole.seconds_of(row.image) for row in whole.rows}
-    speed_ups = [row.seconds / seconds[row.image] for row in result.sides[ONE_BY_ONE]]
+    reference = [row for row in result.sides[ONE_BY_ONE] if row.image in seconds]
+    speed_ups = [row.seconds / seconds[row.image] for row in reference]
     cells = [WHOLE_JOB, f"{median(seconds.values()):.2f}", f"{median(speed_ups):.1f}"]
     return cells + [""] * (len(COLUMNS) - len(cells))
 

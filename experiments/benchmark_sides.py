@@ -2,8 +2,8 @@
 
     bench = Bench(network, settings, engines)
     measure_ceilings(bench, result)
-    for path in images:
-        measure_image(bench, path, result)
+    for image in images:
+        measure_image(bench, image, result)
 
 What the reference side found is proven afterwards, off the clock, by the proof that the other sides
 have on the clock.
@@ -37,6 +37,7 @@ from experiments.measurements import MainJobSettings
 from experiments.one_by_one import explain_one_by_one
 from main_generate_sag import explain
 from running.image_case import ImageCase
+from running.result_folders import NamedImage
 from scoring.compilation import Forward
 from scoring.engine import Engine
 from scoring.fitting import load_fitted
@@ -164,15 +165,15 @@ class Found:
     saliency: list[float]  # one number per patch; empty for the reference side
 
 
-def measure_image(bench: Bench, path: Path, result: BenchmarkResult) -> None:
+def measure_image(bench: Bench, named: NamedImage, result: BenchmarkResult) -> None:
     """Add the rows of every side on one image to the result."""
-    image = load_fitted(path, bench.network.fit)
+    image = load_fitted(named.path, bench.network.fit)
     judge = new_judge(bench, image)
-    found = {ONE_BY_ONE: reference_side(bench, image, category=judge.category, name=path.name)}
+    found = {ONE_BY_ONE: reference_side(bench, image, category=judge.category, name=named.name)}
     for side, engine in bench.engines.items():
         reset_peak_memory(bench.network.device)
         found[side] = shipped_side(
-            engine, image, category=judge.category, settings=bench.settings, name=path.name
+            engine, image, category=judge.category, settings=bench.settings, name=named.name
         )
         peak = peak_memory(bench.network.device) or 0
         result.memory[side] = max(peak, result.memory.get(side) or 0)
@@ -185,7 +186,7 @@ def measure_image(bench: Bench, path: Path, result: BenchmarkResult) -> None:
             found[EAGER].saliency,
             max_evaluations=reference.scored,
             wanted=reference.diverse,
-            name=path.name,
+            name=named.name,
         )
     )
 

@@ -20,6 +20,7 @@ from experiments.benchmark_result import STEPS, WholeJob, WholeJobRow
 from main_generate_sag import FolderExplainer, LoadedImage, Settings, plan_of
 from running.command_line import Precision
 from running.record_files import RECORD, read_record
+from running.result_folders import NamedImage
 from running.results import Job, make_jobs
 from running.this_process import in_this_process
 from scoring.engine import Engine
@@ -48,7 +49,7 @@ class TimedLoading:
 
 def measure_whole_job(
     engine: Engine,
-    images: Sequence[Path],
+    images: Sequence[NamedImage],
     *,
     search: Literal["beam", "diverse"],
     precision: Precision,
@@ -57,14 +58,15 @@ def measure_whole_job(
 
     Args:
         engine: of the side as shipped.
-        images: files.
+        images: files, and their names in the result.
         search: as in the main job's settings.
         precision: likewise.
 
     Raises:
         UserError: an image failed.
     """
-    root = Path(os.path.commonpath([path.parent.resolve() for path in images]))
+    paths = [image.path.resolve() for image in images]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
             images=root, results=Path(folder), search=search, precision=precision, model="benchmark"
@@ -72,28 +74,31 @@ def measure_whole_job(
         explainer = FolderExplainer(engine, settings)
         loading = TimedLoading(explainer)
         plan = plan_of(settings, engine.network.device.type, images=len(images))
-        jobs = make_jobs([path.resolve() for path in images], root=root, results=Path(folder))
+        jobs = make_jobs(paths, root=root, results=Path(folder))
         start = time.monotonic()
         outcomes = list(
             in_this_process(jobs, loading.load, explainer.explain, engine=engine, plan=plan)
         )
         seconds = time.monotonic() - start
         lines = {outcome.name: outcome.line for outcome in outcomes}
-        rows = [_row(job, loading.seconds[job.name], lines[job.name]) for job in jobs]
+        rows = [
+            _row(job, image.name, load_seconds=loading.seconds[job.name], line=lines[job.name])
+            for job, image in zip(jobs, images)
+        ]
     return WholeJob(seconds=seconds, images_at_once=plan.images_at_once, rows=rows)
 
 
-def _row(job: Job, load_seconds: float, line: str) -> WholeJobRow:
-    """Return an image's seconds, from its record.
+def _row(job: Job, name: str, *, load_seconds: float, line: str) -> WholeJobRow:
+    """Return the seconds of an image of this name, from its record.
 
     Raises:
         UserError: it has none; the line of its outcome says why.
     """
     sag = read_record(job.folder / RECORD)
     if sag is None:
-        raise UserError(f"{job.name}: {line}")
+        raise UserError(f"{name}: {line}")
     stages = {step: getattr(sag.seconds, step) for step in STEPS}
     return WholeJobRow(
-        image=job.path.name,
+        image=name,
         stages={"load": load_seconds, **stages, "draw": sag.seconds.draw},
     )

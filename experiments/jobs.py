@@ -22,6 +22,7 @@ from experiments.images import Subject
 from experiments.measurements import CHOICES, MainJobSettings, condition_settings, measure
 from experiments.rows import Rows
 from running.record_files import versions
+from running.result_folders import require_below, safe_path
 from scoring.engine import Engine
 from scoring.fitting import Resize
 from scoring.networks import Network, choose_device, load_network
@@ -92,8 +93,10 @@ def plan_jobs(
     """
     order = np.random.default_rng(seed).permutation(len(subjects)).tolist()
     chosen = [subjects[i] for i in order[:most_images]]
+    for subject in chosen:
+        require_below(folder / safe_path(subject.name), folder)
     return [
-        Job(subject, condition, path=folder / subject.name / f"{condition}.json")
+        Job(subject, condition, path=folder / safe_path(subject.name) / f"{condition}.json")
         for condition in conditions
         for subject in chosen[: limits.get(condition)]
     ]

@@ -20,6 +20,9 @@ from running.results import Job, note_finished
 from running.summary import Row, write_summary
 from utils import log, one_line
 
+TITLE = b"Structured Attention Graphs"  # of a gallery
+PAGE_START = 4096  # bytes of a page in which it stands
+
 
 def collect(outcomes: Outcomes, results: Path, rows: list[Row], bar: tqdm) -> bool:
     """Log each image as it finishes, note it, and add its rows to the summary's.
@@ -107,6 +110,7 @@ def finish_run(rows: list[Row], results: Path, *, was_interrupted: bool, show_ga
     records = len(rows) - len(failures)
     try:
         write_summary(results, rows)
+        require_own_page(results / "index.html")
         write_gallery(results)
         if show_gallery:
             open_gallery(results / "index.html")
@@ -118,3 +122,16 @@ def finish_run(rows: list[Row], results: Path, *, was_interrupted: bool, show_ga
         return 130
     log(f"{records} records in {results}, {len(failures)} failed")
     return status
+
+
+def require_own_page(path: Path) -> None:
+    """Refuse to replace a page that is not this program's.
+
+    Raises:
+        ValueError: it is another's; it stays as it is.
+    """
+    if path.is_file():
+        with open(path, "rb") as file:
+            start = file.read(PAGE_START)
+        if start and TITLE not in start:
+            raise ValueError(f"{path}: no gallery of this program; it is left as it is")

@@ -24,6 +24,8 @@ from utils import UserError
 MAX_NEAREST = 3  # larger and smaller sets listed for one that was not scored
 MAX_PATCHES_NAMED = 12  # patches named in a line of that list; of more, only the first
 PATCHES_NAMED_OF_MORE = 10  # are named
+MOST_DIGITS = 9  # of a patch's number
+MOST_SHOWN = 40  # characters of a word in an error
 
 
 def answer(
@@ -34,6 +36,7 @@ def answer(
     score: bool = False,
     images: Path | None = None,
     device: str = "auto",
+    model: str | None = None,
 ) -> str:
     """Return the confidence of a patch set, in words.
 
@@ -44,6 +47,7 @@ def answer(
         score: Whether to run the record's network on a set that was not scored.
         images: With score, the run's images, if they have moved.
         device: With score, the device to run on: "auto", "cpu", "cuda" or "mps".
+        model: With score, the network, where its code is the user's own.
 
     Returns:
         One line where the set was scored, else a line for each of the most similar scored sets.
@@ -61,7 +65,7 @@ def answer(
         return "\n".join(describe_nearest(sag, table, question))
     from running.score_set import score_set  # here, because it imports PyTorch
 
-    probability = score_set(folder, question.visible, images=images, device=device)
+    probability = score_set(folder, question.visible, images=images, device=device, model=model)
     confidence = describe_confidence(sag, probability)
     return f"{question.text}: {confidence} (scored now, by the network)"
 
@@ -103,28 +107,59 @@ def parse_patches(text: str, sag: Sag) -> PatchSet:
     names = sag.region_names
     words = [word.strip() for word in text.split(",") if word.strip()]
     if names:
-        return canonical(parse_region(word, names) for word in words)
+        return canonical(parse_region(word, names) for word in with_commas(words, names))
     return canonical(parse_patch(word, sag.num_patches) for word in words)
+
+
+def with_commas(words: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """Yield words, of which those that a region's name has been cut into are joined again."""
+    known = {_comparable(name) for name in names}
+    start = 0
+    while start < len(words):
+        ends = range(len(words), start + 1, -1)  # the longest name first
+        joined = (end for end in ends if _comparable(", ".join(words[start:end])) in known)
+        end = next(joined, start + 1)
+        yield ", ".join(words[start:end])
+        start = end
 
 
 def parse_patch(word: str, num_patches: int) -> int:
     """Return the patch that a word such as "11" or "P11" names."""
-    number = word.lstrip("Pp")
-    if number.isdecimal() and int(number) < num_patches:
+    number = word[1:] if word[:1] in ("P", "p") else word
+    is_short = len(number) <= MOST_DIGITS
+    if is_short and number.isascii() and number.isdecimal() and int(number) < num_patches:
         return int(number)
+    shown = word if len(word) <= MOST_SHOWN else f"{word[:MOST_SHOWN]}.."
     raise UserError(
-        f"{word} is not a patch; there are 0 to {num_patches - 1}, with commas between them"
+        f"{shown} is not a patch; there are 0 to {num_patches - 1}, with commas between them"
     )
 
 
 def parse_region(word: str, names: Sequence[str]) -> int:
-    """Return the region that a word names, by its name or its number."""
-    indices = {plain_name(name): index for index, name in enumerate(names)}
-    if plain_name(word) in indices:
-        return indices[plain_name(word)]
-    if word.isdecimal():
+    """Return the region that a word names, by its name or its number.
+
+    "P2" is always a number.
+
+    Raises:
+        UserError: There is no such region, or the word may mean several.
+    """
+    wanted = _comparable(word)
+    meant = {index for index, name in enumerate(names) if _comparable(name) == wanted}
+    if word.isdecimal() and len(word) <= MOST_DIGITS and int(word) < len(names):
+        meant.add(int(word))
+    if len(meant) == 1:
+        return meant.pop()
+    if meant:
+        numbers = " or ".join(f"P{index}" for index in sorted(meant))
+        raise UserError(f"{word} may be any of {len(meant)} regions; say {numbers}")
+    if word.isdecimal() or (word[:1] in ("P", "p") and word[1:].isdecimal()):
         return parse_patch(word, len(names))
     raise UserError(f"{word} is not a region; there are {', '.join(names)}")
+
+
+def _comparable(name: str) -> str:
+    """Return a region's name as names are compared, whatever the spaces beside its commas."""
+    return plain_name(", ".join(part.strip() for part in name.split(",")))
 
 
 def complement(patches: PatchSet, num_patches: int) -> PatchSet:

@@ -24,6 +24,7 @@ import inspect
 import io
 import os
 import re
+import sys
 import textwrap
 import tokenize
 import types
@@ -322,6 +323,16 @@ class OneLineParser(argparse.ArgumentParser):
         """Print one line and exit."""
         self.exit(2, f"{self.prog}: error: {message}\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> Any:
+        """End the command; unlike a SystemExit that a user's network raises."""
+        if message:
+            self._print_message(message, sys.stderr)
+        raise EndOfCommand(status)
+
+
+class EndOfCommand(SystemExit):
+    """Ends a command after --help, or after an error in its options."""
+
 
 def _parser(prog: str, doc: str | None) -> OneLineParser:
     summary, _, rest = inspect.cleandoc(doc or "").partition("\n")
@@ -494,6 +505,11 @@ def exit_status(prog: str, run: Callable[[], int]) -> int:
     """
     try:
         return run()
+    except EndOfCommand:
+        raise
+    except SystemExit as error:  # whatever its status, the work is not done
+        log(f"{prog}: error: code of the network ended the program: exit({error.code!r})")
+        return 2
     except (UserError, OSError) as error:
         log(f"{prog}: error: {one_line(error)}")
         return 2

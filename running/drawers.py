@@ -14,8 +14,10 @@ from drawing.styles import Pictures
 from running.drawing_pool import DrawingPool, Drawn
 from running.failures import why
 from running.outcomes import Explained, Outcome, failed, outcome_of
+from running.result_folders import require_below
 from running.results import Job, keep_all, save_all
 from scoring.batching import Finished
+from utils import UserError
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class DrawHere:
         explained = finished.value
         try:
             if explained.image is not None:
+                require_below(job.folder, self.plan.results)
                 save_all(explained.sags, explained.image, job.folder, self.plan.pictures)
             yield outcome_of(job, explained, self.plan.results)
         except Exception as error:  # whatever it was, it is recorded and the run continues
@@ -97,8 +100,9 @@ class DrawElsewhere:
             yield outcome_of(job, explained, self.plan.results)
         else:
             try:
+                require_below(job.folder, self.plan.results)
                 keep_all(explained.sags, job.folder)
-            except (OSError, ValueError) as error:  # a full disk, or a NaN
+            except (OSError, ValueError, UserError) as error:  # a full disk, or a NaN
                 yield failed(job, why(error))
             else:
                 self.explained[job] = explained

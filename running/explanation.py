@@ -32,6 +32,7 @@ from drawing.record import (
     scores_of,
 )
 from drawing.styles import DARK
+from running.record_files import pixels_sha256
 from running.results import save
 from scoring import curves
 from scoring.patch_sets import PatchSet, canonical
@@ -50,6 +51,7 @@ class Explanation(Sag, kw_only=True, tag_field="format", tag=1):
     ) -> "Explanation":
         """Keep the image and a float32 scorer of it beside the record; return the explanation."""
         self.shown_image = image
+        self.pixels_sha256 = pixels_sha256(image)
         self._scorer = scorer
         self._table = scores_of(self)
         return self

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from utils import log, one_line
+from utils import UserError, log, one_line
 
 
 def report_failures(failures: Sequence[tuple[str, str]]) -> int:
@@ -22,9 +22,9 @@ def report_failures(failures: Sequence[tuple[str, str]]) -> int:
 def why(error: BaseException) -> str:
     """Return an exception's message in one line, with its type where it was not written for users.
 
-    The messages of ValueError and OSError are written for users; other types are named.
+    The messages of ValueError, OSError and UserError are written for users; other types are named.
     """
     message = one_line(error)
-    if isinstance(error, ValueError | OSError):
+    if isinstance(error, ValueError | OSError | UserError):
         return message
     return f"{type(error).__name__}: {message}"

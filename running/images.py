@@ -1,10 +1,11 @@
 """Which images a run is about."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils import IMAGE_ENDINGS, UserError
+from utils import IMAGE_ENDINGS, UserError, log, printable
 
 # A folder that holds one of these is a result, whichever command wrote it.
 RECORDS = {"sag.json", "deviation.json", "insecurities.json"}
@@ -36,17 +37,37 @@ def find_images(path: Path, leave_out: Path | None = None) -> FoundImages:
         raise UserError(f"--images {path}: no such file or folder")
     skipped = leave_out.resolve() if leave_out else None
     found: list[Path] = []
-    for name, subfolders, files in os.walk(path):
+    links: list[Path] = []
+    unreadable: list[OSError] = []
+    for name, subfolders, files in os.walk(path, onerror=unreadable.append):
         folder = Path(name)
         if RECORDS.intersection(files):
             subfolders.clear()
             continue
         visible = [s for s in subfolders if not s.startswith(".")]
         subfolders[:] = [s for s in visible if (folder / s).resolve() != skipped]
+        links.extend(folder / s for s in subfolders if (folder / s).is_symlink())
         found.extend(folder / file for file in files if is_image(file))
+    _say_what_was_passed_over(path, links, unreadable)
     if not found:
         raise UserError(f"--images {path}: no image in it ({' '.join(IMAGE_ENDINGS)})")
     return FoundImages(path, sorted(found))
+
+
+def _say_what_was_passed_over(
+    path: Path, links: Sequence[Path], unreadable: Sequence[OSError]
+) -> None:
+    """Log each folder that was not searched, and why.
+
+    Raises:
+        UserError: it is the folder of images itself.
+    """
+    for error in unreadable:
+        if error.filename == str(path):
+            raise UserError(f"--images {path}: {error.strerror}")
+        log(f"{printable(Path(error.filename))}: not searched for images: {error.strerror}")
+    for link in sorted(links):
+        log(f"{printable(link)}: not searched for images: a link to a folder; name it in --images")
 
 
 def is_image(name: str) -> bool:

@@ -1,6 +1,5 @@
 """What people pass to explain() in Python, as the steps need it."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from PIL import Image, ImageOps
 
 from running.command_line import options_of, settings_from_values
 from running.make_record import Cut
+from running.record_files import pixels_sha256
 from scoring.engine import Engine
 from scoring.fitting import Resize
 from scoring.networks import Network, wrap_module
@@ -22,6 +22,7 @@ T = TypeVar("T")
 FOLDER_SETTINGS = (
     "images",
     "results",
+    "run",
     "num_categories",
     "overwrite",
     "open",
@@ -99,7 +100,7 @@ def as_cut(regions: Regions, network: Network) -> Cut:
         found = " x ".join(map(str, regions.index.shape))
         wanted = " x ".join(map(str, network.size))
         raise UserError(f"regions: {found} pixels, the network's input has {wanted}")
-    return Cut(regions, {"source": "regions", "sha256": sha256_of(regions.index)})
+    return Cut(regions, {"source": "regions", "sha256": pixels_sha256(regions.index)})
 
 
 def as_pixels(
@@ -157,8 +158,3 @@ def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
             )
         image = (255 * image).round()
     return image.to(torch.uint8).permute(1, 2, 0).numpy()
-
-
-def sha256_of(array: np.ndarray) -> str:
-    """Return the SHA-256 of an array's values in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

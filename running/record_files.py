@@ -8,6 +8,7 @@ What a record holds is defined in drawing/record.py. PyTorch is not imported, so
 record are answered at once.
 """
 
+import hashlib
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -84,11 +85,20 @@ def load_result(folder: Path, images: Path | None = None) -> Result:
             "say where it is with --images"
         )
     # The kept image is what the network saw; nothing of it is cut off again.
-    fit = Fit(sag.size) if path == folder / KEPT_IMAGE else sag.model.fit(sag.size)
+    is_kept = path == folder / KEPT_IMAGE
+    fit = Fit(sag.size) if is_kept else sag.model.fit(sag.size)
     try:
-        return Result(sag, load_fitted(path, fit))
+        image = load_fitted(path, fit)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
+    if is_kept and sag.pixels_sha256 not in (None, pixels_sha256(image)):
+        raise UserError(f"{path}: not the image of the record; say where that is with --images")
+    return Result(sag, image)
+
+
+def pixels_sha256(image: np.ndarray) -> str:
+    """Return the SHA-256 of an image's values in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 def _find_image(sag: Sag, folder: Path, images: Path | None) -> Path | None:
@@ -96,7 +106,8 @@ def _find_image(sag: Sag, folder: Path, images: Path | None) -> Path | None:
     kept = folder / KEPT_IMAGE
     if images is None and kept.is_file():
         return kept
-    base = images or Path(sag.settings.get("images") or ".")
+    recorded = sag.settings.get("images")
+    base = images or Path(recorded if isinstance(recorded, str) else ".")
     for path in (base, base / sag.image):
         if path.is_file() and file_sha256(path) == sag.image_sha256:
             return path

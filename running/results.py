@@ -27,8 +27,16 @@ import numpy as np
 from drawing.figures import Look, draw_all
 from drawing.record import Sag
 from drawing.styles import Pictures
-from running.images import is_image
 from running.record_files import RECORD, read_record, write_record
+from running.result_files import (
+    are_whole,
+    clear,
+    count_files,
+    drawn_beside,
+    exchange,
+    files_below,
+)
+from running.result_folders import NamedImage, result_folders
 from running.summary import SUMMARY
 from utils import UserError, printable
 
@@ -47,6 +55,7 @@ NOT_SETTINGS = (
     "region_names",
     "segments",
     "segmentation_weights",
+    "run",
     "pictures",
     "images_at_once",
     "threads",
@@ -54,24 +63,6 @@ NOT_SETTINGS = (
 FINISHED = "finished.jsonl"
 UNDRAWN = ".sag.json.undrawn"
 PICTURES: tuple[Pictures, ...] = ("none", "graph", "all")  # each writes what those before it write
-# What an earlier run of this program may have left in an image's folder.
-OWN_FILES = (
-    "SAG_*roots*.*",
-    "roots/*.png",
-    "roots.png",
-    "needed.png",
-    "nodes/*.png",
-    "perturbation_*.png",
-    "gridimage.png",
-    "comparison*.*",
-    "curves*.*",
-    "dnf.txt",
-    "dnf_gif.gif",
-    "sag.html",
-    ".sag.json.*",
-    "..sag.json.*",
-    ".sag.html.*",
-)
 
 
 class Job(NamedTuple):
@@ -112,42 +103,10 @@ def make_writable(folder: Path) -> None:
 
 
 def make_jobs(images: Sequence[Path], *, root: Path, results: Path) -> list[Job]:
-    """Return a job for each image."""
-    folders = result_folders(images, root=root, results=results)
-    return [Job(path, printable(path.relative_to(root)), folders[path]) for path in images]
-
-
-def result_folders(images: Sequence[Path], *, root: Path, results: Path) -> dict[Path, Path]:
-    """Return results/<path of the image below root, without its ending> for each image.
-
-    Where two images differ in nothing but the ending, the later one keeps it.
-    """
-    later = later_namesakes(images)
-    folders = {}
-    for image in images:
-        name = image if image in later else image.with_suffix("")
-        folders[image] = results / printable(name.relative_to(root))
-    return folders
-
-
-def later_namesakes(images: Sequence[Path]) -> set[Path]:
-    """Return the images that differ from an earlier one of their folder only in the ending.
-
-    Siblings that the run does not ask for count too, so that an image's folder does not depend on
-    the run. Names are compared in lower case: some disks do not tell them apart.
-    """
-    asked = set(images)
-    first: dict[str, Path] = {}
-    for folder in sorted({image.parent for image in images if image.parent.is_dir()}):
-        for name in sorted(os.listdir(folder)):
-            sibling = folder / name
-            if is_image(name) or sibling in asked:
-                first.setdefault(_bare_name(sibling), sibling)
-    return {image for image in images if first.get(_bare_name(image), image) != image}
-
-
-def _bare_name(image: Path) -> str:
-    return str(image.with_suffix("")).lower()
+    """Return a job for each image; see running/result_folders.py for the folders."""
+    named = [NamedImage(path, printable(path.relative_to(root))) for path in images]
+    folders = result_folders(named, results)
+    return [Job(image.path, image.name, folder) for image, folder in zip(named, folders)]
 
 
 def category_folder(folder: Path, place: int, category: int) -> Path:
@@ -209,8 +168,12 @@ def done_before(
     same = [sag for sag in newest if sag is not None and fits(sag)]
     if newest[0] not in same or len(same) < categories:
         return Earlier()
-    enough = [are_enough(pictures_of(sag), pictures) for sag in same]
-    return Earlier(same, are_drawn=all(enough) and all(sag in drawn for sag in same))
+    is_drawn = [
+        sag is record and are_enough(pictures_of(sag), pictures) and are_whole(path, sag)
+        for path, record, sag in zip(folders, drawn, newest)
+        if sag is not None and fits(sag)
+    ]
+    return Earlier(same, are_drawn=all(is_drawn))
 
 
 def fingerprint_of(sag: Sag) -> dict[str, Any]:
@@ -297,6 +260,7 @@ def note_of(
         "pictures": pictures_of(sags[0]),
         "seen": image_stamp.as_list() if image_stamp else [],
         "records": stamps,
+        "files": count_files(job.folder),
         "rows": rows,
     }
 
@@ -344,54 +308,55 @@ def finished_before(
     found = {}
     for job in jobs:
         note = notes.get(job.name)
-        if not note or note["key"] != key or not _still_looks_so(job, note):
+        if not note or note.key != key or not _still_looks_so(job, note):
             continue
-        if are_enough(note.get("pictures", "all"), pictures):
-            found[job.name] = note["rows"]
+        if are_enough(note.pictures, pictures):
+            found[job.name] = note.rows
     return found
 
 
-def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the last note of each image."""
+class _Note(msgspec.Struct, kw_only=True):
+    """A note as finished.jsonl has it; see note_of."""
+
+    image: str
+    key: str
+    pictures: Pictures = "all"
+    seen: list[int]
+    records: dict[str, list[int]]
+    files: list[int] = []
+    rows: list[dict[str, str | int | float | bool | None]]
+
+
+def _read_notes(path: Path) -> dict[str, _Note]:
+    """Return the last note of each image; a line that is none is passed over."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except FileNotFoundError:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
         return {}
+    decoder = msgspec.json.Decoder(_Note)
     notes = {}
     for line in lines:
-        with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut off
-            note = json.loads(line)
-            notes[note["image"]] = note
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # a kill cut it off
+            note = decoder.decode(line)
+            if all(set(row) == set(SUMMARY) for row in note.rows):
+                notes[note.image] = note
     return notes
 
 
-def _still_looks_so(job: Job, note: Mapping[str, Any]) -> bool:
-    if not note["seen"] or note["seen"] != _stamp_list(job.path):
+def _still_looks_so(job: Job, note: _Note) -> bool:
+    if not note.seen or note.seen != _stamp_list(job.path):
         return False
-    return all(
-        noted and noted == _stamp_list(job.folder / name) for name, noted in note["records"].items()
+    has_records = all(
+        noted and noted == _stamp_list(job.folder / name) for name, noted in note.records.items()
     )
+    return has_records and note.files == count_files(job.folder)
 
 
 # ---------------------------------------------------------------- writing
 
 
-def clear(folder: Path, but: str = "") -> None:
-    """Remove an earlier run's files, the record first, and nothing that is not this program's.
-
-    Args:
-        folder: of an image.
-        but: name of a file that stays.
-    """
-    (folder / RECORD).unlink(missing_ok=True)
-    for pattern in OWN_FILES:
-        for file in folder.glob(pattern):
-            if file.name != but:
-                file.unlink()
-
-
 def keep_all(sags: Sequence[Sag], folder: Path) -> None:
-    """Write an image's records to .sag.json.undrawn, in place of earlier results.
+    """Write an image's records to .sag.json.undrawn, beside earlier results.
 
     The most probable class comes last: its record says that all are there.
 
@@ -399,21 +364,14 @@ def keep_all(sags: Sequence[Sag], folder: Path) -> None:
         sags: the records, the most probable class first.
         folder: of the image.
     """
-    kept = []
     for place, sag in reversed(list(enumerate(sags))):
-        kept.append(category_folder(folder, place, sag.category.index))
-        keep(sag, kept[-1])
-    for stale in folder.glob("category_*"):
-        has_record = (stale / RECORD).exists() or (stale / UNDRAWN).exists()
-        if stale not in kept and has_record:
-            clear(stale)
+        keep(sag, category_folder(folder, place, sag.category.index))
 
 
 def keep(sag: Sag, folder: Path) -> None:
-    """Write a record to .sag.json.undrawn, then remove an earlier result."""
+    """Write a record to .sag.json.undrawn; an earlier result stays until this one is drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     write_record(folder / UNDRAWN, sag)
-    clear(folder, but=UNDRAWN)
 
 
 def save_all(
@@ -437,8 +395,21 @@ def draw_kept(
     sags: Sequence[Sag], image: np.ndarray, folder: Path, pictures: Pictures = "all"
 ) -> None:
     """Draw records that were kept aside, and put them into their place; see save_all."""
+    folders = []
     for place, sag in reversed(list(enumerate(sags))):
-        _draw(sag, image, category_folder(folder, place, sag.category.index), pictures)
+        folders.append(category_folder(folder, place, sag.category.index))
+        _draw(sag, image, folders[-1], pictures)
+    for stale in folder.glob("category_*"):
+        if stale not in folders:
+            _clear_category(stale, sags[0].image)
+
+
+def _clear_category(folder: Path, image: str) -> None:
+    """Remove what an earlier run left of a further class of this image."""
+    records = [read_record(folder / name) for name in (RECORD, UNDRAWN)]
+    if any(sag is not None and sag.image == image for sag in records):
+        (folder / UNDRAWN).unlink(missing_ok=True)
+        clear(folder)
 
 
 def save(sag: Sag, image: np.ndarray, folder: Path) -> None:
@@ -448,13 +419,16 @@ def save(sag: Sag, image: np.ndarray, folder: Path) -> None:
 
 
 def _draw(sag: Sag, image: np.ndarray, folder: Path, pictures: Pictures) -> None:
-    """Draw, note the time that took, then write sag.json, last and atomically."""
+    """Draw beside what is there, note the time that took, and exchange the files at the end."""
     start = time.monotonic()
-    draw_all(sag, image, folder, Look(pictures=pictures))
-    if sag.settings:
-        sag.settings["pictures"] = pictures
-    seconds = sag.seconds
-    seconds.draw = time.monotonic() - start
-    seconds.total = seconds.mask + seconds.search + seconds.tree + seconds.curves + seconds.draw
-    write_record(folder / RECORD, sag)
+    with drawn_beside(folder) as new:
+        draw_all(sag, image, new, Look(pictures=pictures))
+        if sag.settings:
+            sag.settings["pictures"] = pictures
+        seconds = sag.seconds
+        seconds.draw = time.monotonic() - start
+        seconds.total = seconds.mask + seconds.search + seconds.tree + seconds.curves + seconds.draw
+        sag.files = files_below(new)
+        write_record(new / RECORD, sag)
+        exchange(new, folder)
     (folder / UNDRAWN).unlink(missing_ok=True)

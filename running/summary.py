@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ TYPES = {
     "scored": "Int64",
     "seconds": "Float64",
 }
+OF_EVERY_SUMMARY = ("image", "folder", "error")  # columns
 Row = dict[str, Any]
 
 
@@ -91,14 +93,15 @@ def merge_rows(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> list[
         columns: of the file, in order.
 
     Returns:
-        All rows, by image.
+        All rows, by image. Rows of the file that are damaged are left out.
+
+    Raises:
+        ValueError: there is another file of this name; it stays as it is.
     """
     new_images = {row["image"] for row in rows}
     merged = list(rows)
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            others = [row for row in csv.DictReader(file) if row.get("image") not in new_images]
-        merged += [{column: row.get(column, "") for column in columns} for row in others]
+    others = [row for row in _rows_there(path, columns) if row["image"] not in new_images]
+    merged += others
     merged.sort(key=lambda row: row["image"])  # stable: an image's classes keep their order
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -106,6 +109,47 @@ def merge_rows(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> list[
     writer.writerows(merged)
     write_atomically(path, text.getvalue())
     return merged
+
+
+def _rows_there(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Return the rows of a summary that can be read as such; none where there is no file.
+
+    Raises:
+        ValueError: the file is no summary.
+    """
+    if not path.exists():
+        return []
+    text = path.read_bytes().decode("utf-8-sig", "replace").replace("\0", "")
+    if not text.strip():
+        return []
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    rows: list[Row] = []
+    try:
+        if not set(OF_EVERY_SUMMARY).issubset(table.fieldnames or ()):
+            raise ValueError(f"{path}: no summary of this program; it is left as it is")
+        rows.extend({column: row.get(column) or "" for column in columns} for row in table)
+    except csv.Error:  # the rows that follow are of no known length
+        pass
+    return [row for row in rows if row["image"] and _is_sound(row, columns)]
+
+
+def _is_sound(row: Row, columns: Sequence[str]) -> bool:
+    """Return whether the numbers of a row are numbers."""
+    if columns != SUMMARY or row["error"]:
+        return True
+    for column, kind in TYPES.items():
+        text = row[column]
+        try:
+            is_right = {
+                "Int64": lambda text: text.isdecimal() and int(text) < 2**63,
+                "Float64": lambda text: math.isfinite(float(text)),
+                "boolean": lambda text: text in ("True", "False"),
+            }[kind](text)
+        except ValueError:
+            return False
+        if not is_right and not (text == "" and column == "smallest_root"):
+            return False
+    return True
 
 
 def write_parquet(path: Path, rows: Sequence[Row]) -> None:

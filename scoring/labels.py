@@ -21,6 +21,8 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     if path is None and classes != 1000:
         return [f"class {index}" for index in range(classes)]
     path = path or IMAGENET_LABELS
+    if not path.is_file():  # a device or a pipe might never end
+        raise UserError(f"--labels {path}: no such file")
     try:
         names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:

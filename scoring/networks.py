@@ -11,7 +11,7 @@ Weights are read without running code in them, and loaded strictly.
 import difflib
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from scoring.preprocessing import (
     preprocessing_of,
     probe,
 )
+from scoring.user_code import code_checksums
 from scoring.user_files import call_function
 from scoring.weights import (
     load_strictly,
@@ -61,6 +62,7 @@ class Network:
     unwrapped: str = ""  # what the weights were taken out of, in words
     output: Literal["logits", "probabilities"] = "logits"  # that its own module returns
     is_doubtful: bool = False  # whether these logits may as well be probabilities
+    code: dict[str, str] = field(default_factory=dict)  # checksums of FILE.py and its modules
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,12 +76,15 @@ class Network:
 
     def description(self) -> dict[str, Any]:
         """Return everything that makes this network's results differ from another's."""
+        main = _main_file(self.name)
+        modules = {name: sha256 for name, sha256 in self.code.items() if name != main}
         labels = "\n".join(self.labels).encode()
         return {
             "name": self.name,
             "weights_sha256": self.weights_sha256,
             "classes": self.classes,
-            "code_sha256": _code_sha256(self.name),
+            "code_sha256": self.code.get(main),
+            "modules": modules or None,
             "mean": list(self.mean),
             "std": list(self.std),
             "labels_sha256": hashlib.sha256(labels).hexdigest(),
@@ -207,6 +212,7 @@ def load_network(
     if name == BUNDLED:
         weights = weights or BUNDLED_WEIGHTS
         labels = labels or BUNDLED_LABELS
+    code = code_of(name)  # before it runs
     loaded = _load(name, weights)
     module = _ready(loaded, device)
     if output == "auto" and ".py:" not in name:  # what a library's classifiers return is known
@@ -223,6 +229,7 @@ def load_network(
         name=name,
         weights_sha256=file_sha256(source) if source else state_sha256(module),
         labels=_names_of(loaded, labels, reading.classes),
+        code=code,
     )
 
 
@@ -244,6 +251,7 @@ def _network(
     name: str,
     weights_sha256: str,
     labels: list[str],
+    code: dict[str, str] | None = None,
 ) -> Network:
     """Return a network of what was found out about a module."""
     return Network(
@@ -256,6 +264,7 @@ def _network(
         std=loaded.preprocessing.std,
         device=device,
         unwrapped=loaded.unwrapped,
+        code=code or {},
         output=reading.output,
         is_doubtful=reading.is_doubtful,
     )
@@ -266,6 +275,41 @@ def _names_of(loaded: Loaded, labels: Path | None, classes: int) -> list[str]:
     if labels is None and loaded.labels and len(loaded.labels) == classes:
         return loaded.labels
     return read_labels(labels, classes)
+
+
+def code_of(name: str) -> dict[str, str]:
+    """Return the checksums of what says what a network computes; none where a library does.
+
+    These are FILE.py of FILE.py:function and what it imports from its folder, or the config.json of
+    a transformers folder.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if name.startswith(hf_networks.PREFIX):
+        config = Path(name.removeprefix(hf_networks.PREFIX)) / hf_networks.CONFIG
+        return {config.name: file_sha256(config)} if config.is_file() else {}
+    if not runs_code(name):
+        return {}
+    path = Path(name.rpartition(":")[0])
+    if not path.is_file():
+        raise UserError(f"--model {name}: no such file: {path}")
+    try:
+        return code_checksums(path)
+    except OSError as error:
+        raise UserError(f"--model {name}: {error.filename}: {error.strerror}") from None
+
+
+def runs_code(name: str) -> bool:
+    """Return whether a network's name is FILE.py:function, whose code is the user's own."""
+    return ".py:" in name
+
+
+def _main_file(name: str) -> str:
+    """Return the name of the file that a network's name leads to, if any."""
+    if name.startswith(hf_networks.PREFIX):
+        return hf_networks.CONFIG
+    return Path(name.rpartition(":")[0]).name
 
 
 def _load(name: str, weights: Path | None) -> Loaded:
@@ -400,16 +444,6 @@ def _torchvision_module(name: str, size: int, *, state: dict | None, entry: Any)
     if given is not None and given.dim() == value.dim() and len(given) != len(value):
         module = torchvision.models.get_model(name, weights=None, num_classes=len(given), **options)
     return module
-
-
-def _code_sha256(name: str) -> str | None:
-    """Return the hash of the file that says what a network computes; None where a library does."""
-    if ".py:" in name:
-        return file_sha256(Path(name.rpartition(":")[0]))
-    if name.startswith(hf_networks.PREFIX):
-        config = Path(name.removeprefix(hf_networks.PREFIX)) / hf_networks.CONFIG
-        return file_sha256(config) if config.is_file() else None
-    return None
 
 
 def is_loadable(name: str) -> bool:

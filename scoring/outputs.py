@@ -180,7 +180,7 @@ def _returned(module: torch.nn.Module, images: torch.Tensor, what: str) -> Any:
     shape = " x ".join(map(str, images.shape))
     try:
         return module(images)
-    except Exception as error:  # the user's module may fail in any way
+    except (Exception, SystemExit) as error:  # the user's module may fail in any way
         reason = one_line(error)[:200]
         raise UserError(f"{what}: fails on a {shape} input: {reason}") from error
 

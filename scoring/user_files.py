@@ -48,7 +48,7 @@ def call_function(reference: str) -> torch.nn.Module:
         raise UserError(f"--model {reference}: no such file: {path}")
     try:
         module = getattr(_load(Path(path).resolve()), function)()
-    except Exception as error:  # the user's code may fail in any way
+    except (Exception, SystemExit) as error:  # the user's code may fail in any way
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise UserError(f"--model {reference}: {reason}") from error
     if not isinstance(module, torch.nn.Module):

@@ -37,6 +37,7 @@ from companions.score_deviation.scene_sets import Item
 from drawing.record import Model
 from running.each_image import explain_each
 from running.record_files import versions
+from running.result_folders import require_below
 from scoring.fitting import Fit, load_fitted
 from scoring.networks import Network
 from scoring.regions import Regions, upright_size
@@ -199,6 +200,7 @@ class Explainer:
             return old, False
         found = self._explained(item)
         for path in (graph_path, figure_path, record_path):
+            require_below(path, self.results)
             path.parent.mkdir(parents=True, exist_ok=True)
         # The record is written last: its presence means that all files are complete.
         record_path.unlink(missing_ok=True)

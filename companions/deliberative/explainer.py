@@ -1,7 +1,8 @@
 """The images of a run: each one's record made, drawn and written, or found from an earlier run.
 
     explainer = Explainer(network=network, split=split_network(network), settings={"share": 0.05})
-    outcome = explain_all(explainer, make_jobs(images, root=root, results=Path("Results")))
+    jobs = make_jobs(images, root=root, results=Path("Results"))
+    outcome = explain_all(explainer, jobs, Path("Results"))
     outcome.records[0].insecurities
 
 A record stands where the image, the network, the difficulty and the settings that change a result
@@ -10,6 +11,7 @@ are the same.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,6 +33,7 @@ from drawing.record import Model
 from drawing.styles import DARK, Style
 from running.each_image import RunOutcome, explain_each
 from running.record_files import versions
+from running.result_folders import require_below
 from running.results import Job
 from scoring.fitting import load_fitted
 from scoring.networks import Network
@@ -98,12 +101,24 @@ class Explainer:
         )
 
 
-def explain_all(explainer: Explainer, jobs: Sequence[Job]) -> RunOutcome[Job, DeliberationRecord]:
+def explain_all(
+    explainer: Explainer, jobs: Sequence[Job], results: Path
+) -> RunOutcome[Job, DeliberationRecord]:
     """Explain each image, until the user interrupts.
 
     Errors are recorded among the failures; the run continues.
+
+    Args:
+        explainer: what to explain them with.
+        jobs: the images.
+        results: the folder that all results lie in.
     """
-    return explain_each(explainer.explain, jobs, log_line=log_line)
+
+    def explain(job: Job) -> tuple[DeliberationRecord, bool]:
+        require_below(job.folder, results)
+        return explainer.explain(job)
+
+    return explain_each(explain, jobs, log_line=log_line)
 
 
 def log_line(record: DeliberationRecord) -> str:

@@ -19,6 +19,7 @@ After Wang and Vasconcelos, "Towards Realistic Predictors", ECCV 2018, where the
 network of its own, trained together with the classifier; this one is small and trained afterwards.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -147,6 +148,22 @@ def save(predictor: Hardness, path: Path, weights_sha256: str) -> None:
         "bias": predictor.bias.cpu().reshape(1),
     }
     write_atomically(path, safetensors_bytes(state, {"network": weights_sha256}))
+
+
+def require_replaceable(path: Path) -> None:
+    """Refuse to write a predictor over anything but a predictor.
+
+    Raises:
+        UserError: there is a file or folder of another kind.
+    """
+    if not path.exists():
+        return
+    is_one = False
+    if path.is_file():
+        with suppress(OSError, SafetensorError), safe_open(path, "pt") as file:
+            is_one = set(file.keys()) == {"weight", "bias"} and "network" in (file.metadata() or {})
+    if not is_one:
+        raise UserError(f"--train-hardness {path}: there already, and no predictor; not replaced")
 
 
 def load(path: Path, weights_sha256: str, device: torch.device) -> Hardness:

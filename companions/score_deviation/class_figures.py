@@ -7,6 +7,8 @@
 Labels that are irrelevant to the class are left out.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +31,7 @@ SMALLEST_WORD = 7
 WORDS_WIDTH = 460
 WORD_GAP = 0.4  # between words, by the size of the letters
 FAINTEST = 0.15  # words are coloured at least as strongly as this deviation
+LONGEST_STEM = 200  # bytes of the first part of a file's name
 GOLDEN = 0.618  # spreads the dots of a box plot without a pattern
 
 
@@ -41,10 +44,28 @@ def draw_classes(found: Statistics, folder: Path, style: Style) -> None:
         style: dark, or white for print.
     """
     folder.mkdir(exist_ok=True)
+    stems = file_stems(list(found.classes))
     for name, table in tqdm(found.classes.items(), desc="classes", unit="class"):
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+        stem = stems[name]
         draw_statistics(name, table, folder / f"{stem}_labels.png", style=style)
         draw_words(name, table, folder / f"{stem}_words.png", style=style)
+
+
+def file_stems(names: Sequence[str]) -> dict[str, str]:
+    """Return what the files of each name begin with: another for each.
+
+    Letters, digits, "-" and "_" stay, all else becomes "_"; where that makes names the same, in
+    whatever case, or too long, digits are added.
+    """
+    plain = {name: "".join(c if c.isalnum() or c in "-_" else "_" for c in name) for name in names}
+    often = Counter(stem.lower() for stem in plain.values())
+    stems = {}
+    for name, stem in plain.items():
+        stems[name] = stem
+        if often[stem.lower()] > 1 or len(stem.encode()) > LONGEST_STEM:
+            digits = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            stems[name] = f"{stem[: LONGEST_STEM // 4]}-{digits}"
+    return stems
 
 
 # ---------------------------------------------------------------- box plots

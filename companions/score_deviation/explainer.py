@@ -34,6 +34,7 @@ from drawing.record import Model
 from drawing.styles import DARK, Style
 from running.each_image import ImageOutcome, explain_each
 from running.record_files import versions
+from running.result_folders import require_below
 from scoring.fitting import load_fitted
 from scoring.networks import Network
 from scoring.segmentation import Segmentation
@@ -171,6 +172,7 @@ def explain_all(
     """
 
     def explain(item: Item, folder: Path) -> tuple[Summarized, bool]:
+        require_below(folder, results)
         record, is_new = explainer.explain(item, folder)
         row = summary_row(record, folder.relative_to(results).as_posix())
         return Summarized(_without_map(record), row), is_new

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from running.images import find_images
-from running.results import later_namesakes
+from running.result_folders import NamedImage, result_folders
 from scoring.labels import class_index
 from utils import UserError, log, printable
 
@@ -117,11 +117,11 @@ def _manifest_item(path: Path, row: dict, line: int) -> Item:
     image = (row["image"] or "").strip()
     mask = (row.get("mask") or "").strip()
     target = (row.get("class") or "").strip()
-    if not image:
+    if not _below(image):
         raise UserError(f"--manifest {path}: line {line} names no image")
     return Item(
         image=path.parent / image,
-        name=_below(image),
+        name=printable(Path(_below(image))),
         mask=path.parent / mask if mask else None,
         target=target or None,
     )
@@ -287,13 +287,8 @@ def folders_of(items: Sequence[Item], results: Path) -> list[Path]:
     Raises:
         UserError: an image is named twice.
     """
-    later = later_namesakes([item.image for item in items])
-    folders = []
+    often = Counter(item.name for item in items)
     for item in items:
-        name = item.name if item.image in later else Path(item.name).with_suffix("")
-        folders.append(results / name)
-    often = Counter(folders)
-    for item, path in zip(items, folders):
-        if often[path] > 1:
+        if often[item.name] > 1:
             raise UserError(f"{item.name}: named twice")
-    return folders
+    return result_folders([NamedImage(item.image, item.name) for item in items], results)

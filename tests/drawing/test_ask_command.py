@@ -78,8 +78,9 @@ def test_what_was_not_scored_is_not_guessed(planted, answer):
 def test_score_runs_the_network(results, answer):
     folder = results / "wide/scene"
     removed = (3, 11, 12, 29)
-    said = answer(folder, "--without", "3,11,12,29", "--score", "--device", "cpu")
     sag = read_sag(folder)
+    model = ("--model", sag.settings["model"])
+    said = answer(folder, "--without", "3,11,12,29", "--score", "--device", "cpu", *model)
     image = read_image(folder)
     network = load_network(sag.settings["model"], device=choose_device("cpu"))
     scorer = score_image(
@@ -94,7 +95,8 @@ def test_other_weights_than_the_records_are_named(copied, results, error):
     record = json.loads((copied / "sag.json").read_text(encoding="utf-8"))
     record["model"]["weights_sha256"] = "0"
     (copied / "sag.json").write_text(json.dumps(record), encoding="utf-8")
-    asked = ["--only", UNSCORED, "--score", "--images", results / "in"]
+    model = record["settings"]["model"]
+    asked = ["--only", UNSCORED, "--score", "--images", results / "in", "--model", model]
     assert "other weights" in error(copied, *asked)
 
 

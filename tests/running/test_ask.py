@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 from drawn import make_sag
@@ -38,15 +39,18 @@ def planted_probability(patches):
     return 0.95 if any(set(root) <= set(patches) for root in ROOTS) else 0.02
 
 
+def model_of(network):
+    """Return what a record says of a network."""
+    return msgspec.convert(network.description(), Model)
+
+
 def planted_sag(**fields):
     """Return a record of the planted network, in whose table are the sets SCORED."""
     without_one = [tuple(p for p in EVERYTHING if p != hidden) for hidden in EVERYTHING]
     sets = [tuple(sorted(patches)) for patches in (*SCORED, *without_one)]
     table = {patches: planted_probability(patches) for patches in sets}
     known = {
-        "model": Model(
-            name=PLANTED, weights_sha256=load_network(PLANTED).weights_sha256, classes=3
-        ),
+        "model": model_of(load_network(PLANTED)),
         "category": Category(index=1, name="tern"),
         "probability": 0.95,
         "baseline": Baseline(name="black", probability=0.02),
@@ -217,12 +221,12 @@ def test_a_region_out_of_range_is_named(regions_result):
 
 
 def test_score_runs_the_network(result):
-    line = answer(result, only=UNSCORED_TEXT, score=True, device="cpu")
+    line = answer(result, only=UNSCORED_TEXT, score=True, device="cpu", model=PLANTED)
     assert "probability 0.0200, not sufficient (scored now, by the network)" in line
 
 
 def test_score_finds_what_is_sufficient(result):
-    line = answer(result, only="0,6,7,10", score=True, device="cpu")
+    line = answer(result, only="0,6,7,10", score=True, device="cpu", model=PLANTED)
     assert "probability 0.9500, sufficient (scored now, by the network)" in line
 
 
@@ -232,7 +236,7 @@ def test_a_scored_set_does_not_run_the_network(result):
 
 
 def test_score_takes_the_regions_of_the_record(regions_result):
-    line = answer(regions_result, only="head,tail", score=True, device="cpu")
+    line = answer(regions_result, only="head,tail", score=True, device="cpu", model=PLANTED)
     visible = [p for p in EVERYTHING if p // 4 in (0, 2)]  # rows of patches in these stripes
     assert f"probability {planted_probability(visible):.4f}" in line
 
@@ -241,7 +245,7 @@ def test_score_drops_the_tokens_of_a_transformer(tmp_path):
     name = f"{PROJECT}/tests/planted.py:small_vit"
     network = load_network(name)
     sag = planted_sag(
-        model=Model(name=name, weights_sha256=network.weights_sha256, classes=4),
+        model=model_of(network),
         baseline=Baseline(name="drop", probability=0.02),
         settings={"model": name, "weights": None, "labels": None},
         grid=(7, 7),
@@ -250,15 +254,20 @@ def test_score_drops_the_tokens_of_a_transformer(tmp_path):
         scores=pack_scores({}),
     )
     image = np.random.default_rng(0).integers(0, 256, (56, 56, 3), dtype=np.uint8)
-    line = answer(write_result(tmp_path, sag, image), only="3,17,30", score=True, device="cpu")
+    line = answer(
+        write_result(tmp_path, sag, image), only="3,17,30", score=True, device="cpu", model=name
+    )
     masked = masked_attention(network.module, network.prepare(image), (7, 7), [(3, 17, 30)])
     assert f"probability {float(masked[0, 1]):.4f}" in line
 
 
 def test_other_weights_are_refused(tmp_path):
-    sag = planted_sag(model=Model(name=PLANTED, weights_sha256="0", classes=3))
+    model = msgspec.structs.replace(model_of(load_network(PLANTED)), weights_sha256="0")
+    sag = planted_sag(model=model)
     with pytest.raises(UserError, match="other weights than those of the record"):
-        answer(write_result(tmp_path, sag), only=UNSCORED_TEXT, score=True, device="cpu")
+        answer(
+            write_result(tmp_path, sag), only=UNSCORED_TEXT, score=True, device="cpu", model=PLANTED
+        )
 
 
 def test_images_that_are_not_there_are_named(result, tmp_path):

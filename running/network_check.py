@@ -1,0 +1,73 @@
+"""What is odd about a network's answers: a warning before the first image.
+
+    warning_about(network, [image])     # "answers probabilities, not logits: .."
+
+Four images are shown to it, alone and together. What a network does that is no classifier of one
+image at a time would otherwise look like a finding.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from scoring.networks import Network, class_probabilities
+
+IMAGES = 4  # that the network is shown
+TOLERANCE = 1e-3  # between probabilities of the same image
+SUM_TOLERANCE = 1e-4  # of a row of probabilities, from 1
+
+
+@torch.no_grad()  # not inference_mode: a module may keep tensors of its first call
+def warning_about(network: Network, images: Sequence[np.ndarray]) -> str:
+    """Return what is odd about a network's answers in words; empty where nothing is.
+
+    Args:
+        network: the network.
+        images: (H, W, 3) uint8 RGB, of its input size; noise makes up for what is missing.
+    """
+    shown = [network.prepare(image) for image in _filled_up(images, network.size)]
+    try:
+        together = network.module(torch.stack(shown))
+        again = network.module(torch.stack(shown))
+        alone = torch.cat([network.module(image[None]) for image in shown])
+        if not together.shape == again.shape == alone.shape:
+            return ""
+    except Exception:  # whatever it is, the first image of the run names it
+        return ""
+    if _differ(together, again):
+        return (
+            "gives other answers to the same image each time (random numbers?): "
+            "confidences, and what is minimal, are a matter of chance"
+        )
+    if _differ(together, alone):
+        return (
+            "gives an image other answers alone than in a batch (batch statistics?): "
+            "confidences depend on which sets are scored together"
+        )
+    if _are_probabilities(together):
+        return (
+            "answers probabilities, not logits (each row sums to 1): "
+            "the softmax of these makes all classes nearly equal; return what comes before"
+        )
+    return ""
+
+
+def _filled_up(images: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+    shown = list(images[:IMAGES])
+    rng = np.random.default_rng(0)
+    while len(shown) < IMAGES:
+        shown.append(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    return shown
+
+
+def _differ(logits: torch.Tensor, others: torch.Tensor) -> bool:
+    difference = (class_probabilities(logits) - class_probabilities(others)).abs()
+    return bool((difference > TOLERANCE).any())  # NaN is named elsewhere
+
+
+def _are_probabilities(logits: torch.Tensor) -> bool:
+    if logits.shape[1] < 2 or not bool((logits >= 0).all()):
+        return False
+    sums = logits.float().sum(dim=1)
+    return bool(((sums - 1).abs() < SUM_TOLERANCE).all())

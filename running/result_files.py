@@ -1,0 +1,182 @@
+"""The files of one result: drawn beside the old ones, exchanged at the end, removed by name.
+
+    with drawn_beside(folder) as new:
+        draw_all(sag, image, new)
+        sag.files = files_below(new)
+        write_record(new / RECORD, sag)
+        exchange(new, folder)
+
+A record lists its files. Only these, and the same figures in another format or style, are ever
+removed: whatever else lies in the folder stays.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from drawing.record import Sag
+from running.record_files import RECORD, read_record
+from running.result_folders import require_below
+from utils import UserError
+
+NEW = ".new."  # before the number of the process that draws
+FIGURES = ("SAG_", "comparison", "curves")  # draw_sag.py draws these in other formats and styles
+FIGURE_ENDINGS = (".png", ".svg", ".pdf", "_paper.png", "_paper.svg", "_paper.pdf")
+# What versions wrote whose records do not list their files.
+OLDER_FILES = re.compile(
+    r"SAG_(dag_|final_)?\d+roots(_paper)?\.(dot|png|svg|pdf)"
+    r"|(comparison|curves)(_paper)?\.(png|svg|pdf)|comparison\.gif"
+    r"|roots/\d+_[\d-]*\.png|nodes/\d[\d-]*\.png|nodes/none\.png"
+    r"|perturbation_(original|heatmap|imposed_heatmap|blurred)\.png"
+    r"|roots\.png|gridimage\.png|dnf\.txt|dnf_gif\.gif|sag\.html"
+)
+# How a whole file of a kind ends.
+ENDINGS = {
+    ".png": b"IEND\xaeB`\x82",
+    ".gif": b";",
+    ".pdf": b"%%EOF",
+    ".svg": b"</svg>",
+    ".html": b"</html>",
+    ".dot": b"}",
+}
+
+
+@contextmanager
+def drawn_beside(folder: Path) -> Iterator[Path]:
+    """Make a new folder inside a result's folder, and remove it at the end.
+
+    Those that killed processes have left are removed, too.
+    """
+    for left in folder.glob(f"{NEW}*"):
+        if not _is_running(left.name.removeprefix(NEW)):
+            shutil.rmtree(left, ignore_errors=True)
+    new = folder / f"{NEW}{os.getpid()}"
+    new.mkdir(parents=True)
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _is_running(process: str) -> bool:
+    if process == str(os.getpid()):  # of an earlier drawing that failed here
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the files below a folder, as paths with forward slashes, sorted."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def exchange(new: Path, folder: Path) -> None:
+    """Put new files into a result's folder, in place of those of the record that it has.
+
+    The record goes first and comes last, so that its presence means that the folder is complete.
+
+    Args:
+        new: the new files, the record among them.
+        folder: of the result.
+
+    Raises:
+        OSError: a file cannot be put into its place.
+        UserError: a link in the folder leads out of it, or a folder is in a file's place.
+    """
+    names = [name for name in files_below(new) if name != RECORD]
+    for place in {(folder / name).parent for name in names} - {folder}:
+        require_below(place, folder)
+    for name in (*names, RECORD):
+        if (folder / name).is_dir():
+            raise UserError(f"{folder / name}: a folder where a file is to be written")
+    stale = set(files_of(folder)).difference(names)
+    (folder / RECORD).unlink(missing_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        os.replace(new / name, folder / name)
+    remove(folder, stale)
+    os.replace(new / RECORD, folder / RECORD)
+
+
+def files_of(folder: Path) -> list[str]:
+    """Return the files that belong to the record in a folder, and are there.
+
+    These are the files that it lists, and the same figures in another format or style. For a record
+    without a list they are found by the names that this program gives.
+    """
+    if not (folder / RECORD).exists():
+        return []
+    sag = read_record(folder / RECORD)
+    if sag is None or not sag.files:
+        shown = [path for path in folder.glob("*") if path.is_file()]
+        shown += [path for name in ("roots", "nodes") for path in (folder / name).glob("*")]
+        names = [path.relative_to(folder).as_posix() for path in shown]
+        return [name for name in names if OLDER_FILES.fullmatch(name)]
+    own = [name for name in sag.files if _is_inside(name)]
+    figures = {PurePosixPath(name).stem for name in own if name.startswith(FIGURES)}
+    own += [f"{stem}{ending}" for stem in sorted(figures) for ending in FIGURE_ENDINGS]
+    return [name for name in dict.fromkeys(own) if (folder / name).is_file()]
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a record may list this name: that of a file in its own folder."""
+    parts = PurePosixPath(name).parts
+    return 1 <= len(parts) <= 2 and not name.startswith("/") and ".." not in parts
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of a result, and folders in it that are empty then."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    for name in ("roots", "nodes"):
+        with suppress(OSError):  # it is not there, or not empty
+            (folder / name).rmdir()
+
+
+def clear(folder: Path) -> None:
+    """Remove a result: its record first, then the record's files; and the folder, if empty."""
+    names = files_of(folder)
+    (folder / RECORD).unlink(missing_ok=True)
+    remove(folder, names)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+# ---------------------------------------------------------------- whether all is there
+
+
+def are_whole(folder: Path, sag: Sag) -> bool:
+    """Return whether every file that a record lists is there, and none of them is cut off."""
+    return all(_is_whole(folder / name) for name in sag.files if _is_inside(name))
+
+
+def _is_whole(path: Path) -> bool:
+    end = ENDINGS.get(path.suffix, b"")
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(end) - 2))  # a line break may follow
+            return size > 0 and file.read().rstrip().endswith(end)
+    except OSError:
+        return False
+
+
+def count_files(folder: Path) -> list[int]:
+    """Return how many visible files lie below a folder, and their bytes."""
+    number = 0
+    size = 0
+    for place, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                with suppress(OSError):
+                    size += os.lstat(os.path.join(place, name)).st_size
+                    number += 1
+    return [number, size]
