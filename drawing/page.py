@@ -81,7 +81,11 @@ def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
         "node_threshold": sag.node_threshold or sag.settings.get("node_prob_thresh", 0.0),
     }
     if sag.needed:
-        known["needed"] = {"words": needed_in_words(sag), "roots": sag.needed.roots}
+        known["needed"] = {
+            "words": needed_in_words(sag),
+            "roots": sag.needed.roots,
+            "proofs": [proof_in_words(root) for root in sag.needed.roots],
+        }
     if sag.regions and masked.regions:
         known["regions"] = {
             "names": sag.regions.names,

@@ -296,13 +296,13 @@ function makeNeeded() {
   if (!record.needed) return;
   $("needed-part").hidden = false;
   $("needed-words").textContent = record.needed.words;
-  $("needed").append(...record.needed.roots.map(root => {
+  $("needed").append(...record.needed.roots.map((root, i) => {
     const hidden = new Set(root.patches), rest = everything.filter(p => !hidden.has(p));
     const button = setButton({patches: rest, probability: root.probability}, false, root.patches.map(p => [p, 0.2]), "");
     const without = `without ${short(root.patches)}`;
     button.querySelector(".names").textContent = without;
-    button.setAttribute("aria-label", `${without}, ${percent(root.probability)}`);
-    button.title = without;
+    button.setAttribute("aria-label", `${without}, ${percent(root.probability)}, ${record.needed.proofs[i]}`);
+    button.title = `without ${named(root.patches)}: ${record.needed.proofs[i]}`;
     return element("li", {}, button);
   }));
 }
