@@ -70,3 +70,48 @@ def test_what_a_network_returns_decides_not_how_it_was_found_out(of_probabilitie
 def test_logits_are_not_taken_as_probabilities(white, tmp_path, capsys):
     assert run_planted(white, tmp_path, "--output", "probabilities") == 2
     assert "returns values outside of 0 to 1" in only_line(capsys)
+
+
+# ---------------------------------------------------------------- one channel, no square
+
+
+@pytest.fixture(scope="module")
+def strip(white, tmp_path_factory):
+    """The result of a network that sees images in grey, 40 x 72 pixels."""
+    out = tmp_path_factory.mktemp("strip")
+    assert run_planted(white, out, network="grey_strip") == 0
+    return out / "a"
+
+
+def test_a_grey_network_has_its_explanations(strip):
+    assert roots_of(strip) == ROOTS
+
+
+def test_the_record_has_height_and_width(strip):
+    assert read_sag(strip).size == (40, 72)
+
+
+def test_the_record_has_one_mean(strip):
+    assert read_sag(strip).model.mean == [0.0]
+
+
+def test_the_record_check_confirms_a_grey_strip(strip, white):
+    assert wrong_claims(strip, white, network="grey_strip") == []
+
+
+@pytest.mark.parametrize("name", ["perturbation_original.png", "perturbation_blurred.png"])
+def test_images_keep_their_shape_and_colours(strip, name):
+    with Image.open(strip / name) as image:
+        assert (image.size, image.mode) == ((72, 40), "RGB")
+
+
+def test_a_crop_to_a_strip_adds_no_border(white, tmp_path):
+    assert run_planted(white, tmp_path, "--resize", "crop", network="grey_strip") == 0
+    with Image.open(tmp_path / "a/perturbation_original.png") as image:
+        assert image.getextrema() == ((255, 255),) * 3
+
+
+@pytest.mark.parametrize("baseline", ["blur", "median", "mixed", "mean"])
+def test_every_baseline_works_on_a_grey_strip(white, tmp_path, baseline):
+    assert run_planted(white, tmp_path, "--baseline", baseline, network="grey_strip") == 0
+    assert wrong_claims(tmp_path, white, network="grey_strip") == []
