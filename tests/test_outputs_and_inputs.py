@@ -1,11 +1,17 @@
 """The main job on networks with other outputs and inputs than most."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+import torch
 from drawn import read_sag
-from main_job import ROOTS, only_line, roots_of, run_planted, wrong_claims
+from main_job import ROOTS, only_line, roots_of, run, run_planted, wrong_claims
 from PIL import Image
 
+from running.check_record import problems
 from running.score_set import score_set
+from scoring.networks import load_network
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +121,43 @@ def test_a_crop_to_a_strip_adds_no_border(white, tmp_path):
 def test_every_baseline_works_on_a_grey_strip(white, tmp_path, baseline):
     assert run_planted(white, tmp_path, "--baseline", baseline, network="grey_strip") == 0
     assert wrong_claims(tmp_path, white, network="grey_strip") == []
+
+
+# ---------------------------------------------------------------- dropped tokens of transformers
+
+
+@pytest.fixture(scope="module")
+def dropped(tmp_path_factory):
+    """An image explained with a folder of transformers whose tokens are dropped."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("dropped")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=56,
+        patch_size=14,
+        id2label={0: "wren", 1: "owl"},
+    )
+    module = transformers.ViTForImageClassification(config)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    module.save_pretrained(folder / "vit")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    model = f"hf/{folder / 'vit'}"
+    options = ("--model", model, "--baseline", "drop", "--grid", 4, "--device", "cpu")
+    assert run("--images", folder / "a.png", "--results", folder / "out", *options) == 0
+    return SimpleNamespace(model=model, image=folder / "a.png", folder=folder / "out/a")
+
+
+def test_the_record_check_confirms_dropped_tokens_of_transformers(dropped):
+    path = dropped.folder / "sag.json"
+    wrong, claims = problems(path, dropped.image, load_network(dropped.model))
+    assert wrong == [] and claims > 30
+
+
+def test_a_record_of_transformers_names_its_class(dropped):
+    assert read_sag(dropped.folder).category.name in ("wren", "owl")
