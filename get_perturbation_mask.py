@@ -112,6 +112,7 @@ def igos(
     regularisers: Regularisers,
     size: tuple[int, int],
     *,
+    channels: int = 3,
     iterations: int = 2,
     seed: int = 0,
     points: int = 20,
@@ -126,6 +127,7 @@ def igos(
     Args:
         regularisers: of the objective; they know the grid.
         size: height and width of the image.
+        channels: of the image.
         iterations: number of steps.
         seed: of the noise; the global random state is left alone.
         points: of the integrated gradient.
@@ -135,7 +137,8 @@ def igos(
     last_gradient = torch.zeros_like(mask)
     first: float | None = None
     try:
-        for iteration, noises in enumerate(noises_of(noise, (points, 3, *size), seed, iterations)):
+        shape = (points, channels, *size)
+        for iteration, noises in enumerate(noises_of(noise, shape, seed, iterations)):
             integrated = yield from _integrated_gradient(mask, noises)
             direction = (regularisers.gradient(mask) + integrated).nan_to_num()
             found = yield from _line_search(mask, direction, regularisers)
@@ -197,7 +200,8 @@ def igos_mask(
     network = _Differentiable(model, image, baseline, category, basis_of(image, grid, basis))
     limit = BatchLimit(AT_ONCE)
     regularisers = Regularisers(grid, tv=TV if basis is None else 0.0)
-    asking = igos(regularisers, (image.shape[1], image.shape[2]), **options)
+    channels, height, width = image.shape
+    asking = igos(regularisers, (height, width), channels=channels, **options)
     try:
         question = next(asking)
         while True:

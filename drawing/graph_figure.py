@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from drawing.canvas import Canvas, Part
 from drawing.captions import SummaryLine, caption, summary_lines
@@ -267,12 +268,30 @@ def drawn_graph(
         images: Each drawn node's image, (H, W, 3) uint8.
         original: (H, W, 3) uint8.
     """
+    colour = layout.style.background
+    images = {i: squared(image, colour) for i, image in images.items()}
     canvas = Canvas(plan.width, plan.height, layout.style)
-    draw_header(canvas, plan.header, original)
+    draw_header(canvas, plan.header, squared(original, colour))
     draw_edges(canvas, sag, layout=layout, origin=plan.graph)
     draw_nodes(canvas, sag, layout=layout, images=images, origin=plan.graph)
     draw_caption(canvas, plan.caption)
     return canvas
+
+
+def squared(image: np.ndarray, colour: str) -> np.ndarray:
+    """Return an image in the middle of a square, as nodes are; a square stays as it is.
+
+    Args:
+        image: (H, W, 3) uint8.
+        colour: Of what is added, by its name.
+    """
+    height, width = image.shape[:2]
+    if height == width:
+        return image
+    side = max(height, width)
+    box = Image.new("RGB", (side, side), colour)
+    box.paste(Image.fromarray(image), ((side - width) // 2, (side - height) // 2))
+    return np.asarray(box)
 
 
 def draw_header(canvas: Canvas, header: Header, original: np.ndarray) -> None:

@@ -122,7 +122,7 @@ def ceilings(engine: Engine) -> dict[str, dict[str, float]]:
     """
     network = engine.network
     height, width = network.size
-    example = torch.randn(1, 3, height, width, device=network.device)
+    example = torch.randn(1, network.channels, height, width, device=network.device)
     forwards: dict[str, tuple[Kind, Forward]] = {"float32": ("float32", engine.exact)}
     if engine.reduced is not None:  # OpenVINO may compute in float32 as well
         name = engine.backend if engine.precision == "float32" else engine.precision

@@ -45,14 +45,17 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any, NoReturn
+from unittest import mock
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torchvision.models import VisionTransformer
 from tqdm import tqdm
 
 from scoring.fitting import load_fitted
@@ -366,7 +369,7 @@ def masked_attention(
     """Return a vision transformer's probabilities with attention to hidden tokens masked out.
 
     Args:
-        vit: torchvision's VisionTransformer.
+        vit: A vision transformer of torchvision, timm or transformers.
         image: (3, H, W), normalised.
         grid: Rows and columns of patches, each a rectangle of tokens.
         sets: The visible patches of each row of the result.
@@ -374,6 +377,8 @@ def masked_attention(
     Returns:
         (sets, classes)
     """
+    if not isinstance(vit, VisionTransformer):
+        return own_pass_masked(vit, image, grid=grid, sets=sets)
     side = vit.image_size // vit.patch_size
     patches_on_grid = np.arange(grid[0] * grid[1]).reshape(grid)
     rows_repeated = patches_on_grid.repeat(side // grid[0], axis=0)
@@ -395,6 +400,57 @@ def masked_attention(
         logits = vit.heads(vit.encoder.ln(state)[:, 0])[0]
         rows.append(torch.softmax(logits, dim=0))
     return torch.stack(rows)
+
+
+def own_pass_masked(
+    vit: torch.nn.Module, image: torch.Tensor, grid: tuple[int, int], sets: Sequence[PatchSet]
+) -> torch.Tensor:
+    """Return what masked_attention does, by the network's own pass on the whole image.
+
+    Meanwhile PyTorch's attention leaves the hidden tokens out, which are the last ones it is asked
+    about, row by row.
+    """
+    shape = tokens_shape(vit, image)
+    patches_on_grid = np.arange(grid[0] * grid[1]).reshape(grid)
+    rows_repeated = patches_on_grid.repeat(shape[0] // grid[0], axis=0)
+    patch_of_token = torch.tensor(rows_repeated.repeat(shape[1] // grid[1], axis=1).ravel())
+    rows = []
+    for patches in sets:
+        is_shown = torch.isin(patch_of_token, torch.tensor(patches, dtype=torch.long))
+        with attention_to(is_shown.to(image.device)) as calls:
+            logits = vit(image[None])
+        if not calls:
+            raise ValueError("the network attends by other means than PyTorch's function")
+        classes = range(max(2, logits.shape[1]))
+        rows.append(torch.cat([class_probability(logits, index) for index in classes]))
+    return torch.stack(rows)
+
+
+def tokens_shape(vit: torch.nn.Module, image: torch.Tensor) -> tuple[int, int]:
+    """Return the rows and columns of tokens that the first convolution makes of an image."""
+    first = next(part for part in vit.modules() if isinstance(part, torch.nn.Conv2d))
+    return image.shape[1] // first.stride[0], image.shape[2] // first.stride[1]
+
+
+@contextmanager
+def attention_to(is_shown: torch.Tensor) -> Iterator[list[int]]:
+    """Mask attention to tokens out, and yield a list with an entry for each call of attention.
+
+    Args:
+        is_shown: (tokens,), of the image's tokens; all that come before them are shown.
+    """
+    calls: list[int] = []
+    attend = F.scaled_dot_product_attention
+
+    def masked(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
+        assert attn_mask is None, "a network with a mask of its own"
+        calls.append(key.shape[-2])
+        before = is_shown.new_ones(key.shape[-2] - len(is_shown))
+        mask = torch.cat([before, is_shown])[None, :]
+        return attend(query, key, value, attn_mask=mask, **options)
+
+    with mock.patch.object(F, "scaled_dot_product_attention", masked):
+        yield calls
 
 
 # ---------------------------------------------------------------- the image, the network, the class

@@ -123,9 +123,9 @@ def as_pixels(
     if transform is None:
         return network.fit.image(opened)
     normalised = transform(as_rgb(opened)).cpu()
-    mean = torch.tensor(network.mean).view(3, 1, 1)
-    std = torch.tensor(network.std).view(3, 1, 1)
-    pixels = (255 * (normalised * std + mean)).round().clamp(0, 255)
+    mean = torch.tensor(network.mean).view(-1, 1, 1)
+    std = torch.tensor(network.std).view(-1, 1, 1)
+    pixels = (255 * (normalised * std + mean)).round().clamp(0, 255).expand(3, -1, -1)
     return np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0).astype(np.uint8))
 
 

@@ -151,7 +151,8 @@ def measure_saliency(
         mask = _as_mask(gradcam, case)
     else:
         regularisers = Regularisers(case.grid, tv=0.0 if case.regions else TV)
-        asking = igos(regularisers, engine.network.size, seed=seed)
+        network = engine.network
+        asking = igos(regularisers, network.size, channels=network.channels, seed=seed)
         mask = yield from _answered_softly(asking, case, answerer)
     return Saliency(full, hidden, mask=mask, method=method, gradcam=gradcam)
 

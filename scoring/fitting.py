@@ -32,7 +32,7 @@ class Fit:
         size: height and width.
         method: "squash", "crop" or "opencv".
         short_side: crop: pixels of the short side before the middle is cut out; None: 256 for a
-            crop of 224.
+            crop of 224. For an input that is no square: of what covers its shape.
         filter: of squash and crop.
     """
 
@@ -100,9 +100,12 @@ class Fit:
         height, width = self.size
         if self.method != "crop":
             return _Box(width, height)
-        # As torchvision's Resize and CenterCrop do, without importing PyTorch.
-        short = min(size)
-        larger_width, larger_height = (self._short_side() * side // short for side in size)
+        # As torchvision's Resize and CenterCrop do, without importing PyTorch. The side that would
+        # fall short of an input that is no square decides how large the image becomes.
+        is_narrow = size[0] * height <= size[1] * width
+        short = size[0] if is_narrow else size[1]
+        wanted = self._short_side() * (width if is_narrow else height) // min(self.size)
+        larger_width, larger_height = (wanted * side // short for side in size)
         left = round((larger_width - width) / 2)
         top = round((larger_height - height) / 2)
         return _Box(larger_width, larger_height, left=left, top=top)

@@ -98,11 +98,25 @@ class Network:
             return self.output
         return "its outputs lie in 0 to 1 and are taken as logits; else pass --output probabilities"
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of its input: 3, or 1 for images in grey."""
+        return len(self.mean)
+
     def prepare(self, image: np.ndarray) -> torch.Tensor:
-        """Return an image (H, W, 3) uint8 RGB as (3, H, W) float32, normalised, on the device."""
+        """Return an image as the network takes it, normalised, on the device.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Tensor (channels, H, W), float32.
+        """
+        if self.channels == 1:
+            image = np.array(Image.fromarray(image).convert("L"))[..., None]
         x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
-        mean = torch.tensor(self.mean).view(3, 1, 1)
-        std = torch.tensor(self.std).view(3, 1, 1)
+        mean = torch.tensor(self.mean).view(-1, 1, 1)
+        std = torch.tensor(self.std).view(-1, 1, 1)
         return ((x - mean) / std).to(self.device)
 
 

@@ -3,12 +3,14 @@
     size, mean, std = preprocessing_of(module)      # from its attributes
     size, mean, std = probe(transform)              # from what a preprocessing does
 
-A network of a library brings the preset of its weights, which also says how accuracies were
-measured: with which filter, and how much of the image was cut off.
+A network with one mean, not three, sees images in grey. A network of a library brings the preset of
+its weights, which also says how accuracies were measured: with which filter, and how much of the
+image was cut off.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -19,6 +21,7 @@ from utils import UserError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 INPUT_SIZE = 224  # of a module that does not say otherwise
+CHANNELS = (3, 1)  # that an input may have: red, green and blue, or grey
 PROBED = (640, 480)  # width and height of the images that a transform is tried on
 
 Values = tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]  # size, mean, std
@@ -57,14 +60,30 @@ def preprocessing_of(module: torch.nn.Module) -> Values:
     """Return (size, mean, std) from a module's attributes, or 224 and ImageNet's.
 
     Raises:
-        UserError: input_size is not a whole number.
+        UserError: input_size, mean or std cannot be used.
     """
     size = getattr(module, "input_size", INPUT_SIZE)
-    if not isinstance(size, int):
-        raise UserError(f"model: input_size must be a whole number of pixels, not {size!r}")
+    sides = (size, size) if isinstance(size, int) else size
+    if not _are_sides(sides):
+        raise UserError(
+            f"model: input_size must be a whole number of pixels, or (height, width), not {size!r}"
+        )
     mean = tuple(float(value) for value in getattr(module, "mean", IMAGENET_MEAN))
     std = tuple(float(value) for value in getattr(module, "std", IMAGENET_STD))
-    return (size, size), mean, std
+    if len(mean) not in CHANNELS or len(std) != len(mean):
+        raise UserError(
+            f"model: mean and std must have a value for each of 3 channels, or 1, not {len(mean)} "
+            f"and {len(std)}"
+        )
+    height, width = sides
+    return (height, width), mean, std
+
+
+def _are_sides(sides: Any) -> bool:
+    """Return whether these are a height and a width."""
+    if not isinstance(sides, tuple | list) or len(sides) != 2:
+        return False
+    return all(isinstance(side, int) and side > 0 for side in sides)
 
 
 def probe(
@@ -73,19 +92,20 @@ def probe(
     """Return (size, mean, std) of a preprocessing, from what it makes of black and white.
 
     Args:
-        transform: from a PIL image to a normalised tensor (3, H, W).
+        transform: from a PIL image to a normalised tensor (3, H, W), or (1, H, W) in grey.
         shown: width and height of the images that it is tried on.
 
     Raises:
-        UserError: it does not return a floating-point tensor (3, H, W), or white is not brighter
-            than black.
+        UserError: it does not return such a tensor of floating-point numbers, or white is not
+            brighter than black.
     """
     black = transform(Image.new("RGB", shown, "black"))
     white = transform(Image.new("RGB", shown, "white"))
     is_float = isinstance(black, torch.Tensor) and black.is_floating_point()
-    if not is_float or black.dim() != 3 or len(black) != 3:
+    if not is_float or black.dim() != 3 or len(black) not in CHANNELS:
         raise UserError(
-            "transform: must return a floating-point tensor of shape (3, height, width)"
+            "transform: must return a floating-point tensor of shape (3, height, width), "
+            "or (1, height, width) in grey"
         )
     std = 1 / (white - black).mean((1, 2))
     if not (std.isfinite() & (std > 0)).all():

@@ -13,26 +13,26 @@ tokens per patch.
     dropped(masks)                      # (B, 49) of 0 and 1 -> logits (B, classes)
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021 (the network); dropping tokens as a
-baseline: Jain et al., "Missingness Bias in Model Debugging", ICLR 2022.
+baseline: Jain et al., "Missingness Bias in Model Debugging", ICLR 2022. Which networks can do it:
+scoring/vision_transformers.py.
 """
 
 import torch
-from torchvision.models import VisionTransformer
+
+from scoring.vision_transformers import transformer_of
 
 
 def why_not(module: torch.nn.Module, grid: tuple[int, int]) -> str | None:
     """Return why this network's tokens cannot be dropped by patches of this grid, or None."""
-    if not isinstance(module, VisionTransformer):
-        kind = type(module).__name__
+    transformer = transformer_of(module)
+    if isinstance(transformer, str):
+        return transformer
+    rows, columns = transformer.grid
+    if rows % grid[0] or columns % grid[1]:
+        divisor = f"of {rows}" if rows == columns else "of both"
         return (
-            "needs a vision transformer of torchvision (vit_b_16, ..); "
-            f"a {kind} has no tokens to drop"
-        )
-    side = module.image_size // module.patch_size
-    if any(side % cells for cells in grid):
-        return (
-            f"a grid of {grid[0]} x {grid[1]} patches does not align with {side} x {side} tokens; "
-            f"take a divisor of {side}"
+            f"a grid of {grid[0]} x {grid[1]} patches does not align with {rows} x {columns} "
+            f"tokens; take a divisor {divisor}"
         )
     return None
 
@@ -41,27 +41,29 @@ class TokenDropping:
     """The logits of one image with only some of its tokens.
 
     Args:
-        vit: torchvision's VisionTransformer in eval mode.
+        module: a vision transformer in eval mode.
         image: (3, H, W), normalised, of the network's own size.
         grid: rows and columns of patches.
 
     Raises:
-        ValueError: grid and tokens do not align.
+        ValueError: the network has no tokens to drop, or grid and tokens do not align.
     """
 
-    def __init__(self, vit: VisionTransformer, image: torch.Tensor, grid: tuple[int, int] = (7, 7)):
-        problem = why_not(vit, grid)
-        if problem:
+    def __init__(
+        self, module: torch.nn.Module, image: torch.Tensor, grid: tuple[int, int] = (7, 7)
+    ):
+        problem = why_not(module, grid)
+        transformer = transformer_of(module)
+        if problem or isinstance(transformer, str):
             raise ValueError(problem)
-        self.vit = vit
-        side = vit.image_size // vit.patch_size
+        self.transformer = transformer
         with torch.inference_mode():
-            tokens = vit._process_input(image[None])[0]  # (tokens, width)
-            embedded = torch.cat([vit.class_token[0], tokens])
-            self.embedded = embedded + vit.encoder.pos_embedding[0]
+            self.embedded = transformer.embed(image[None])[0]  # (prefix + tokens, width)
         rows, columns = grid
-        number = 1 + torch.arange(side * side, device=image.device)
-        number = number.view(rows, side // rows, columns, side // columns).permute(0, 2, 1, 3)
+        high = transformer.grid[0] // rows  # tokens of a patch, from its top to its bottom
+        wide = transformer.grid[1] // columns
+        number = torch.arange(rows * high * columns * wide, device=image.device)
+        number = transformer.prefix + number.view(rows, high, columns, wide).permute(0, 2, 1, 3)
         self.tokens_of = number.reshape(rows * columns, -1)  # (patches, tokens of each)
 
     def __call__(self, masks: torch.Tensor) -> torch.Tensor:
@@ -81,8 +83,6 @@ class TokenDropping:
         """Return the logits of masks that keep `size` patches each."""
         kept = masks.nonzero()[:, 1].view(len(masks), size)
         tokens = self.tokens_of[kept].flatten(1)
-        class_token = tokens.new_zeros(len(masks), 1)
-        tokens = torch.cat([class_token, tokens], 1)
-        encoder = self.vit.encoder
-        encoded = encoder.ln(encoder.layers(self.embedded[tokens]))
-        return self.vit.heads(encoded[:, 0])
+        prefix = torch.arange(self.transformer.prefix, device=tokens.device)
+        tokens = torch.cat([prefix.expand(len(masks), -1), tokens], 1)
+        return self.transformer.encode(self.embedded[tokens])

@@ -226,3 +226,16 @@ def one_probability():
             return super().forward(x)[:, 1].exp()
 
     return OneProbability(PLANTED, **SMALL)
+
+
+def grey_strip():
+    """The same explanations on images in grey that are wider than high: 40 x 72 pixels."""
+
+    class Strip(PlantedNetwork):
+        mean = (0.0,)
+        std = (1.0,)
+
+    module = Strip(PLANTED, grid=4, size=40)
+    module.input_size = (40, 72)
+    module.columns = torch.linspace(0, 71, 4).round().long().repeat(4)
+    return module

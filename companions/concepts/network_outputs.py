@@ -58,7 +58,9 @@ def network_outputs(
         FloatingPointError: the network returns NaN or an infinity.
     """
     if batch_size == "auto":
-        batch_size = auto_batch_size(torch.empty(3, *network.size, device=network.device))
+        batch_size = auto_batch_size(
+            torch.empty(network.channels, *network.size, device=network.device)
+        )
     numbers: list[int] = []
     probabilities = [np.zeros((0, network.classes), np.float32)]
     with _embeddings_of(network) as embeddings:
@@ -126,7 +128,7 @@ def last_layer(network: Network) -> torch.nn.Module | None:
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
     ]
     try:
-        network.module(torch.zeros(1, 3, *network.size, device=network.device))
+        network.module(torch.zeros(1, network.channels, *network.size, device=network.device))
     finally:
         for hook in hooks:
             hook.remove()

@@ -23,6 +23,7 @@ from drawn import (
 from PIL import Image
 
 from drawing.figures import Look, draw_all
+from drawing.graph_figure import squared
 from drawing.graph_layout import drop_along, root_nodes
 from drawing.masked_images import MaskedImages
 from drawing.styles import DARK, Style, paper, with_limits
@@ -184,3 +185,16 @@ def test_the_same_figure_twice_has_the_same_bytes(planted, tmp_path):
         folder = drawn_in(planted, tmp_path / name, paper(), formats=("png", "svg", "pdf"))
         contents.append({f.name: f.read_bytes() for f in folder.glob("*_paper.*")})
     assert len(contents[0]) == 12 and contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("shape", [(20, 40), (40, 20)])
+def test_an_image_that_is_no_square_keeps_its_shape(shape):
+    image = np.full((*shape, 3), 200, np.uint8)
+    square = squared(image, "black")
+    assert square.shape == (40, 40, 3)
+    assert (square == 200).sum() == image.size
+
+
+def test_a_square_image_stays_as_it_is():
+    image = np.zeros((4, 4, 3), np.uint8)
+    assert squared(image, "white") is image

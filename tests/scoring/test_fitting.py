@@ -34,6 +34,18 @@ def test_a_crop_is_torchvisions(size, kind):
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", [(64, 128), (128, 64), (60, 61)])
+def test_a_crop_to_no_square_is_all_image(size, shape):
+    """A white image stays white: no border is added, and the shares that are cut off are equal."""
+    white = Image.new("RGB", size, "white")
+    fit = Fit(shape, method="crop", short_side=80)
+    assert fit.image(white).min() == 255
+    box = fit._box(size)
+    covered = min(box.height / shape[0], box.width / shape[1])
+    assert covered == pytest.approx(80 / min(shape), rel=0.02)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_opencv_is_opencvs_bilinear_filter(size):
     image = noise(size)
     expected = cv2.resize(np.asarray(image), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)

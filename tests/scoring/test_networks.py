@@ -236,6 +236,18 @@ def test_an_image_is_prepared_for_the_network(birds):
     assert torch.allclose(prepared[:, 0, 0], white)
 
 
+def test_a_network_of_one_channel_sees_pillows_grey():
+    module = Flat(pixels=32 * 32 // 3).eval()
+    module.mean = (0.25,)
+    module.std = (0.5,)
+    module.linear = torch.nn.Linear(32 * 32, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32) / 255
+    prepared = wrap_module(module).prepare(pixels)
+    assert prepared.shape == (1, 32, 32)
+    assert np.allclose(prepared[0], (grey - 0.25) / 0.5, atol=1e-6)
+
+
 def test_a_prepared_image_has_its_channels_first(birds):
     assert birds.prepare(np.zeros((7, 9, 3), np.uint8)).shape == (3, 7, 9)
 
@@ -525,10 +537,10 @@ def test_a_wrapped_module_prepares_as_its_transform_does(module):
     [
         np.asarray,
         lambda image: torch.zeros(1, 3, 8, 8),
-        lambda image: torch.zeros(1, 8, 8),
+        lambda image: torch.zeros(2, 8, 8),
         v2.PILToTensor(),
     ],
-    ids=["array", "batch", "grey", "integers"],
+    ids=["array", "batch", "two channels", "integers"],
 )
 def test_a_transform_must_return_a_normalised_image(transform):
     with pytest.raises(UserError, match=r"transform: must return a .*\(3, height, width\)"):
@@ -545,11 +557,30 @@ def test_a_transform_must_map_white_above_black(transform):
         probe(transform)
 
 
-@pytest.mark.parametrize("size", [(224, 224), "224", 224.0])
+@pytest.mark.parametrize("size", [(224,), (224, 0), (8, 8, 8), "224", 224.0, (224, 2.5)])
 def test_an_input_size_that_is_no_number_of_pixels_is_named(module, size):
     module.input_size = size
     with pytest.raises(UserError, match="input_size must be a whole number"):
         preprocessing_of(module)
+
+
+@pytest.mark.parametrize("size, expected", [(32, (32, 32)), ((24, 40), (24, 40)), ([8, 9], (8, 9))])
+def test_an_input_size_may_be_a_height_and_a_width(module, size, expected):
+    module.input_size = size
+    assert preprocessing_of(module)[0] == expected
+
+
+@pytest.mark.parametrize("mean, std", [((0.5,), (0.2, 0.2, 0.2)), ((0.5, 0.5), (0.2, 0.2))])
+def test_mean_and_deviation_are_of_three_channels_or_one(module, mean, std):
+    module.mean = mean
+    module.std = std
+    with pytest.raises(UserError, match="mean and std must have a value for each of 3 channels"):
+        preprocessing_of(module)
+
+
+def test_a_transform_to_grey_has_one_channel():
+    _, mean, std = probe(v2.Compose([v2.Grayscale(), TO_TENSOR, v2.Normalize((0.4,), (0.2,))]))
+    assert (*mean, *std) == pytest.approx((0.4, 0.2), abs=1e-5)
 
 
 def test_whole_numbers_of_mean_and_deviation_become_floats(module):
