@@ -35,6 +35,7 @@ from running.result_files import (
     drawn_beside,
     exchange,
     files_below,
+    remove_leftovers,
 )
 from running.result_folders import NamedImage, result_folders
 from running.summary import SUMMARY
@@ -162,6 +163,7 @@ def done_before(
     for path, record in zip(folders, drawn):
         if fits(record):  # it is written last: a run was killed before it removed the other
             (path / UNDRAWN).unlink(missing_ok=True)
+            remove_leftovers(path)
     newest = [record if fits(record) else waiting for record, waiting in zip(drawn, undrawn)]
     same = [sag for sag in newest if sag is not None and fits(sag)]
     if newest[0] not in same or len(same) < categories:
