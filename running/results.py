@@ -14,6 +14,7 @@ nothing.
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -59,6 +60,7 @@ NOT_SETTINGS = (
     "images_at_once",
     "threads",
 )
+LEAST_FREE = 20_000_000  # bytes on the disk of the results; an image's are about 1 MB
 FINISHED = "finished.jsonl"
 UNDRAWN = ".sag.json.undrawn"
 PICTURES: tuple[Pictures, ...] = ("none", "graph", "all")  # each writes what those before it write
@@ -94,8 +96,11 @@ def make_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()  # where a kill leaves it, the next run removes it
         (folder / ".writable").unlink()
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise UserError(f"--results {folder}: {error.strerror}") from error
+    if free < LEAST_FREE:
+        raise UserError(f"--results {folder}: {free / 1e6:.0f} MB are free on its disk; too few")
 
 
 # ---------------------------------------------------------------- names

@@ -317,11 +317,28 @@ def preprocessing_of(
         UserError: input_size is not a whole number.
     """
     size = getattr(module, "input_size", INPUT_SIZE)
-    if not isinstance(size, int):
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise UserError(f"model: input_size must be a whole number of pixels, not {size!r}")
-    mean = tuple(float(value) for value in getattr(module, "mean", IMAGENET_MEAN))
-    std = tuple(float(value) for value in getattr(module, "std", IMAGENET_STD))
+    mean = _by_channel("mean", getattr(module, "mean", IMAGENET_MEAN))
+    std = _by_channel("std", getattr(module, "std", IMAGENET_STD))
+    if min(std) <= 0:
+        raise UserError(f"model: std must be above 0, not {std}")
     return (size, size), mean, std
+
+
+def _by_channel(name: str, value: Any) -> tuple[float, ...]:
+    """Return one number for each of three channels, from one or three of them in any form.
+
+    Raises:
+        UserError: they are neither.
+    """
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.float64, device="cpu").flatten()
+    except Exception:
+        raise UserError(f"model: {name} must be three numbers, not {value!r:.60}") from None
+    if len(tensor) not in (1, 3) or not tensor.isfinite().all():
+        raise UserError(f"model: {name} must be three finite numbers, not {tensor.tolist()!r:.60}")
+    return tuple(tensor.expand(3).tolist())
 
 
 def probe(
@@ -368,6 +385,10 @@ def _user_module(reference: str) -> torch.nn.Module:
         raise UserError(
             f"--model {reference}: {function}() returned a {kind}, not a torch.nn.Module"
         )
+    for key, value in module.state_dict(keep_vars=True).items():
+        if value.is_meta or value.layout != torch.strided:
+            kind = "on the meta device" if value.is_meta else "sparse"
+            raise UserError(f"--model {reference}: {key} is {kind}; numbers are needed")
     return module
 
 
@@ -377,6 +398,8 @@ def _torchvision_weights(name: str) -> Any:
     The second editions are trained with label smoothing and mixing, and are confident of little.
     """
     known = torchvision.models.list_models(module=torchvision.models)
+    if name.endswith(".py") or Path(name).exists():
+        raise UserError(f"--model {name}: a file; name the function in it: {name}:FUNCTION")
     if name not in known:
         candidates = [*known, BUNDLED]
         near = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0)[0]

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import utils
-from utils import file_sha256, load_image, one_line, printable, write_atomically, write_json
+from scoring.image_files import load_image
+from utils import file_sha256, one_line, printable, write_atomically, write_json
 
 SAVE_OPTIONS = {"webp": {"lossless": True}, "jpg": {"quality": 98}}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from running.images import find_images
 from running.result_folders import NamedImage, result_folders
 from scoring.labels import class_index
-from utils import UserError, log, printable
+from utils import UserError, log, printable, require_regular
 
 ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt")
 # The channel of Places365's noisy_annotations_RGB with the most probable label.
@@ -129,9 +129,11 @@ def _manifest_item(path: Path, row: dict, line: int) -> Item:
 
 def _csv_rows(path: Path) -> list[dict]:
     try:
+        require_regular(path)
         return list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "not a CSV file"
+    except (OSError, ValueError, csv.Error) as error:
+        not_text = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not a CSV file"
+        reason = getattr(error, "strerror", None) or not_text
         raise UserError(f"--manifest {path}: {reason}") from None
 
 
