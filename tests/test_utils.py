@@ -190,4 +190,4 @@ def test_an_error_is_one_line(error, line):
 
 def test_a_path_that_is_not_utf8_can_be_printed(tmp_path):
     path = tmp_path / b"caf\xe9.png".decode("utf-8", "surrogateescape")
-    assert printable(path) == f"{tmp_path.as_posix()}/caf\ufffd.png"
+    assert printable(path) == f"{tmp_path.as_posix()}/caf\\xe9.png"
