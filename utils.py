@@ -21,6 +21,9 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 class UserError(Exception):
     """Input from the user that cannot be used; str() is one line that names the value."""
 
+    def __init__(self, message: str = ""):
+        super().__init__(" ".join(message.splitlines()))
+
 
 def log(line: str) -> None:
     """Write one line to stderr without breaking the progress bars, if anybody takes it."""

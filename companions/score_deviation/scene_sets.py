@@ -117,6 +117,8 @@ def _manifest_item(path: Path, row: dict, line: int) -> Item:
     image = (row["image"] or "").strip()
     mask = (row.get("mask") or "").strip()
     target = (row.get("class") or "").strip()
+    if "\0" in image + mask:
+        raise UserError(f"--manifest {path}: line {line} has a zero byte")
     if not _below(image):
         raise UserError(f"--manifest {path}: line {line} names no image")
     return Item(

@@ -213,6 +213,13 @@ def test_a_name_of_several_regions_is_refused(text, names):
         asked(text, list(names))
 
 
+@pytest.mark.parametrize("text", ["0\r0", "1\n2", "\u2028"])
+def test_a_refusal_is_one_line_whatever_was_asked(text):
+    with pytest.raises(UserError) as error:
+        parse_patches(f"x{text}", make_sag())
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("text", ["9" * 5000, "P" + "9" * 5000, "pp1", "P", "²", "١"])
 def test_a_patch_that_is_none_is_refused(text):
     with pytest.raises(UserError, match="is not a"):
