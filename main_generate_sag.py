@@ -136,7 +136,7 @@ from running.image_case import ImageCase
 from running.images import find_images, not_the_images
 from running.inputs import as_cut, as_engine, as_pixels, settings_by_name
 from running.make_record import Cut, Source, make_record
-from running.network_check import IMAGES, warning_about
+from running.network_check import IMAGES, require_usable, warning_about
 from running.outcomes import Explained, Outcome, Outcomes
 from running.progress import Follower
 from running.record_files import pixels_sha256
@@ -641,9 +641,10 @@ def say_what_is_replaced(jobs: list[Job], network: Network, settings: Settings) 
 
 
 def warn_about(network: Network, jobs: list[Job]) -> None:
-    """Log what is odd about the answers of a user's own network."""
+    """Refuse a user's own network that cannot be used; log what is odd about its answers."""
     if not runs_code(network.name):
         return
+    require_usable(network, needs_gradients=True)
     images = []
     for job in jobs[:IMAGES]:
         with suppress(ValueError, OSError):  # the run names what cannot be read

@@ -44,7 +44,9 @@ class Settings:
     images: Path | None = None  # a folder of labelled images; without it scenes are drawn
     labels_csv: Path | None = None  # a CSV with a column of files below --images and one of labels;
     #   else the folders' names are the labels
-    scenes: Count = 12  # scenes of the bundled world to draw, without --images
+    scenes: Annotated[int, Between(1, 1_000_000)] = (
+        12  # scenes of the bundled world to draw, without --images
+    )
     most_images: Count | None = None  # only the first N of the seeded order
     # What to measure on them
     conditions: tuple[Condition, ...] = ALL_CONDITIONS  # with commas between them

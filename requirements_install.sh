@@ -18,6 +18,10 @@ else
         echo "Making .venv with $("$base" -V)"
         "$base" -m venv "$here/.venv"
     fi
+    if ! "$python" -m pip --version >/dev/null 2>&1; then
+        echo "Repairing .venv, which an interrupted installation left without pip"
+        "${PYTHON:-python3}" -m venv --clear "$here/.venv"
+    fi
     echo "Using .venv"
 fi
 

@@ -1,4 +1,4 @@
-"""Small helpers that every folder needs and no method is about: errors, the log, images, files.
+"""Small helpers that every folder needs and no method is about: errors, the log, files.
 
 Input that cannot be used raises UserError, whose text is one line that names the value.
 """
@@ -8,26 +8,27 @@ import json
 import os
 import sys
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 PROJECT = Path(__file__).resolve().parent
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-# What Pillow raises for a file that it cannot read.
-UNREADABLE_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class UserError(Exception):
     """Input from the user that cannot be used; str() is one line that names the value."""
 
+    def __init__(self, message: str = ""):
+        super().__init__(" ".join(message.splitlines()))
+
 
 def log(line: str) -> None:
-    """Write one line to stderr without breaking the progress bars."""
-    tqdm.write(line, file=sys.stderr)
+    """Write one line to stderr without breaking the progress bars, if anybody takes it."""
+    with suppress(OSError, ValueError):
+        tqdm.write(line, file=sys.stderr)
 
 
 def one_line(error: BaseException) -> str:
@@ -53,75 +54,22 @@ def _escaped(character: str) -> str:
     return character
 
 
-# ---------------------------------------------------------------- images
-
-
-def load_image(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Read an image file and resize it straight to the given size, ignoring its aspect ratio.
-
-    The image is rotated by its EXIF tag, 16-bit values are scaled to 8 bits, and transparent
-    pixels become white.
-
-    Args:
-        path: an image file.
-        size: height and width in pixels.
-
-    Returns:
-        RGB array of shape (H, W, 3), uint8.
-
-    Raises:
-        ValueError: the file is missing, not an image, or truncated (one line).
-    """
-    return resize_image(open_image(path), size)
-
-
-def open_image(path: Path) -> Image.Image:
-    """Read an image file, rotated by its EXIF tag.
-
-    Raises:
-        ValueError: it cannot be read (one line).
-    """
-    try:
-        with Image.open(path) as file:
-            file.load()
-            return ImageOps.exif_transpose(file)
-    except UNREADABLE_IMAGE as error:
-        reason = one_line(error)
-        if isinstance(error, Image.UnidentifiedImageError):
-            reason = "not an image"
-        raise ValueError(f"cannot read it: {reason}") from None
-
-
-def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Convert a PIL image of any mode to RGB and resize it to (H, W); see load_image."""
-    height, width = size
-    return np.asarray(as_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Convert a PIL image of any mode to 8-bit RGB; transparent pixels become white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float64)
-    is_16_bit = image.mode.startswith("I;16") or values.max(initial=0) > 255
-    largest = 65535 if is_16_bit else 255
-    scaled = values.clip(0, largest) * (255 / largest)
-    return Image.fromarray(scaled.round().astype(np.uint8))
-
-
 # ---------------------------------------------------------------- files
+
+
+def require_regular(path: Path) -> None:
+    """Refuse to read what might never end.
+
+    Raises:
+        ValueError: the path is, or leads to, a pipe, a socket or a device.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("cannot read it: a pipe, a socket or a device")
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
+    require_regular(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -135,8 +83,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = str(path)
         raise
 
 

@@ -21,7 +21,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from drawing.png import save_png
 from drawing.styles import POINTS_PER_INCH, Style
-from drawing.text import FAMILY
+from drawing.text import FAMILY, visible
 
 MAX_SIDE = 12000  # pixels; larger figures are written at a lower resolution
 RC_SETTINGS: dict[Any, Any] = {
@@ -158,7 +158,7 @@ class Canvas:
         self.axes.text(
             x,
             y,
-            text,
+            visible(text),
             fontproperties=_font(size, bold),
             color=colour,
             parse_math=False,

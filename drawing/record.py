@@ -266,6 +266,8 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
 
     def __post_init__(self) -> None:
         """Check what types cannot say: every index points at something that exists."""
+        _require(min(self.grid) >= 1, "grid: less than one row or column")
+        _require(min(self.size) >= 1, "size: less than one pixel")
         _require(self.category.index < self.model.classes, "category: the model has no such class")
         if self.against:
             _require(self.against.index < self.model.classes, "against: there is no such class")
@@ -342,7 +344,7 @@ def decode_sag(content: bytes) -> Sag:
     """
     try:
         sag: Sag | _NoFormat = msgspec.json.decode(content, type=Sag | _NoFormat)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
     if isinstance(sag, _NoFormat):
         raise ValueError("no record has the format 0")

@@ -1,6 +1,8 @@
 """Measuring and wrapping text of figures, in the font that matplotlib ships."""
 
 import functools
+import unicodedata
+from bisect import bisect_right
 from pathlib import Path
 
 import matplotlib
@@ -8,6 +10,8 @@ from PIL import ImageFont
 
 FONT = "DejaVu Sans"  # ships with matplotlib
 FAMILY = [FONT, "sans-serif"]  # the second for viewers of an SVG who do not have the first
+
+MARK = "\ufffd"  # for a character that cannot be shown
 
 
 @functools.cache
@@ -47,10 +51,35 @@ def wrapped(text: str, size: float, width: float) -> list[str]:
 def _pieces(word: str, size: float, width: float) -> list[str]:
     """Cut a word into pieces that fit the width, of one character at least."""
     pieces = []
-    while len(word) > 1 and text_width(word, size) > width:
-        end = len(word) - 1
-        while end > 1 and text_width(word[:end], size) > width:
-            end -= 1
-        pieces.append(word[:end])
-        word = word[end:]
-    return [*pieces, word]
+    start = 0
+    while start < len(word):
+        length = _longest(word, start, size=size, width=width)
+        pieces.append(word[start : start + length])
+        start += length
+    return pieces or [word]
+
+
+def _longest(word: str, start: int, *, size: float, width: float) -> int:
+    """Return how many characters of a word from here fit the width, 1 at least.
+
+    Only about as many are measured as fit, so that a long word takes no longer than a long text.
+    """
+    left = len(word) - start
+    most = 2
+    while most < left and text_width(word[start : start + most], size) <= width:
+        most *= 2
+    counts = range(1, min(most, left) + 1)
+    fitting = bisect_right(
+        counts, width, key=lambda count: text_width(word[start : start + count], size)
+    )
+    return max(1, fitting)
+
+
+def visible(text: str) -> str:
+    """Return text with what no line of a figure can have, as a line break, shown as a mark."""
+    if text.isprintable():
+        return text
+    return "".join(
+        MARK if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
+        for character in text
+    )

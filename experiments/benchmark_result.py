@@ -142,7 +142,12 @@ def read_result(path: Path, about: About) -> BenchmarkResult:
     empty = BenchmarkResult(**msgspec.structs.asdict(about), sides={})
     try:
         earlier = msgspec.json.decode(path.read_bytes(), type=BenchmarkResult)
-    except (OSError, msgspec.MsgspecError):  # none, or a damaged one
+    except (
+        OSError,
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+    ):  # none, or a damaged one
         return empty
     agrees = all(getattr(earlier, name) == getattr(about, name) for name in About.__struct_fields__)
     return earlier if agrees else empty

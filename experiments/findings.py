@@ -151,7 +151,7 @@ def decode_measurement(content: bytes, condition: str) -> Measurement:
     kind = kinds.get(condition, SearchMeasurement)
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
 
 

@@ -33,9 +33,15 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from utils import UserError, log, one_line, printable
+from running.start import INSTALL, start
+
+try:
+    from utils import UserError, log, one_line, printable
+except ModuleNotFoundError as error:  # the first packages that are imported
+    sys.exit(f"error: {error.name} is not installed here; {INSTALL}")
 
 T = TypeVar("T")
+MOST_SHOWN = 60  # characters of a number in an error
 UNNAMED = "unnamed_"  # begins the attribute that keeps an option given without its name
 
 # ---------------------------------------------------------------- kinds of values
@@ -136,7 +142,17 @@ def convert(text: str, kind: Any) -> Any:
         return tuple(convert(part.strip(), arguments[0]) for part in text.split(","))
     if kind in (int, float):
         return _convert_number(text, kind, Between(float("-inf")))
+    if kind is str and not _is_utf8(text):
+        raise ValueError(f"{printable(Path(text))} is not UTF-8 text")
     return kind(text)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _convert_annotated(text: str, kind: Any, metadata: Sequence[Any]) -> Any:
@@ -157,7 +173,8 @@ def _convert_union(text: str, kinds: Sequence[Any]) -> Any:
 
 
 def _convert_number(text: str, kind: type, between: Between) -> float:
-    problem = f"{text} is not {between.describe(kind)}"
+    shown = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}.."
+    problem = f"{shown} is not {between.describe(kind)}"
     try:
         value = kind(text)
     except ValueError:
@@ -370,6 +387,8 @@ def parse(
     Raises:
         SystemExit: status 2 after one line on stderr, or 0 after --help.
     """
+    if argv is None:  # of this process
+        start()
     wait_without_spinning()
     parser = _parser(prog, doc)
     _add_options(parser, settings)
@@ -384,6 +403,8 @@ def parse_subcommands(
     doc: str | None = None,
 ) -> Any:
     """Return the settings of the subcommand that a command line names; see parse."""
+    if argv is None:
+        start()
     wait_without_spinning()
     parser = _parser(prog, doc)
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

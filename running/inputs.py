@@ -12,10 +12,11 @@ from running.make_record import Cut
 from running.record_files import pixels_sha256
 from scoring.engine import Engine
 from scoring.fitting import Resize
+from scoring.image_files import as_rgb
 from scoring.networks import Network, wrap_module
 from scoring.outputs import Output
 from scoring.regions import Regions
-from utils import UserError, as_rgb
+from utils import UserError
 
 T = TypeVar("T")
 # Settings of a run over a folder, which explain() does not take.

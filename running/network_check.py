@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from scoring.networks import Network, class_probabilities
+from utils import UserError, one_line
 
 IMAGES = 4  # that the network is shown
 TOLERANCE = 1e-3  # between probabilities of the same image
@@ -51,6 +52,34 @@ def warning_about(network: Network, images: Sequence[np.ndarray]) -> str:
             "the softmax of these makes all classes nearly equal; return what comes before"
         )
     return ""
+
+
+def require_usable(network: Network, *, needs_gradients: bool) -> None:
+    """Refuse a network that the first image would fail on, whichever it is.
+
+    Args:
+        network: the network.
+        needs_gradients: whether its gradients are asked for.
+
+    Raises:
+        UserError: it answers another number of rows than it is given, or has no gradients.
+    """
+    height, width = network.size
+    two = torch.zeros(2, 3, height, width, device=network.device, requires_grad=needs_gradients)
+    try:
+        with torch.set_grad_enabled(needs_gradients):
+            answers = network.module(two)
+    except Exception as error:
+        reason = one_line(error)[:200]
+        raise UserError(f"--model {network.name}: fails on a batch of 2: {reason}") from error
+    if len(answers) != 2:
+        raise UserError(
+            f"--model {network.name}: {len(answers)} rows for a batch of 2; one per image is needed"
+        )
+    if needs_gradients and not answers.requires_grad:
+        raise UserError(
+            f"--model {network.name}: no gradients (is its forward under torch.no_grad?)"
+        )
 
 
 def _filled_up(images: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:

@@ -10,9 +10,11 @@ A record lists its files. Only these, and the same figures in another format or 
 removed: whatever else lies in the folder stays.
 """
 
+import fcntl
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -22,7 +24,7 @@ from running.record_files import RECORD, read_record
 from running.result_folders import require_below
 from utils import UserError
 
-NEW = ".new."  # before the number of the process that draws
+NEW = ".new."  # how the name of the folder begins that is drawn into
 FIGURES = ("SAG_", "comparison", "curves")  # draw_sag.py draws these in other formats and styles
 FIGURE_ENDINGS = (".png", ".svg", ".pdf", "_paper.png", "_paper.svg", "_paper.pdf")
 # What versions wrote whose records do not list their files.
@@ -48,27 +50,43 @@ ENDINGS = {
 def drawn_beside(folder: Path) -> Iterator[Path]:
     """Make a new folder inside a result's folder, and remove it at the end.
 
-    Those that killed processes have left are removed, too.
+    It is locked until then: the system ends the lock of a process that is killed.
     """
+    remove_leftovers(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=NEW, dir=folder))
+    with _locked(new):
+        try:
+            yield new
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed have left in a result's folder."""
     for left in folder.glob(f"{NEW}*"):
-        if not _is_running(left.name.removeprefix(NEW)):
+        with suppress(BlockingIOError, FileNotFoundError), _locked(left):
             shutil.rmtree(left, ignore_errors=True)
-    new = folder / f"{NEW}{os.getpid()}"
-    new.mkdir(parents=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield new
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a disk without locks
+            pass
+        yield
     finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _is_running(process: str) -> bool:
-    if process == str(os.getpid()):  # of an earlier drawing that failed here
-        return False
-    try:
-        os.kill(int(process), 0)
-    except (OSError, ValueError, OverflowError):
-        return False
-    return True
+        os.close(descriptor)
 
 
 def files_below(folder: Path) -> list[str]:

@@ -155,7 +155,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry]:
     try:
         with os.scandir(folder) as entries:
             yield from entries
-    except OSError:
+    except (OSError, ValueError):  # not there, not to be read, or no path at all
         return
 
 

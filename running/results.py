@@ -14,6 +14,7 @@ nothing.
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,7 @@ from running.result_files import (
     drawn_beside,
     exchange,
     files_below,
+    remove_leftovers,
 )
 from running.result_folders import NamedImage, result_folders
 from running.summary import SUMMARY
@@ -60,6 +62,7 @@ NOT_SETTINGS = (
     "images_at_once",
     "threads",
 )
+LEAST_FREE = 20_000_000  # bytes on the disk of the results; an image's are about 1 MB
 FINISHED = "finished.jsonl"
 UNDRAWN = ".sag.json.undrawn"
 PICTURES: tuple[Pictures, ...] = ("none", "graph", "all")  # each writes what those before it write
@@ -95,8 +98,11 @@ def make_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()  # where a kill leaves it, the next run removes it
         (folder / ".writable").unlink()
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise UserError(f"--results {folder}: {error.strerror}") from error
+    if free < LEAST_FREE:
+        raise UserError(f"--results {folder}: {free / 1e6:.0f} MB are free on its disk; too few")
 
 
 # ---------------------------------------------------------------- names
@@ -164,6 +170,7 @@ def done_before(
     for path, record in zip(folders, drawn):
         if fits(record):  # it is written last: a run was killed before it removed the other
             (path / UNDRAWN).unlink(missing_ok=True)
+            remove_leftovers(path)
     newest = [record if fits(record) else waiting for record, waiting in zip(drawn, undrawn)]
     same = [sag for sag in newest if sag is not None and fits(sag)]
     if newest[0] not in same or len(same) < categories:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from utils import as_rgb, open_image
+from scoring.image_files import as_rgb, open_image
 
 Resize = Literal["squash", "crop", "opencv"]
 Filter = Literal["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"]  # Pillow's

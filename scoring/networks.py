@@ -435,6 +435,8 @@ def _torchvision_weights(name: str) -> Any:
     The second editions are trained with label smoothing and mixing, and are confident of little.
     """
     known = torchvision.models.list_models(module=torchvision.models)
+    if name.endswith(".py") or Path(name).exists():
+        raise UserError(f"--model {name}: a file; name the function in it: {name}:FUNCTION")
     if name not in known:
         candidates = [*known, BUNDLED]
         near = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0)[0]

@@ -63,13 +63,16 @@ def preprocessing_of(module: torch.nn.Module) -> Values:
         UserError: input_size, mean or std cannot be used.
     """
     size = getattr(module, "input_size", INPUT_SIZE)
-    sides = (size, size) if isinstance(size, int) else size
+    is_number = isinstance(size, int) and not isinstance(size, bool)
+    sides = (size, size) if is_number else size
     if not _are_sides(sides):
         raise UserError(
             f"model: input_size must be a whole number of pixels, or (height, width), not {size!r}"
         )
-    mean = tuple(float(value) for value in getattr(module, "mean", IMAGENET_MEAN))
-    std = tuple(float(value) for value in getattr(module, "std", IMAGENET_STD))
+    mean = _by_channel("mean", getattr(module, "mean", IMAGENET_MEAN))
+    std = _by_channel("std", getattr(module, "std", IMAGENET_STD))
+    if min(std, default=1) <= 0:
+        raise UserError(f"model: std must be above 0, not {std}")
     if len(mean) not in CHANNELS or len(std) != len(mean):
         raise UserError(
             f"model: mean and std must have a value for each of 3 channels, or 1, not {len(mean)} "
@@ -77,6 +80,22 @@ def preprocessing_of(module: torch.nn.Module) -> Values:
         )
     height, width = sides
     return (height, width), mean, std
+
+
+def _by_channel(name: str, value: Any) -> tuple[float, ...]:
+    """Return the values of an attribute, one for each channel; a bare number is that of all three.
+
+    Raises:
+        UserError: they are no finite numbers.
+    """
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    except Exception:
+        raise UserError(f"model: {name} must be three numbers, not {value!r:.60}") from None
+    values = (tensor.expand(3) if tensor.dim() == 0 else tensor.flatten()).tolist()
+    if not tensor.isfinite().all():
+        raise UserError(f"model: {name} must be three finite numbers, not {values!r:.60}")
+    return tuple(values)
 
 
 def _are_sides(sides: Any) -> bool:

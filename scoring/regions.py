@@ -29,7 +29,8 @@ import numpy as np
 from PIL import Image
 
 from scoring.fitting import Fit
-from utils import UNREADABLE_IMAGE, UserError, one_line
+from scoring.image_files import UNREADABLE_IMAGE
+from utils import UserError, one_line, require_regular
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +150,10 @@ def load_label_map(
         width, height = upright_size(image)
         found = f"{label_map.size[0]} x {label_map.size[1]} pixels"
         raise ValueError(f"{problem}: {found}, the image {image.name} has {width} x {height}")
-    labels = np.asarray(label_map).astype(np.int32)
+    values = np.asarray(label_map)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{problem}: NaN or infinity among its values")
+    labels = values.astype(np.int32)
     if channel is not None and labels.ndim == 3:
         labels = labels[..., channel] + 1
     if labels.ndim == 3:
@@ -163,6 +167,7 @@ def load_label_map(
 
 
 def _open_label_map(path: Path) -> Image.Image:
+    require_regular(path)
     try:
         with Image.open(path) as file:
             file.load()
@@ -186,6 +191,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: the file is not an image.
     """
+    require_regular(path)
     try:
         with Image.open(path) as file:
             width, height = file.size
@@ -206,6 +212,7 @@ def read_names(path: Path) -> dict[int, str]:
         UserError: the file cannot be read as either.
     """
     try:
+        require_regular(path)
         lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
         header = set(re.split("[,\t]", lines[0].strip()))
         if {"Idx", "Name"} <= header or path.suffix.lower() == ".csv":

@@ -19,6 +19,7 @@ import torch
 import torchvision
 
 from scoring.fitting import Fit
+from scoring.image_files import load_image
 from scoring.networks import download
 from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from scoring.regions import (
@@ -30,7 +31,7 @@ from scoring.regions import (
     upright_size,
 )
 from scoring.weights import load_strictly, read_weights, without_prefixes
-from utils import UserError, file_sha256, load_image
+from utils import UserError, file_sha256
 
 SHORT_SIDE = 520  # of the image that a segmentation network sees
 SUPERPIXELS = "slic"

@@ -56,6 +56,10 @@ def call_function(reference: str) -> torch.nn.Module:
         raise UserError(
             f"--model {reference}: {function}() returned a {kind}, not a torch.nn.Module"
         )
+    for key, value in module.state_dict(keep_vars=True).items():
+        if value.is_meta or value.layout != torch.strided:
+            kind = "on the meta device" if value.is_meta else "sparse"
+            raise UserError(f"--model {reference}: {key} is {kind}; numbers are needed")
     return module
 
 

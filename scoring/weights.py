@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from utils import UserError
+from utils import UserError, one_line
 
 CHECKPOINT_KEYS = ("state_dict", "model", "state_dict_m", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.")
@@ -54,6 +54,8 @@ def read_weights(path: Path, *, option: str = "--weights") -> Weights:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in many ways
         kind = type(error).__name__
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise UserError(f"{option} {path}: not enough memory to read it") from error
         raise UserError(f"{option} {path}: not a readable state_dict ({kind})") from error
     if _is_state(content):
         return Weights(content)
@@ -69,7 +71,9 @@ def read_weights(path: Path, *, option: str = "--weights") -> Weights:
 
 def _is_state(content: Any) -> bool:
     is_dict = isinstance(content, Mapping) and len(content) > 0
-    return is_dict and all(isinstance(value, torch.Tensor) for value in content.values())
+    return is_dict and all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
+    )
 
 
 def without_prefixes(weights: Weights, wanted: Container[str] = ()) -> Weights:
@@ -118,7 +122,13 @@ def load_strictly(
     extra = next((key for key in state if key not in wanted), None)
     if extra:
         raise UserError(f"{problem}: the model has no {extra}")
-    module.load_state_dict(state)
+    for key in wanted:
+        if state[key].is_meta or state[key].layout != torch.strided:
+            raise UserError(f"{option} {path}: {key} has no dense numbers")
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{option} {path}: cannot be loaded: {one_line(error)[:200]}") from error
 
 
 def state_sha256(module: torch.nn.Module) -> str:

@@ -324,7 +324,7 @@ def odd_file(request, tmp_path_factory):
     (images / "birds/b.png").unlink()
     out = folder / "out"
     assert run_planted(images, out, "--search", "exhaustive", *FLOAT32) == 0
-    written = request.param.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    written = request.param.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return SimpleNamespace(out=out, folder=out / "birds" / written)
 
 

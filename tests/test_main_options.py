@@ -48,6 +48,7 @@ CASES = {
     "--results": Case(
         "out", "main_generate_sag.make_writable", lambda folder: folder.name == "out"
     ),
+    "--run": Case("wide", "main_generate_sag.make_writable", lambda folder: folder.name == "wide"),
     "--category": Case(
         "class 2", "main_generate_sag.explain_class", lambda category, **_: category == 2
     ),

@@ -26,7 +26,7 @@ def read_typed(path: Path, kind: type[T]) -> T | None:
     """Return the record in a JSON file; None where it is absent, damaged or of another kind."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -32,8 +32,9 @@ from companions.concepts.network_outputs import (
     write_outputs,
 )
 from companions.concepts.records import ComparedClass, CompareReport, read_typed
+from scoring.image_files import load_image
 from scoring.networks import Network
-from utils import UserError, load_image, log, write_atomically
+from utils import UserError, log, write_atomically
 
 STRATEGIES = ("random", "similarity", "active")
 TILE = (112, 112)  # height and width of an image on a sheet, pixels

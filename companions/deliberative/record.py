@@ -119,7 +119,7 @@ def decode_insecurities(content: bytes) -> DeliberationRecord:
     """
     try:
         return msgspec.json.decode(content, type=DeliberationRecord)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
 
 

@@ -22,7 +22,7 @@ from companions.score_deviation.figures import colours, percent_of_area, remove_
 from companions.score_deviation.statistics import ClassStatistics, LabelStatistics, Statistics
 from drawing.canvas import Canvas, save_figure
 from drawing.styles import Style
-from drawing.text import FAMILY, text_width
+from drawing.text import FAMILY, text_width, visible
 
 MOST_BOXES = 16  # labels in a box plot
 MOST_WORDS = 40
@@ -94,7 +94,7 @@ def draw_statistics(name: str, table: ClassStatistics, path: Path, *, style: Sty
         draw(axes, labels, style)
         remove_frame(axes, style, 10)
     figure.suptitle(
-        f"{name}: {table.correct} of {table.images} images classified correctly",
+        f"{visible(name)}: {table.correct} of {table.images} images classified correctly",
         fontsize=12,
         color=style.ink,
         fontfamily=FAMILY,

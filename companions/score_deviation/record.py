@@ -141,7 +141,7 @@ def decode_deviation(content: bytes) -> DeviationRecord:
     """
     try:
         return msgspec.json.decode(content, type=DeviationRecord)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from running.images import find_images
 from running.result_folders import NamedImage, result_folders
 from scoring.labels import class_index
-from utils import UserError, log, printable
+from utils import UserError, log, printable, require_regular
 
 ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt")
 # The channel of Places365's noisy_annotations_RGB with the most probable label.
@@ -117,6 +117,8 @@ def _manifest_item(path: Path, row: dict, line: int) -> Item:
     image = (row["image"] or "").strip()
     mask = (row.get("mask") or "").strip()
     target = (row.get("class") or "").strip()
+    if "\0" in image + mask:
+        raise UserError(f"--manifest {path}: line {line} has a zero byte")
     if not _below(image):
         raise UserError(f"--manifest {path}: line {line} names no image")
     return Item(
@@ -129,9 +131,11 @@ def _manifest_item(path: Path, row: dict, line: int) -> Item:
 
 def _csv_rows(path: Path) -> list[dict]:
     try:
+        require_regular(path)
         return list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "not a CSV file"
+    except (OSError, ValueError, csv.Error) as error:
+        not_text = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not a CSV file"
+        reason = getattr(error, "strerror", None) or not_text
         raise UserError(f"--manifest {path}: {reason}") from None
 
 

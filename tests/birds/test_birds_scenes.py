@@ -19,8 +19,9 @@ from birds.painter import (
 )
 from birds.part_scenes import scene_of
 from birds.shapes import DRAWINGS
+from scoring.image_files import load_image
 from scoring.regions import load_label_map
-from utils import PROJECT, load_image
+from utils import PROJECT
 
 SEEDS = range(6)
 

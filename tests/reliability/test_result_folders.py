@@ -121,6 +121,13 @@ def test_a_row_of_a_manifest_that_names_no_image_is_named(row, tmp_path):
         manifest(tmp_path / "rows.csv")
 
 
+@pytest.mark.parametrize("row", ["a\0.png", "\0/a.png", "a.png,\0"])
+def test_a_row_of_a_manifest_with_a_zero_byte_is_named(row, tmp_path):
+    (tmp_path / "rows.csv").write_text(f"image,mask\n{row}\n")
+    with pytest.raises(UserError, match="line 2 has a zero byte|not a CSV file"):
+        manifest(tmp_path / "rows.csv")
+
+
 def test_images_of_a_manifest_from_several_folders_stay_apart(tmp_path):
     paths = make_images(tmp_path, [b"one/a.png", b"two/a/b.png"])
     items = [Item(paths[0], "a.png"), Item(paths[1], "a/b.png")]

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from scoring.fitting import Fit
+from scoring.image_files import load_image
 from scoring.regions import ORIENTATION, load_label_map, read_names, upright_size
-from utils import UserError, load_image
+from utils import UserError
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [300, 300, 300, 3]])
 TURNED = 6  # EXIF: to be shown turned by 90 degrees

@@ -10,8 +10,9 @@ from birds.between import halfway
 from companions.deliberative import hardness
 from companions.deliberative.difficulty import Hardness
 from companions.deliberative.explanation import split_network
+from scoring.image_files import load_image
 from scoring.networks import load_network
-from utils import PROJECT, UserError, load_image
+from utils import PROJECT, UserError
 
 CPU = torch.device("cpu")
 

@@ -206,11 +206,11 @@ def test_the_summary_keeps_images_of_earlier_runs(lamp_set, monkeypatch):
     assert rows == [("one.png", "one"), ("two.png", "two")]
 
 
-def test_a_damaged_summary_is_a_failure(lamp_set, capsys):
+def test_a_table_that_is_no_summary_is_a_failure(lamp_set, capsys):
     (lamp_set.path / "out").mkdir()
     (lamp_set.path / "out/summary.csv").write_bytes(b"image\n\xff\n")
     assert lamp_set.run(lamp_set.path / "in/two.png", *lamp_set.maps) == 1
-    assert "summary.csv: 'utf-8' codec" in capsys.readouterr().err
+    assert "summary.csv: no summary of this program" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_what_is_finished(lamp_set, monkeypatch, capsys):

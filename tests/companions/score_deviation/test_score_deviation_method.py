@@ -15,9 +15,10 @@ from birds.painter import (
     is_sufficient,
 )
 from companions.score_deviation.deviations import explain_regions, score_deviations
+from scoring.image_files import load_image
 from scoring.networks import load_network
 from scoring.regions import Regions, load_label_map, read_names
-from utils import PROJECT, load_image
+from utils import PROJECT
 
 
 @pytest.fixture(scope="module")
