@@ -217,9 +217,7 @@ def explain(
         transform=transform,
         resize=chosen.resize,
         output=chosen.output,
-        precision=precision_of(chosen),
-        batch_size=chosen.batch_size,
-        backend=chosen.backend,
+        **engine_options(chosen),
     )
     network = engine.network
     cut = as_cut(regions, network) if regions else None
@@ -245,6 +243,15 @@ def classes_to_explain(settings: Settings, engine: Engine, image: np.ndarray) ->
         name = engine.network.labels[against]
         raise UserError(f"--against {settings.against}: {name} is the class that is explained")
     return categories
+
+
+def engine_options(settings: Settings) -> dict[str, Any]:
+    """Return what the settings say of an engine."""
+    return {
+        "precision": precision_of(settings),
+        "batch_size": settings.batch_size,
+        "backend": settings.backend,
+    }
 
 
 def precision_of(settings: Settings) -> str:
@@ -602,12 +609,7 @@ def make_segmentation(settings: Settings, network: Network) -> Segmentation | No
 def make_engine(network: Network, settings: Settings) -> Engine:
     """Return the engine of a process."""
     torch.manual_seed(settings.seed)  # for a user's module that draws random numbers
-    engine = Engine(
-        network,
-        precision=precision_of(settings),
-        batch_size=settings.batch_size,
-        backend=settings.backend,
-    )
+    engine = Engine(network, **engine_options(settings))
     if not engine.is_ieee:
         log(f"{network.device}: float32 is rounded there, by the network's code or the environment")
     if settings.baseline == "drop":  # dropped tokens run outside of what would be compiled

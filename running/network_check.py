@@ -1,6 +1,6 @@
 """What is odd about a network's answers: a warning before the first image.
 
-    warning_about(network, [image])     # "answers probabilities, not logits: .."
+    warning_about(network, [image])     # "gives other answers to the same image each time .."
 
 Four images are shown to it, alone and together. What a network does that is no classifier of one
 image at a time would otherwise look like a finding.
@@ -16,7 +16,6 @@ from utils import UserError, one_line
 
 IMAGES = 4  # that the network is shown
 TOLERANCE = 1e-3  # between probabilities of the same image
-SUM_TOLERANCE = 1e-4  # of a row of probabilities, from 1
 
 
 @torch.no_grad()  # not inference_mode: a module may keep tensors of its first call
@@ -45,11 +44,6 @@ def warning_about(network: Network, images: Sequence[np.ndarray]) -> str:
         return (
             "gives an image other answers alone than in a batch (batch statistics?): "
             "confidences depend on which sets are scored together"
-        )
-    if _are_probabilities(together):
-        return (
-            "answers probabilities, not logits (each row sums to 1): "
-            "the softmax of these makes all classes nearly equal; return what comes before"
         )
     return ""
 
@@ -93,10 +87,3 @@ def _filled_up(images: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.n
 def _differ(logits: torch.Tensor, others: torch.Tensor) -> bool:
     difference = (class_probabilities(logits) - class_probabilities(others)).abs()
     return bool((difference > TOLERANCE).any())  # NaN is named elsewhere
-
-
-def _are_probabilities(logits: torch.Tensor) -> bool:
-    if logits.shape[1] < 2 or not bool((logits >= 0).all()):
-        return False
-    sums = logits.float().sum(dim=1)
-    return bool(((sums - 1).abs() < SUM_TOLERANCE).all())

@@ -229,11 +229,10 @@ def load_network(
     code = code_of(name)  # before it runs
     loaded = _load(name, weights)
     module = _ready(loaded, device)
-    if output == "auto" and ".py:" not in name:  # what a library's classifiers return is known
-        output = "logits"
-    reading = read_outputs(
-        module, f"--model {name}", loaded.preprocessing, device=device, output=output
-    )
+    if not runs_code(name) and output == "auto":
+        output = "logits"  # as a library's classifiers
+    what = f"--model {name}"
+    reading = read_outputs(module, what, loaded.preprocessing, device=device, output=output)
     source = weights or loaded.weights
     return _network(
         loaded,

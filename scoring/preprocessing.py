@@ -64,7 +64,7 @@ def preprocessing_of(module: torch.nn.Module) -> Values:
     """
     size = getattr(module, "input_size", INPUT_SIZE)
     is_number = isinstance(size, int) and not isinstance(size, bool)
-    sides = (size, size) if is_number else size
+    sides: Any = (size, size) if is_number else size
     if not _are_sides(sides):
         raise UserError(
             f"model: input_size must be a whole number of pixels, or (height, width), not {size!r}"
