@@ -73,11 +73,12 @@ def preprocessing_of(module: torch.nn.Module) -> Values:
     std = _by_channel("std", getattr(module, "std", IMAGENET_STD))
     if min(std, default=1) <= 0:
         raise UserError(f"model: std must be above 0, not {std}")
-    if len(mean) not in CHANNELS or len(std) != len(mean):
-        raise UserError(
-            f"model: mean and std must have a value for each of 3 channels, or 1, not {len(mean)} "
-            f"and {len(std)}"
-        )
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in CHANNELS or len(values) != len(mean):
+            raise UserError(
+                f"model: {name} must have a value for each of 3 channels, or 1, not {len(values)} "
+                f"(mean has {len(mean)})"
+            )
     height, width = sides
     return (height, width), mean, std
 

@@ -119,7 +119,8 @@ class _Importer:
 
     def __init__(self, package: str):
         self.package = package
-        self.known: dict[str, bool] = {}  # what is_beside said; a forward pass may ask often
+        # What is_beside said, by its name and names; a forward pass may ask often.
+        self.known: dict[tuple[str, ...], bool] = {}
 
     def __call__(
         self,
@@ -131,7 +132,7 @@ class _Importer:
     ) -> ModuleType:
         """Import a module; see the builtin __import__."""
         top = name.partition(".")[0]
-        if level or not self._is_beside(top, globals or {}):
+        if level or not self._is_beside(name, fromlist or (), globals or {}):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         loaded = importlib.import_module(f"{self.package}.{name}")
         if not fromlist:  # import a.b binds a
@@ -139,35 +140,51 @@ class _Importer:
         # Once more by the builtin, which also imports submodules that are named in the list.
         return builtins.__import__(loaded.__name__, globals, locals, fromlist, 0)
 
-    def _is_beside(self, name: str, importing: Mapping[str, Any]) -> bool:
-        if name not in self.known:
+    def _is_beside(self, name: str, names: Sequence[str], importing: Mapping[str, Any]) -> bool:
+        key = (name, *names)
+        if key not in self.known:
             file = str(importing.get("__file__"))
-            self.known[name] = is_beside(name, _FOLDERS[self.package], importing=file)
-        return self.known[name]
+            self.known[key] = is_beside(name, _FOLDERS[self.package], names=names, importing=file)
+        return self.known[key]
 
 
-def is_beside(name: str, folder: Path, *, importing: str) -> bool:
-    """Return whether a name without dots means a module in a folder, rather than another one.
+def is_beside(name: str, folder: Path, *, importing: str, names: Sequence[str] = ()) -> bool:
+    """Return whether a name means a module in a folder, rather than another one.
 
     As Python has it, a file or a package comes before all modules elsewhere, and a folder without
     an __init__.py behind them; this project's own modules do not count.
 
     Args:
-        name: of a module.
+        name: of a module, with dots.
         folder: of the user's file.
         importing: path of the module with the import statement; it does not mean itself.
+        names: that are imported from it.
     """
-    if folder == PROJECT or name in sys.builtin_module_names:
+    top = name.partition(".")[0]
+    if folder == PROJECT or top in sys.builtin_module_names:
         return False
-    spec = PathFinder.find_spec(name, [str(folder)])
+    spec = PathFinder.find_spec(top, [str(folder)])
     if spec is None or spec.origin == importing:
         return False
-    loaded = getattr(sys.modules.get(name), "__file__", None)
+    loaded = getattr(sys.modules.get(top), "__file__", None)
     if loaded is not None and loaded == spec.origin:  # somebody has it already
         return False
     if spec.origin is not None:
         return True
-    return not _is_installed(name)
+    if (PROJECT / top / "__init__.py").is_file():
+        return _has(folder, name, names)
+    return not _is_installed(top)
+
+
+def _has(folder: Path, name: str, names: Sequence[str]) -> bool:
+    """Return whether a folder has a module with dots in its name, or any that is imported from it.
+
+    A folder of the user's that is called as a package of the project's may have nothing to do
+    with it.
+    """
+    place = folder.joinpath(*name.split("."))
+    wanted = [place] if "." in name else [place / other for other in names]
+    return any(path.is_dir() or path.with_name(f"{path.name}.py").is_file() for path in wanted)
 
 
 def _is_installed(name: str) -> bool:
@@ -179,4 +196,4 @@ def _is_installed(name: str) -> bool:
     if spec is None or spec.origin is None:
         return False
     origin = Path(spec.origin)
-    return not (origin.parent == PROJECT or origin.parent.parent == PROJECT)
+    return origin.parent != PROJECT

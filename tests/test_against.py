@@ -131,7 +131,12 @@ def test_a_run_against_a_class_is_confirmed(white_images, out):
 
 def test_the_network_can_be_asked_again(white_images, out):
     assert run_planted(white_images / "a.png", out, "--against", 2) == 0
-    score = {"score": True, "images": white_images / "a.png", "device": "cpu"}
+    score = {
+        "score": True,
+        "images": white_images / "a.png",
+        "device": "cpu",
+        "model": f"{NETWORKS}:network",
+    }
     assert "0.97" in ask(out / "a", only="0,5", **score)
 
 

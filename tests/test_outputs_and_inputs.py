@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import read_sag
-from main_job import ROOTS, only_line, roots_of, run, run_planted, wrong_claims
+from main_job import NETWORKS, ROOTS, only_line, roots_of, run, run_planted, wrong_claims
 from PIL import Image
 
 from running.check_record import problems
@@ -49,7 +49,8 @@ def test_the_record_check_confirms_probabilities(of_probabilities, white):
 def test_a_question_to_a_record_reads_probabilities_too(white, tmp_path):
     options = ("--output", "probabilities")
     assert run_planted(white, tmp_path, *options, network="one_probability") == 0
-    found = score_set(tmp_path / "a", (5,), images=white, device="cpu")
+    model = f"{NETWORKS}:one_probability"
+    found = score_set(tmp_path / "a", (5,), images=white, device="cpu", model=model)
     assert found == pytest.approx(0.95)
 
 

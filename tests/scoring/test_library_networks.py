@@ -295,7 +295,8 @@ def test_another_config_is_another_network(config_only, hf_folder):
     before = network.description()["code_sha256"]
     config = json.loads((config_only / "config.json").read_text())
     (config_only / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-3}))
-    assert network.description()["code_sha256"] != before
+    changed = load_network(f"hf/{config_only}", hf_folder / "model.safetensors")
+    assert changed.description()["code_sha256"] != before
 
 
 PLANTED_CODE = """

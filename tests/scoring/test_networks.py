@@ -574,7 +574,7 @@ def test_an_input_size_may_be_a_height_and_a_width(module, size, expected):
 def test_mean_and_deviation_are_of_three_channels_or_one(module, mean, std):
     module.mean = mean
     module.std = std
-    with pytest.raises(UserError, match="mean and std must have a value for each of 3 channels"):
+    with pytest.raises(UserError, match="must have a value for each of 3 channels"):
         preprocessing_of(module)
 
 
