@@ -434,7 +434,8 @@ def _draw(sag: Sag, image: np.ndarray, folder: Path, pictures: Pictures) -> None
             sag.settings["pictures"] = pictures
         seconds = sag.seconds
         seconds.draw = time.monotonic() - start
-        seconds.total = seconds.mask + seconds.search + seconds.tree + seconds.curves + seconds.draw
+        searched = seconds.search + seconds.tree + seconds.needed
+        seconds.total = seconds.mask + searched + seconds.curves + seconds.draw
         sag.files = files_below(new)
         write_record(new / RECORD, sag)
         exchange(new, folder)

@@ -17,6 +17,7 @@ MASKS = SHARED / "golden/igos_release.json"
 WEIGHTS = {"birds": None, "resnet18": SHARED / "weights/resnet18.pth"}
 FOLDERS = {"birds": PROJECT / "Images", "resnet18": SHARED / "photos"}
 CHURCH = "church_324278.png"
+PEACOCK = "peacock_f99376.png"
 # Where a ReLU or a maximum is close to a tie, rounding decides. In float64, or with another layout
 # of the network's memory, the same program is then 3e-4 to 3e-2 from the release's mask.
 LEFT_TO_ROUNDING = {
@@ -37,6 +38,13 @@ def is_well_conditioned(case):
     """Return whether 15 iterations leave more than ties, and the same values on every machine."""
     is_left_to_rounding = (case["image"], case["baseline"]) in LEFT_TO_ROUNDING
     return case["iterations"] == 15 and not is_left_to_rounding
+
+
+def is_tried(case):
+    """Return whether a case is tried: of the photos, which take a minute, only one unless asked."""
+    is_one = case["image"] == PEACOCK and case["baseline"] == "black"
+    is_quick = case["network"] == "birds" or is_one
+    return is_well_conditioned(case) and (is_quick or "SAG_ALL_MASKS" in os.environ)
 
 
 def is_black_church(case):
@@ -65,7 +73,7 @@ def test_the_masks_of_the_release_are_there():
     assert len(cases(is_well_conditioned)) >= 9
 
 
-@pytest.mark.parametrize("case", cases(is_well_conditioned), ids=name_of)
+@pytest.mark.parametrize("case", cases(is_tried), ids=name_of)
 def test_without_noise_the_mask_is_the_releases(case):
     network, image, baseline = prepared(case)
     options = {"iterations": case["iterations"], "noise": 0.0}
