@@ -105,8 +105,8 @@ def killed(tmp_path_factory):
     before = {path: path.read_bytes() for path in records_in(out)}
     with pytest.MonkeyPatch.context() as patch:  # figures make no difference from here on
         patch.setattr("running.results.draw_all", lambda *_: None)
-        assert run_planted(images, out) == 0
-        assert run_planted(images, folder / "whole") == 0
+        assert run_planted(images, out, *FLOAT32) == 0
+        assert run_planted(images, folder / "whole", *FLOAT32) == 0
     return SimpleNamespace(
         out=out,
         whole=folder / "whole",
