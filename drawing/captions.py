@@ -88,11 +88,12 @@ def about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
     total = len(sag.sag.nodes)
     roots = len(root_nodes(sag) - set(drawn))
     also = ""
+    left = total - len(drawn)
     if roots:
         also = f", {roots} of them {'roots' if roots > 1 else 'root'}"
     return (
         f"{len(drawn)} of {total} sets are drawn, the most confident ones; "
-        f"{total - len(drawn)} are left out{also} (+n more: below that set)."
+        f"{left} {'is' if left == 1 else 'are'} left out{also} (+n more: below that set)."
     )
 
 

@@ -161,35 +161,6 @@ def test_readme_snippet_of_explain_runs(folder):
     assert (folder / "Results/velvet_oriole/sag.json").is_file()
 
 
-def test_readme_module_of_timm_loads(folder, monkeypatch):
-    timm = pytest.importorskip("timm")
-    real = timm.create_model
-    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: real("test_convnext"))
-    assert loaded_from("timm", folder).classes == 1000
-
-
-def test_readme_module_of_transformers_loads(folder, monkeypatch):
-    transformers = pytest.importorskip("transformers")
-    config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-    config.num_labels = 5
-
-    def untrained(name):
-        return transformers.ViTForImageClassification(config)
-
-    monkeypatch.setattr(transformers.AutoModelForImageClassification, "from_pretrained", untrained)
-    assert loaded_from("transformers", folder).classes == 5
-
-
-def loaded_from(word, folder):
-    """Return the network that the README's block with this word defines."""
-    from scoring.networks import load_network
-
-    block = next(block for block in blocks("README.md", "python") if word in block)
-    name = re.search(r"^(?:def|class) (\w+)", block, re.M)[1]
-    (folder / "their_net.py").write_text(block)
-    return load_network(f"their_net.py:{name}")
-
-
 def test_ci_runs_the_test_command_of_the_readme():
     script = (PROJECT / ".ci/run").read_text()
     assert "requirements_install.sh tests/requirements.txt" in script
