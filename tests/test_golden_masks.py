@@ -44,7 +44,7 @@ def is_tried(case):
     """Return whether a case is tried: of the photos, which take a minute, only one unless asked."""
     is_one = case["image"] == PEACOCK and case["baseline"] == "black"
     is_quick = case["network"] == "birds" or is_one
-    return is_well_conditioned(case) and (is_quick or "SAG_ALL_MASKS" in os.environ)
+    return is_well_conditioned(case) and (is_quick or "SAG_SLOW" in os.environ)
 
 
 def is_black_church(case):
