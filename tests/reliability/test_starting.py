@@ -33,8 +33,15 @@ def test_an_interrupt_of_the_imports_is_one_line():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_a_request_to_end_is_an_interrupt(number):
-    ended = python(f"{START}import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(9)")
+    heard = f"import os, signal, time\nsignal.signal({int(number)}, signal.SIG_DFL)\n"
+    ended = python(f"{heard}{START}os.kill(os.getpid(), {int(number)})\ntime.sleep(9)")
     assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
+def test_a_run_under_nohup_does_not_end_with_its_terminal():
+    deaf = f"import os, signal\nsignal.signal({int(signal.SIGHUP)}, signal.SIG_IGN)\n"
+    ended = python(f"{deaf}{START}os.kill(os.getpid(), {int(signal.SIGHUP)})\nprint('on')")
+    assert (ended.returncode, ended.stdout) == (0, "on\n")
 
 
 def test_a_missing_package_is_one_line():

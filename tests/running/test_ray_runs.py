@@ -214,6 +214,7 @@ def test_a_finished_run_asks_no_cluster(runs, images, capsys):
     assert "5 images there already" in capsys.readouterr().err
 
 
+@pytest.mark.skipif("SAG_SLOW" not in os.environ, reason="slow: only where SAG_SLOW is set")
 def test_the_papers_experiments_measure_the_same(cluster, images, tmp_path, one_thread):
     shutil.copytree(images / "sub", tmp_path / "in")
     measurements = []
