@@ -32,6 +32,7 @@ SMALL = {
     "my_photos --model resnet50": ["--max-num-roots", "1", "--time-limit", "4"],
     "reproduce_paper.py --scenes 4 --conditions": ["--scenes", "1"],
     "birds.between Results/hard_scenes": ["--scenes", "24"],
+    "velvet_oriole.png --explain both": ["--max-num-roots", "2", "--grid", "5"],
     "birds.part_scenes Results/part_scenes": ["--per-class", "1"],
     "birds.between Results/halfway": ["--halfway", "1"],
 }

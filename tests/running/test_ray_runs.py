@@ -22,7 +22,7 @@ import reproduce_paper
 from utils import PROJECT
 
 NAMES = ("a", "b", "c d é", "sub/d", "sub/e")
-MANY = 16
+MANY = 10
 RESNET = PROJECT / "tests/planted.py:resnet"
 SAME_BYTES = (".png", ".txt", ".dot", ".gif")
 NEEDS_RAY = "Ray is not installed: pip install -r requirements_distributed.txt"
