@@ -83,12 +83,13 @@ from experiments.simulated_device import DEVICES
 from experiments.simulation import report_of_devices, simulate
 from running.failures import report_failures
 from running.images import find_images
+from running.network_of import network_of
 from running.record_files import versions
 from running.result_folders import NamedImage
 from running.results import make_writable
 from scoring.compilation import CannotCompile
 from scoring.fitting import load_fitted
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device
 from utils import UserError, printable
 
 QUICK_IMAGES = 2
@@ -101,14 +102,7 @@ def run(settings: Settings) -> int:
     if settings.simulate:
         return run_simulation(settings)
     device = choose_device(settings.device)
-    network = load_network(
-        settings.model,
-        settings.weights,
-        labels=settings.labels,
-        device=device,
-        resize=settings.resize,
-        output=settings.output,
-    )
+    network = network_of(settings, device)
     most = QUICK_IMAGES if settings.quick else settings.most_images
     if settings.self_test:
         tested = self_test(

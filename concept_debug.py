@@ -174,8 +174,9 @@ from companions.score_deviation.scene_sets import folder, folders_of
 from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.images import not_the_images
+from running.network_of import network_of
 from running.results import make_writable
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device
 from scoring.segmentation import Segmentation
 from utils import UserError, log
 
@@ -187,7 +188,7 @@ def run_explain(settings: Explain) -> int:
     items = folder(settings.images, leave_out=settings.results)
     names = [path.as_posix() for path in folders_of(items, Path())]
     make_writable(settings.results)
-    network = network_of(settings)
+    network = network_of(settings, choose_device(settings.device))
     explainer = explanations.Explainer(
         network=network,
         segmentation=segmentation_of(settings, network),
@@ -224,7 +225,7 @@ def run_compare(settings: Compare) -> int:
 
 def run_select(settings: Select) -> int:
     """Write a selection for each strategy; prompts.txt where compare was run before."""
-    network = network_of(settings)
+    network = network_of(settings, choose_device(settings.device))
     images = labelled_folder(settings.images, network.labels, results=settings.results)
     make_writable(settings.results)
     for name in images.empty:
@@ -244,7 +245,7 @@ def run_select(settings: Select) -> int:
 
 def run_improve(settings: Improve) -> int:
     """Measure the network as it is, then after training on each selection."""
-    network = network_of(settings)
+    network = network_of(settings, choose_device(settings.device))
     selections = read_selections(settings.selection, settings.images, network)
     bench = bench_of(settings, network)
     make_writable(settings.results)
@@ -268,19 +269,6 @@ def run_demo(settings: Demo) -> int:
 
 
 # ---------------------------------------------------------------- what the settings ask for
-
-
-def network_of(settings: NetworkSettings) -> Network:
-    """Return the network that the settings name."""
-    device = choose_device(settings.device)
-    return load_network(
-        settings.model,
-        weights=settings.weights,
-        labels=settings.labels,
-        device=device,
-        resize=settings.resize,
-        output=settings.output,
-    )
 
 
 def segmentation_of(settings: RegionSettings, network: Network) -> Segmentation:

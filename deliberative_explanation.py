@@ -107,8 +107,9 @@ from drawing.styles import DARK, paper
 from running.each_image import RunOutcome, log_interrupted
 from running.failures import report_failures
 from running.images import FoundImages, find_images, not_the_images
+from running.network_of import network_of
 from running.results import Job, make_jobs, make_writable
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device
 
 
 def run(settings: Settings) -> int:
@@ -142,14 +143,7 @@ def run(settings: Settings) -> int:
 
 def explainer_for(settings: Settings) -> Explainer:
     """Return what every image is explained with."""
-    network = load_network(
-        settings.model,
-        weights=settings.weights,
-        labels=settings.labels,
-        device=choose_device(settings.device),
-        resize=settings.resize,
-        output=settings.output,
-    )
+    network = network_of(settings, choose_device(settings.device))
     difficulty, source = difficulty_of(settings.difficulty, network)
     method = Method(
         difficulty=difficulty,

@@ -137,6 +137,7 @@ from running.images import find_images, not_the_images
 from running.inputs import as_cut, as_engine, as_pixels, settings_by_name
 from running.make_record import Cut, Source, make_record
 from running.network_check import IMAGES, require_usable, warning_about
+from running.network_of import network_of
 from running.outcomes import Explained, Outcome, Outcomes
 from running.progress import Follower
 from running.record_files import pixels_sha256
@@ -170,7 +171,7 @@ from scoring.batching import Batching
 from scoring.engine import Engine
 from scoring.fitting import load_fitted
 from scoring.hidden import breaking_goal
-from scoring.networks import Network, choose_device, load_network, runs_code
+from scoring.networks import Network, choose_device, runs_code
 from scoring.openvino_forward import check_openvino
 from scoring.regions import Regions
 from scoring.requests import Steps
@@ -530,14 +531,7 @@ def run(settings: Settings) -> int:
     device = choose_device("cpu" if settings.ray else settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    network = load_network(
-        settings.model,
-        settings.weights,
-        labels=settings.labels,
-        device=device,
-        resize=settings.resize,
-        output=settings.output,
-    )
+    network = network_of(settings, device)
     check_run(settings, network)
     segmentation = make_segmentation(settings, network)
     log(opening_line(settings, network, len(found.paths)))
@@ -700,14 +694,7 @@ def ray_worker(device: str, values: dict[str, Any]) -> Callable[[Job, int], Outc
         values: the settings by name. (The class would be another one in the worker.)
     """
     settings = Settings(**values)
-    network = load_network(
-        settings.model,
-        settings.weights,
-        labels=settings.labels,
-        device=choose_device(device),
-        resize=settings.resize,
-        output=settings.output,
-    )
+    network = network_of(settings, choose_device(device))
     engine = make_engine(network, settings)
     explainer = FolderExplainer(engine, settings, make_segmentation(settings, network))
     plan = RunPlan(

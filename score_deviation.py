@@ -105,10 +105,11 @@ from drawing.styles import DARK, paper
 from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.images import not_the_images
+from running.network_of import network_of
 from running.results import make_writable
 from running.summary import merge_rows
 from scoring.labels import category_index
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device
 from scoring.segmentation import SUPERPIXELS, Segmentation
 
 
@@ -121,14 +122,7 @@ def run(settings: Settings) -> int:
     folders = scene_sets.folders_of(scenes.items, settings.results)
     make_writable(settings.results)
     device = choose_device(settings.device)
-    network = load_network(
-        settings.model,
-        weights=settings.weights,
-        labels=settings.labels,
-        device=device,
-        resize=settings.resize,
-        output=settings.output,
-    )
+    network = network_of(settings, device)
     scenes = scenes.for_network(network.labels)
     explainer = explainer_for(network, scenes, settings)
     torch.manual_seed(settings.seed)

@@ -147,6 +147,7 @@ def beam_search(
     levels = min(max_root_size, len(order))
 
     def search(threshold: float, found: Found) -> Asks[str]:
+        """Grow the beam, size by size."""
         beam: list[PatchSet] = [()]
         for size in range(1, levels + 1):
             level = successors(beam, order, num_successors)
@@ -217,6 +218,7 @@ def combinatorial_search(
     order = saliency_order(saliency)
 
     def search(threshold: float, found: Found) -> Asks[str]:
+        """Ask about all sets, a chunk at a time."""
         most_left = comb(min(comb_top, len(order)), comb_size)
         for sets in _chunks(combinations(sorted(order[:comb_top]), comb_size)):
             progress = Progress(len(found), size=comb_size, most_left=most_left)
@@ -244,6 +246,7 @@ def exhaustive_search(
     sizes = range(1, min(max_size, num_patches) + 1)
 
     def search(threshold: float, found: Found) -> Asks[str]:
+        """Ask about all sets, the small ones first."""
         most_left = sum(comb(num_patches, size) for size in sizes)
         for size in sizes:
             sets_of_size = combinations(range(num_patches), size)
@@ -270,6 +273,7 @@ def greedy_search(saliency: npt.ArrayLike, *, prob_thresh: float = 0.9) -> Asks[
     order = saliency_order(saliency)
 
     def search(threshold: float, found: Found) -> Asks[str]:
+        """Shrink the set of all patches, and minimise it."""
         shrinking = Shrinking(tuple(range(len(order))))
         while sets := shrinking.smaller(order[::-1]):
             scores = yield Question(sets, progress=Progress(roots=0, size=len(shrinking.kept)))

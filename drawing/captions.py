@@ -40,27 +40,34 @@ def caption(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
     """
     if not sag.roots:
         return [f"No MSE: {why_no_root(sag)}."]
-    patches = "regions" if sag.regions else "patches"
-    sentences = ["Confidence in % of that on the full image; framed: minimal sufficient (root)."]
-    if any(sag.roots[i].minimal == "single" for i in sag.diverse_roots):
-        sentences.append(about_large(sag, "root", patches))
-    sentences.append(about_hidden(sag, hidden, patches))
+    return [
+        "Confidence in % of that on the full image; framed: minimal sufficient (root).",
+        *about_large(sag, "root"),
+        *about_drawing(sag, drawn, hidden),
+    ]
+
+
+def about_drawing(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
+    """Return how hidden parts show, and what of the graph is missing; see caption()."""
+    sentences = [_about_hidden(sag, hidden, "regions" if sag.regions else "patches")]
     if len(drawn) < len(sag.sag.nodes):
-        sentences.append(about_left_out(sag, drawn))
+        sentences.append(_about_left_out(sag, drawn))
     if sag.sag.stopped_by:
         sentences.append(f"The record's graph ends early: {ENDED_BY[sag.sag.stopped_by]}.")
     return sentences
 
 
-def about_large(sag: Sag, called: str, patches: str) -> str:
-    """Return what is known of the drawn sets that are too large to be proven minimal.
+def about_large(sag: Sag, called: str) -> list[str]:
+    """Return what is known of the drawn sets that are too large to be proven minimal, if any.
 
     Args:
         sag: The record.
         called: What such a set is called.
-        patches: What it is made of.
     """
+    patches = "regions" if sag.regions else "patches"
     large = [sag.roots[i] for i in sag.diverse_roots if sag.roots[i].minimal == "single"]
+    if not large:
+        return []
     checks = [root.checked for root in large if root.checked]
     lacking = min((check.lacking for check in checks), default=1)
     if len(checks) < len(large) or lacking == 1:
@@ -69,12 +76,12 @@ def about_large(sag: Sag, called: str, patches: str) -> str:
         known = f"no {lacking} or fewer can go"
     sentence = f"Of a {called} of more than 10 {patches} it is only known that {known}"
     if len(checks) < len(large):
-        return f"{sentence}."
+        return [f"{sentence}."]
     share = max(check.at_most for check in checks)
-    return f"{sentence}, and that less than {100 * share:.2g} % of its parts will do."
+    return [f"{sentence}, and that less than {100 * share:.2g} % of its parts will do."]
 
 
-def about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
+def _about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
     """Return how the hidden part was replaced, and how it shows; patches: what it is made of."""
     baseline = sag.baseline.name
     if hidden in ("baseline", baseline):
@@ -83,7 +90,7 @@ def about_hidden(sag: Sag, hidden: Hidden, patches: str) -> str:
     return f"Hidden {patches} were {replaced} for the network and are {SHOWN_AS[hidden]}."
 
 
-def about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
+def _about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
     """Return how many sets of the graph are not drawn."""
     total = len(sag.sag.nodes)
     roots = len(root_nodes(sag) - set(drawn))
@@ -97,16 +104,23 @@ def about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
     )
 
 
-def summary_lines(sag: Sag) -> list[SummaryLine]:
-    """Return the lines beside the original: the class, its probability, and what was found."""
+def about_class(sag: Sag, called: str) -> list[SummaryLine]:
+    """Return the class, its probability, and how many sets were found; called: what one is."""
     lines = [
         SummaryLine(sag.title, scale=1.35),
         SummaryLine(f"probability {sag.probability:.3f}"),
     ]
     if sag.roots:
-        found = "1 MSE" if len(sag.roots) == 1 else f"{len(sag.roots)} MSEs"
+        found = f"1 {called}" if len(sag.roots) == 1 else f"{len(sag.roots)} {called}s"
         proven = sum(root.minimal == "subset" for root in sag.roots)
         lines.append(SummaryLine(f"{found}, {proven} proven minimal"))
+    return lines
+
+
+def summary_lines(sag: Sag) -> list[SummaryLine]:
+    """Return the lines beside the original: the class, its probability, and what was found."""
+    lines = about_class(sag, "MSE")
+    if sag.roots:
         diverse = f"{len(sag.diverse_set)} diverse, {len(sag.diverse_roots)} drawn"
         lines.append(SummaryLine(diverse))
     if sag.search.stopped_by == "time_limit":

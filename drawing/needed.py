@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from drawing.captions import ENDED_BY, SummaryLine, about_hidden, about_large, about_left_out
+from drawing.captions import SummaryLine, about_class, about_drawing, about_large
 from drawing.graph_figure import Wording, draw_graph
 from drawing.masked_images import MaskedImages, Removal
-from drawing.png import save_png
 from drawing.record import Needed, Sag
-from drawing.roots import CARDS_IN_ROW, captioned, side_by_side, stacked
+from drawing.roots import captioned, save_sheet
 from drawing.styles import DARK, Hidden, Style
-from drawing.words import NEEDS_NOTHING_REASONS, conjunction, needed_in_words, percent
+from drawing.words import conjunction, needed_in_words, percent, why_nothing_needed
+from scoring.hidden import rest_of
 
 OUTLINE = 0.2  # of a hidden patch, as thick as for a removal that cost so much
 
@@ -31,7 +31,7 @@ class HiddenSets(MaskedImages):
 
     def __call__(self, patches: Iterable[int], hidden: Hidden = "baseline") -> np.ndarray:
         """Return the image in which these patches are hidden, (H, W, 3) uint8."""
-        return super().__call__(self._rest_of(patches), hidden)
+        return super().__call__(rest_of(set(patches), self.num_patches), hidden)
 
     def outlined(
         self, patches: Iterable[int], removed: Sequence[Removal], hidden: Hidden = "baseline"
@@ -39,10 +39,6 @@ class HiddenSets(MaskedImages):
         """Return the image with these patches hidden and outlined in red."""
         lines = [Removal(patch, OUTLINE) for patch in patches]
         return super().outlined(patches, lines, hidden)
-
-    def _rest_of(self, patches: Iterable[int]) -> list[int]:
-        gone = set(patches)
-        return [patch for patch in range(self.num_patches) if patch not in gone]
 
 
 def draw_needed(
@@ -103,41 +99,24 @@ def draw_cards(sag: Sag, needed: Needed, masked: HiddenSets, path: Path) -> None
         cards.append(captioned(masked(root.patches), caption))
     if not cards:
         cards = [captioned(masked(()), "no breaking set")]
-    starts = range(0, len(cards), CARDS_IN_ROW)
-    rows = [side_by_side(cards[i : i + CARDS_IN_ROW]) for i in starts]
-    save_png(np.asarray(stacked(rows)), path)
+    save_sheet(cards, path)
 
 
 def _caption(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
     """Return what the figure shows and what it leaves out, in sentences."""
     if not sag.roots:
-        reason = NEEDS_NOTHING_REASONS.get(sag.search.stopped_by, sag.search.stopped_by)
-        return [f"No breaking set: {reason}."]
+        return [f"No breaking set: {why_nothing_needed(sag.search)}."]
     patches = "regions" if sag.regions else "patches"
-    sentences = [
+    return [
         f"Confidence in % of that on the full image with the outlined {patches} hidden.",
         f"Framed: minimal breaking set, which leaves at most {percent(sag.threshold)}.",
         "Each step down shows one again.",
+        *about_large(sag, "breaking set"),
+        *about_drawing(sag, drawn, hidden),
     ]
-    if any(sag.roots[i].minimal == "single" for i in sag.diverse_roots):
-        sentences.append(about_large(sag, "breaking set", patches))
-    sentences.append(about_hidden(sag, hidden, patches))
-    if len(drawn) < len(sag.sag.nodes):
-        sentences.append(about_left_out(sag, drawn))
-    if sag.sag.stopped_by:
-        sentences.append(f"The record's graph ends early: {ENDED_BY[sag.sag.stopped_by]}.")
-    return sentences
 
 
 def _summary(sag: Sag) -> list[SummaryLine]:
     """Return the lines beside the original: the class, and what it cannot do without."""
-    lines = [
-        SummaryLine(sag.title, scale=1.35),
-        SummaryLine(f"probability {sag.probability:.3f}"),
-    ]
-    if sag.roots:
-        found = "1 breaking set" if len(sag.roots) == 1 else f"{len(sag.roots)} breaking sets"
-        proven = sum(root.minimal == "subset" for root in sag.roots)
-        lines.append(SummaryLine(f"{found}, {proven} proven minimal"))
-        lines.append(SummaryLine(needed_in_words(sag)))
-    return lines
+    lines = about_class(sag, "breaking set")
+    return [*lines, SummaryLine(needed_in_words(sag))] if sag.roots else lines

@@ -31,9 +31,14 @@ def draw_roots(sag: Sag, masked: MaskedImages, folder: Path) -> None:
         save_png(masked(root.patches), folder / "roots" / name)
     cards = root_cards(sag, masked)
     save_animation(cards, folder / "dnf_gif.gif")
+    save_sheet(cards, folder / "roots.png")
+
+
+def save_sheet(cards: Sequence[Image.Image], path: Path) -> None:
+    """Write cards of one size beside each other, in rows."""
     starts = range(0, len(cards), CARDS_IN_ROW)
     rows = [side_by_side(cards[i : i + CARDS_IN_ROW]) for i in starts]
-    save_png(np.asarray(stacked(rows)), folder / "roots.png")
+    save_png(np.asarray(stacked(rows)), path)
 
 
 def root_cards(sag: Sag, masked: MaskedImages) -> list[Image.Image]:

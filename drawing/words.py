@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drawing.record import Root, Sag
+    from drawing.record import Root, Sag, Search
 
 MOST_NAMED = 6  # patches of a set in a sentence; of a larger one their number
 MAX_NAME = 150  # characters of a file's name made from a patch set
@@ -115,12 +115,14 @@ def needed_in_words(sag: Sag) -> str:
         return ""
     sets = [sag.needed.roots[i].patches for i in sag.needed.diverse_roots]
     if not sets:
-        reason = NEEDS_NOTHING_REASONS.get(
-            sag.needed.search.stopped_by, sag.needed.search.stopped_by
-        )
-        return f"Nothing is known to be needed: {reason}."
+        return f"Nothing is known to be needed: {why_nothing_needed(sag.needed.search)}."
     named = ", nor without ".join(in_words(patches, sag.region_names) for patches in sets)
     return f"Cannot do without {named}."
+
+
+def why_nothing_needed(search: Search) -> str:
+    """Return the reason why a search found no breaking set."""
+    return NEEDS_NOTHING_REASONS.get(search.stopped_by, search.stopped_by)
 
 
 def joined(patches: Iterable[int]) -> str:

@@ -58,8 +58,9 @@ import torch.nn.functional as F
 from torchvision.models import VisionTransformer
 from tqdm import tqdm
 
+from running.network_of import network_of
 from scoring.fitting import load_fitted
-from scoring.networks import Network, choose_device, load_network
+from scoring.networks import Network, choose_device
 from utils import file_sha256, one_line
 
 PatchSet = tuple[int, ...]
@@ -960,14 +961,7 @@ CHECKS = (
 def check_results(settings: Settings) -> int:
     """Check all records below a folder, print what is wrong, and return the exit status."""
     device = choose_device(settings.device)
-    network = load_network(
-        settings.model,
-        settings.weights,
-        labels=settings.labels,
-        device=device,
-        resize=settings.resize,
-        output=settings.output,
-    )
+    network = network_of(settings, device)
     paths = sorted(settings.results.rglob("sag.json"))
     total = 0
     num_wrong = 0

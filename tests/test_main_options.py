@@ -74,20 +74,20 @@ CASES = {
     "--open": Case(None, "running.all_images.open_gallery", lambda path: path.name == "index.html"),
     "--model": Case(
         f"{NETWORKS}:resnet",
-        "main_generate_sag.load_network",
+        "running.network_of.load_network",
         lambda name, **_: name.endswith(":resnet"),
     ),
     "--weights": Case(
-        WEIGHTS, "main_generate_sag.load_network", lambda weights, **_: weights.name == WEIGHTS
+        WEIGHTS, "running.network_of.load_network", lambda weights, **_: weights.name == WEIGHTS
     ),
     "--labels": Case(
-        FILE, "main_generate_sag.load_network", lambda labels, **_: labels.name == FILE
+        FILE, "running.network_of.load_network", lambda labels, **_: labels.name == FILE
     ),
     "--resize": Case(
-        "crop", "main_generate_sag.load_network", lambda resize, **_: resize == "crop"
+        "crop", "running.network_of.load_network", lambda resize, **_: resize == "crop"
     ),
     "--output": Case(
-        "logits", "main_generate_sag.load_network", lambda output, **_: output == "logits"
+        "logits", "running.network_of.load_network", lambda output, **_: output == "logits"
     ),
     "--device": Case("cpu", "main_generate_sag.choose_device", lambda name: name == "cpu"),
     "--batch-size": Case(3, "main_generate_sag.Engine", lambda batch_size, **_: batch_size == 3),

@@ -53,6 +53,7 @@ def ade20k(path: Path) -> DataSet:
             )
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
+        """Return the curves of an image's insecurities over the objects both classes share."""
         labels = load_label_map(masks[image], fit=record.model.fit(record.size), image=image)
         curves = []
         for insecurity in record.insecurities:
