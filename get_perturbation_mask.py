@@ -176,6 +176,38 @@ def without_ties(mask: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     return (mask.double() + TIE * place) / (1 + TIE)
 
 
+def integrated_gradient(
+    model: torch.nn.Module,
+    image: torch.Tensor,
+    baseline: torch.Tensor,
+    category: int,
+    *,
+    grid: tuple[int, int] = (7, 7),
+    seed: int = 0,
+    points: int = 20,
+    noise: float = 0.2,
+) -> torch.Tensor:
+    """Return the integrated gradient at the whole image: what I-GOS's first step follows.
+
+    Args:
+        model: images to logits.
+        image: (3, H, W), normalised.
+        baseline: like the image.
+        category: class index.
+        grid: rows and columns of patches.
+        seed: of the noise.
+        points: at which the gradient is taken.
+        noise: standard deviation of the Gaussian noise on each input.
+
+    Returns:
+        Tensor of the grid's shape on the CPU; high is salient.
+    """
+    network = _Differentiable(model, image, baseline, category, basis_of(image, grid, None))
+    noises = noises_of(noise, (points, *image.shape), seed, 1)[0]
+    asking = _integrated_gradient(torch.ones(math.prod(grid)), noises)
+    return _answered(asking, network).reshape(grid)
+
+
 def igos_mask(
     model: torch.nn.Module,
     image: torch.Tensor,
@@ -198,10 +230,14 @@ def igos_mask(
         **options: of igos().
     """
     network = _Differentiable(model, image, baseline, category, basis_of(image, grid, basis))
-    limit = BatchLimit(AT_ONCE)
     regularisers = Regularisers(grid, tv=TV if basis is None else 0.0)
     channels, height, width = image.shape
-    asking = igos(regularisers, (height, width), channels=channels, **options)
+    return _answered(igos(regularisers, (height, width), channels=channels, **options), network)
+
+
+def _answered(asking: AsksSoftly, network: "_Differentiable") -> torch.Tensor:
+    """Answer what is asked about soft masks, in batches that fit, and return the result."""
+    limit = BatchLimit(AT_ONCE)
     try:
         question = next(asking)
         while True:

@@ -26,13 +26,25 @@ from running.command_line import (
     CountOrZero,
     Device,
     Output,
+    Precision,
     Resize,
     exit_status,
     parse,
 )
 
 PROG = "reproduce_paper.py"
-Condition = Literal["beam3", "beam15", "combs", "diverse", "sis", "choices", "exhaustive"]
+Condition = Literal[
+    "beam3",
+    "beam15",
+    "combs",
+    "diverse",
+    "sis",
+    "choices",
+    "exhaustive",
+    "orders",
+    "budgets",
+    "first",
+]
 ALL_CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
@@ -50,9 +62,11 @@ class Settings:
     most_images: Count | None = None  # only the first N of the seeded order
     # What to measure on them
     conditions: tuple[Condition, ...] = ALL_CONDITIONS  # with commas between them
-    sample: CountOrZero = 10  # images for the diverse search, SIS and the choices
+    sample: CountOrZero = 10  # images for the diverse search, SIS, the choices and the orders
     combs: CountOrZero = 20  # images for CombS: 4,845 sets each and more
-    exhaustive: CountOrZero = 5  # images for exhaustive search: up to 19,649 sets each
+    exhaustive: CountOrZero = (
+        5  # images for exhaustive search and the budgets: up to 19,649 sets each
+    )
     grid: Annotated[int, Between(1, 28)] = 7  # patches along each side
     seed: Annotated[int, Between(0, 2**32 - 1)] = 0  # of the order, the scenes, I-GOS and questions
     tables_only: bool = False  # measure nothing; tables and figures of what is there
@@ -64,6 +78,7 @@ class Settings:
     output: Output = "auto"  # what it returns; auto: as four images say
     title: str | None = None  # the network's name in tables and figures; else the model's
     device: Device = "auto"  # what to run on
+    precision: Precision = "float32"  # of orders, budgets and first; all else is in float32
     ray: Annotated[str | None, Bare("local")] = None  # a Ray cluster's HOST:PORT, or auto for the
     #   one that runs here; without a value one for this run
     # Results
@@ -128,12 +143,16 @@ def run(settings: Settings) -> int:
         todo = missing_first(jobs)
         if settings.ray:
             outcomes = measure_on_ray(
-                todo, source, settings=main_job, address=settings.ray, device=settings.device
+                todo,
+                source,
+                settings=main_job,
+                address=settings.ray,
+                device=settings.device,
+                precision=settings.precision,
             )
         else:
-            outcomes = measure_here(
-                todo, Engine(network, precision="float32", batch_size=UNMEASURED), settings=main_job
-            )
+            engine = Engine(network, precision=settings.precision, batch_size=UNMEASURED)
+            outcomes = measure_here(todo, engine, settings=main_job)
         failures = follow(outcomes, total=len(jobs))
     rows = read_rows(jobs, network, settings=main_job)
     tables = all_tables(rows, main_job.num_patches)
@@ -190,6 +209,8 @@ def plan(settings: Settings, subjects: Sequence[Subject]) -> list[Job]:
         limits={
             "combs": settings.combs,
             "exhaustive": settings.exhaustive,
+            "budgets": settings.exhaustive,
+            "orders": settings.sample,
             "diverse": settings.sample,
             "sis": settings.sample,
             "choices": settings.sample,

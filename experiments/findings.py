@@ -4,7 +4,7 @@
     measurement.finding.roots[0].patches, measurement.finding.evaluations.scored
 
 The finding's type depends on the condition: MainJobFinding for beam3, the choices by name for
-choices, SearchFinding for all others.
+choices, Held for the searches that are held to a number of sets, SearchFinding for all others.
 """
 
 from typing import Any, Generic, Literal, TypeVar
@@ -71,6 +71,19 @@ class ChoiceFinding(FoundRoots, kw_only=True):
 Choices = dict[str, ChoiceFinding]  # by what was changed; "as it is" is the reference
 
 
+class HeldFinding(Struct, kw_only=True):
+    """What a search found within a number of sets."""
+
+    roots: list[FoundRoot]
+    stopped_by: str
+    scored: int  # different sets that it asked about
+    diverse: int  # MSEs no two of which share more than one patch
+    diverse_proven: int  # the same among those that are proven against every subset
+
+
+Held = dict[str, HeldFinding]  # by what was changed
+
+
 class Question(Struct, frozen=True):
     """One question of the simulated study: two patch sets, and the answer."""
 
@@ -114,7 +127,7 @@ class Key(Struct, kw_only=True):
     model: dict[str, Any]
     condition: str
     settings: dict[str, Any]
-    choices: dict[str, dict[str, Any]] | None
+    choices: dict[str, Any] | None  # what the condition tries beyond the settings
 
 
 Finding = TypeVar("Finding")
@@ -139,6 +152,8 @@ class Measurement(Struct, Generic[Finding], kw_only=True, tag_field="format", ta
 MainJobMeasurement = Measurement[MainJobFinding]
 SearchMeasurement = Measurement[SearchFinding]
 ChoicesMeasurement = Measurement[Choices]
+HeldMeasurement = Measurement[Held]
+HELD = ("orders", "budgets", "first")  # conditions whose finding is Held
 
 
 def decode_measurement(content: bytes, condition: str) -> Measurement:
@@ -147,7 +162,8 @@ def decode_measurement(content: bytes, condition: str) -> Measurement:
     Raises:
         ValueError: not a measurement of this condition; the message is one line.
     """
-    kinds = {"beam3": MainJobMeasurement, "choices": ChoicesMeasurement}
+    kinds: dict[str, Any] = {"beam3": MainJobMeasurement, "choices": ChoicesMeasurement}
+    kinds |= dict.fromkeys(HELD, HeldMeasurement)
     kind = kinds.get(condition, SearchMeasurement)
     try:
         return msgspec.json.decode(content, type=kind)

@@ -12,14 +12,16 @@ is not measured again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from tqdm import tqdm
 
 from experiments.findings import Key, Measurement, decode_measurement, encode_measurement
+from experiments.held_searches import BUDGETS, FIRST
 from experiments.images import Subject
-from experiments.measurements import CHOICES, MainJobSettings, condition_settings, measure
+from experiments.measurements import CHOICES, ORDERS, MainJobSettings, condition_settings, measure
 from experiments.rows import Rows
 from running.record_files import versions
 from running.result_folders import require_below, safe_path
@@ -29,6 +31,14 @@ from scoring.networks import Network, choose_device, load_network
 from scoring.outputs import Output
 from scoring.speed import UNMEASURED
 from utils import one_line, write_atomically
+
+# By condition: what it tries beyond the settings.
+CHOSEN: dict[str, dict[str, Any]] = {
+    "choices": CHOICES,
+    "orders": ORDERS,
+    "budgets": {"sets": BUDGETS},
+    "first": {"sets": FIRST},
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ def key_of(job: Job, network: Network, settings: MainJobSettings) -> Key:
         model=network.description(),
         condition=job.condition,
         settings=asdict(condition_settings(job.condition, settings)),
-        choices=msgspec.to_builtins(CHOICES) if job.condition == "choices" else None,
+        choices=msgspec.to_builtins(CHOSEN[job.condition]) if job.condition in CHOSEN else None,
     )
     return msgspec.json.decode(msgspec.json.encode(key), type=Key)  # as it is read from a file
 
@@ -195,6 +205,7 @@ def measure_on_ray(
     *,
     address: str,
     device: str,
+    precision: str,
 ) -> Iterator[Outcome]:
     """Run all jobs on the workers of a Ray cluster, in the order in which they finish.
 
@@ -204,13 +215,14 @@ def measure_on_ray(
         settings: The main job's settings.
         address: As of --ray.
         device: Kind of device of each worker.
+        precision: Of the searches that are held to a number of sets.
     """
     from running.ray_workers import run_jobs  # here, as Ray is optional
 
     finished_jobs = run_jobs(
         jobs,
         "experiments.jobs:ray_worker",
-        arguments=(source, settings),
+        arguments=(source, settings, precision),
         address=address,
         device=device,
     )
@@ -219,10 +231,10 @@ def measure_on_ray(
 
 
 def ray_worker(
-    device: str, source: NetworkSource, settings: MainJobSettings
+    device: str, source: NetworkSource, settings: MainJobSettings, precision: str
 ) -> Callable[[Job, int], None]:
     """Return what a worker does for each job, after loading its network once."""
-    engine = Engine(source.load(device), precision="float32", batch_size=UNMEASURED)
+    engine = Engine(source.load(device), precision=precision, batch_size=UNMEASURED)
 
     def work(job: Job, jobs_left: int) -> None:
         run_job(job, engine, settings=settings)

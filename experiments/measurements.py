@@ -12,11 +12,14 @@ The conditions:
     diverse         diverse search
     sis             sufficient input subsets (backward selection, disjoint)
     exhaustive      every set of up to three patches: all MSEs of these sizes
+    orders, budgets, first
+                    searches held to a number of sets; see experiments/held_searches.py
     choices         BeamS-3 with another baseline, threshold, saliency or seed, one at a time
 
 The same input gives the same findings, but for seconds. Everything is float32, so that costs are
-comparable, and each search starts with an empty memo. Only the choices share one among the searches
-with the same baseline; they report no seconds.
+comparable, and each search starts with an empty memo. Only the choices and what is held to a number
+of sets share one among the searches with the same baseline; they report no seconds, and the latter
+use the engine's reduced precision, where it has one, as the main job does.
 """
 
 import time
@@ -34,10 +37,12 @@ from diverse_subset_selection import diverse_subset
 from drawing.record import Root
 from experiments.counting import CountingScorer
 from experiments.findings import (
+    HELD,
     ChoiceFinding,
     Choices,
     Cost,
     FoundRoot,
+    Held,
     MainJobFinding,
     MainJobSeconds,
     Question,
@@ -45,10 +50,11 @@ from experiments.findings import (
     SearchFinding,
     SearchSeconds,
 )
+from experiments.held_searches import Scores, measure_budgets, measure_first, measure_orders
 from experiments.rows import AS_IT_IS, MAIN_JOB
 from experiments.simulated_reader import draw_questions, patch_kinds
 from experiments.sufficient_input_subsets import sufficient_input_subsets
-from get_perturbation_mask import grad_cam, igos_mask
+from get_perturbation_mask import grad_cam, igos_mask, integrated_gradient
 from main_generate_sag import explain
 from running.image_case import ImageCase
 from running.searches import search_of
@@ -100,6 +106,16 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "sis": {},
     "choices": {},
     "exhaustive": {"search": "exhaustive"},
+    "orders": {},
+    "budgets": {},
+    "first": {},
+}
+ORDERS = {  # of patches, by name in the table
+    AS_IT_IS: "igos2",
+    "I-GOS, 15 iterations": "igos15",
+    "integrated gradient alone": "gradient",
+    "Grad-CAM": "gradcam",
+    "each patch alone, scored once": "singles",
 }
 
 
@@ -150,11 +166,11 @@ def measure(
     *,
     condition: str,
     settings: MainJobSettings,
-) -> MainJobFinding | SearchFinding | Choices:
+) -> MainJobFinding | SearchFinding | Choices | Held:
     """Return what one condition finds out about one image.
 
     Args:
-        engine: The network, in float32.
+        engine: The network; a reduced precision is used only where the docstring above says so.
         image: (H, W, 3) uint8, at the network's input size.
         category: Index of the class to explain.
         condition: One of CONDITIONS.
@@ -167,6 +183,8 @@ def measure(
         return measure_main_job(problem)
     if condition == "choices":
         return measure_choices(problem)
+    if condition in HELD:
+        return measure_held(problem, condition)
     return measure_search(problem, sis_search if condition == "sis" else run_search)
 
 
@@ -290,6 +308,20 @@ def measure_choices(problem: Problem) -> Choices:
     return found
 
 
+def measure_held(problem: Problem, condition: str) -> Held:
+    """Return what searches found that were held to a number of sets."""
+    prob_thresh = problem.settings.prob_thresh
+    scores = Scores(problem.engine, problem.case.slot, prob_thresh)
+    if condition == "orders":
+        orders = {name: saliency_of(problem, source) for name, source in ORDERS.items()}
+        return measure_orders(scores, orders, prob_thresh)
+    saliency = saliency_of(problem)
+    assert saliency is not None  # only Grad-CAM may be missing
+    if condition == "budgets":
+        return measure_budgets(scores, saliency, prob_thresh)
+    return measure_first(scores, saliency, prob_thresh)
+
+
 # ---------------------------------------------------------------- searches
 
 
@@ -312,8 +344,9 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
 
     Args:
         problem: The image and settings.
-        source: "igos2" or "igos15", the I-GOS mask after so many iterations; "gradcam" or "random",
-            each patch's place in that order.
+        source: "igos2" or "igos15", the I-GOS mask after so many iterations; or each patch's place
+            in another order: "gradient", the integrated gradient at the whole image; "gradcam";
+            "singles", the confidence of each patch alone; "random".
 
     Returns:
         Tensor of num_patches elements; None where the network has no Grad-CAM.
@@ -330,6 +363,19 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
             iterations=int(source.removeprefix("igos")),
             seed=problem.settings.seed,
         )
+    if source == "gradient":
+        gradient = integrated_gradient(
+            module,
+            case.slot.image,
+            case.slot.baseline,
+            category=case.category,
+            grid=case.grid,
+            seed=problem.settings.seed,
+        )
+        return -gradient
+    if source == "singles":
+        scores = problem.new_scorer()([(patch,) for patch in range(case.num_patches)])
+        return -torch.tensor(list(scores))
     if source == "gradcam":
         saliency_map = grad_cam(module, case.slot.image, category=case.category)
         if saliency_map is None:

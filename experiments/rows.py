@@ -16,9 +16,11 @@ import numpy as np
 
 from drawing.record import Curves
 from experiments.findings import (
+    HELD,
     Box,
     ChoicesMeasurement,
     FoundRoots,
+    Held,
     MainJobMeasurement,
     Measurement,
     PatchSet,
@@ -130,6 +132,7 @@ class Rows:
 
     searches: dict[str, list[SearchRow]] = field(default_factory=dict)  # by condition
     choices: list[ChoicesRow] = field(default_factory=list)
+    held: dict[str, dict[str, Held]] = field(default_factory=dict)  # by condition, by image
 
     @property
     def main_job(self) -> list[MainJobRow]:
@@ -141,12 +144,17 @@ class Rows:
         if measurement.condition == "choices":
             self.choices.append(choices_row(measurement))
             return
+        if measurement.condition in HELD:
+            by_image = self.held.setdefault(measurement.condition, {})
+            by_image[measurement.image] = measurement.finding
+            return
         is_main_job = measurement.condition == MAIN_JOB
         row = main_job_row(measurement) if is_main_job else search_row(measurement)
         self.searches.setdefault(measurement.condition, []).append(row)
 
     def __len__(self) -> int:
-        return len(self.choices) + sum(map(len, self.searches.values()))
+        groups = [self.choices, *self.searches.values(), *self.held.values()]
+        return sum(map(len, groups))
 
 
 # ---------------------------------------------------------------- searches

@@ -16,6 +16,7 @@ from experiments.explanation_tables import (
     study_groups_table,
     study_table,
 )
+from experiments.held_tables import budgets_table, first_table, orders_table
 from experiments.rows import Rows
 from experiments.search_tables import (
     choices_table,
@@ -60,5 +61,8 @@ def all_tables(rows: Rows, num_patches: int) -> list[Table]:
         ground_truth_table(searches),
         ground_truth_rules_table(searches),
         recall_table(searches, exhaustive),
+        orders_table(rows.held.get("orders", {}), num_patches),
+        budgets_table(rows.held.get("budgets", {})),
+        first_table(rows.held.get("first", {})),
     ]
     return [table for table in tables if table.rows]
