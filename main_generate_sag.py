@@ -83,7 +83,8 @@ class Settings:
     max_root_size: Count = 49  # beam, diverse: stop at sets of this size
     comb_top: Count = 20  # combinatorial: among this many most salient patches
     comb_size: Count = 4  # combinatorial: all sets of this many patches
-    exhaustive_size: Count = 3  # exhaustive: all sets of up to this many patches
+    exhaustive_size: AutoCount = "auto"  # exhaustive: all sets of up to this many patches; auto: 3,
+    #   and all sets of up to 16 named regions
     fill_up: bool = True  # beam: add diverse ones where fewer than are drawn overlap little
     proof_sets: CountOrZero = 200  # by which a drawn explanation of more than 10 patches is checked
     time_limit: Seconds | None = None  # per image, on the clock; what is found by then is kept
@@ -126,6 +127,7 @@ from running.checks import (
     check_dropping,
     check_regions,
     check_sizes,
+    exhaustive_limit,
 )
 from running.drawers import RunPlan
 from running.drawing_pool import number_of_workers
@@ -135,13 +137,14 @@ from running.explanation import Explanation
 from running.image_case import ImageCase
 from running.images import find_images, not_the_images
 from running.inputs import as_cut, as_engine, as_pixels, settings_by_name
+from running.kept_scores import KeptScores, key_of, scores_file
 from running.make_record import Cut, Source, make_record
 from running.network_check import IMAGES, require_usable, warning_about
 from running.network_of import network_of
 from running.outcomes import Explained, Outcome, Outcomes
 from running.progress import Follower
 from running.record_files import pixels_sha256
-from running.result_folders import run_folder
+from running.result_folders import require_below, run_folder
 from running.results import (
     Earlier,
     FileStamp,
@@ -295,7 +298,9 @@ def check(
             num_patches,
             comb_top=settings.comb_top,
             comb_size=settings.comb_size,
-            exhaustive_size=settings.exhaustive_size,
+            exhaustive_size=exhaustive_limit(
+                settings.exhaustive_size, num_patches, has_regions=has_regions
+            ),
         )
 
 
@@ -312,6 +317,7 @@ def explain_class(
     cut: Cut | None = None,
     seconds: float | None = None,
     follower: Follower | None = None,
+    kept: KeptScores | None = None,
 ) -> Steps[Explanation]:
     """Explain one class: baseline and saliency, search, certificate and graph, curves.
 
@@ -324,6 +330,7 @@ def explain_class(
         cut: its regions, in place of the grid.
         seconds: that this may take, if not the settings' time limit; the search has most of them.
         follower: follows the steps, for a progress bar.
+        kept: the scores of an earlier run that was stopped.
     """
     case = ImageCase.of(
         engine.network,
@@ -336,7 +343,7 @@ def explain_class(
     )
     limit = seconds or settings.time_limit or float("inf")
     times = StepTimes()
-    answerer = Answerer(case.slot, has_reduced=has_reduced(engine, settings))
+    answerer = Answerer(case.slot, has_reduced=has_reduced(engine, settings), kept=kept)
     if follower:
         follower.follow(times, answerer)
     findings = yield from find_out(case, answerer, times, engine, settings, seconds=limit)
@@ -373,7 +380,14 @@ def find_out(
             deadline=times.start + MASK_SHARE * seconds,
         )
     thresholds = Thresholds.of(saliency, settings)
-    settings = replace(settings, prob_thresh=thresholds.enough, node_prob_thresh=thresholds.node)
+    settings = replace(
+        settings,
+        prob_thresh=thresholds.enough,
+        node_prob_thresh=thresholds.node,
+        exhaustive_size=exhaustive_limit(
+            settings.exhaustive_size, case.num_patches, has_regions=case.regions is not None
+        ),
+    )
     answerer.threshold = thresholds.enough * saliency.full
     end = times.start + seconds
     sag = yield from find_enough(saliency, answerer, times, settings, end=end)
@@ -437,6 +451,7 @@ class LoadedImage:
     source: Source
     pixels: np.ndarray | None  # (H, W, 3) uint8; None where everything is there already
     regions: dict[str, Any] | None  # what must agree for its regions to be the same
+    same: dict[str, Any]  # what must agree for its results to be the same
     earlier: Earlier
 
 
@@ -472,7 +487,7 @@ class FolderExplainer:
         if not settings.overwrite:
             earlier = done_before(job.folder, same, settings.num_categories, settings.pictures)
         pixels = None if earlier.are_drawn else load_fitted(job.path, network.fit)
-        return LoadedImage(looks, source, pixels, region_source, earlier)
+        return LoadedImage(looks, source, pixels, region_source, same, earlier)
 
     def explain(
         self, job: Job, load: Callable[[], LoadedImage], follower: Follower
@@ -501,9 +516,21 @@ class FolderExplainer:
                 cut=cut,
                 seconds=(self.settings.time_limit or float("inf")) / len(categories),
                 follower=follower,
+                kept=self.kept_scores(job, loaded, category),
             )
             sags.append(sag)
         return Explained(loaded.stamp, sags, image)
+
+    def kept_scores(self, job: Job, loaded: LoadedImage, category: int) -> KeptScores:
+        """Return what a run that was stopped has scored of a class of an image."""
+        require_below(job.folder, self.settings.results)
+        key = key_of(
+            same=loaded.same,
+            category=category,
+            precision=self.engine.precision,
+            device=self.engine.device.type,
+        )
+        return KeptScores(scores_file(job.folder, category), key)
 
     def cut(self, job: Job, loaded: LoadedImage) -> Cut | None:
         """Return an image's regions; None for the grid."""

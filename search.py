@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoring.curves import saliency_order
-from scoring.patch_sets import PatchSet
+from scoring.patch_sets import PatchSet, canonical
 from scoring.questions import Asks, Progress, Question, Scorer, answer
 
 __all__ = ["Scorer", "answer"]  # so that one import serves a script
@@ -236,7 +236,9 @@ def exhaustive_search(
 ) -> Asks[SearchResult]:
     """Find every MSE of at most max_size patches.
 
-    Every set that contains no smaller MSE is asked about.
+    Every set that contains no smaller MSE is asked about. Of each size those sets come first whose
+    patches made the most confident sets before, so that a search that time ends has most of what
+    there is. Nothing is left out: a network need not be monotone.
 
     Args:
         num_patches: number of patches.
@@ -248,14 +250,17 @@ def exhaustive_search(
     def search(threshold: float, found: Found) -> Asks[str]:
         """Ask about all sets, the small ones first."""
         most_left = sum(comb(num_patches, size) for size in sizes)
+        best = dict.fromkeys(range(num_patches), 0.0)  # by patch: the highest score of its sets
         for size in sizes:
-            sets_of_size = combinations(range(num_patches), size)
+            order = sorted(best, key=lambda patch: (-best[patch], patch))
+            sets_of_size = map(canonical, combinations(order, size))
             candidates = (s for s in sets_of_size if not _contains_one_of(s, found))
             for sets in _chunks(candidates):
                 progress = Progress(len(found), size=size, most_left=most_left)
                 scores = yield Question(sets, progress=progress)
                 most_left -= len(sets)
                 for patches, probability in zip(sets, scores):
+                    best.update((p, probability) for p in patches if probability > best[p])
                     if probability > threshold:
                         found[patches] = MSE(patches, probability, "subset")
         return "exhausted"

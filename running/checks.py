@@ -9,6 +9,8 @@ from scoring.token_dropping import why_not
 from utils import UserError
 
 MOST_REGIONS = 256  # of a label map
+FEW_REGIONS = 16  # named regions of which an exhaustive search takes all sets, 65,536 at most
+FEW_PATCHES = 3  # up to so many patches in a set otherwise, unless it is told
 MOST_SETS = 5_000_000  # combinatorial and exhaustive searches larger than this are refused
 
 
@@ -89,6 +91,19 @@ def check_sizes(
         if sets > MOST_SETS:
             found = f"{sets:,} sets of {num_patches} patches"
             raise UserError(f"--exhaustive-size {exhaustive_size}: {found}; {most}")
+
+
+def exhaustive_limit(size: int | str, num_patches: int, *, has_regions: bool) -> int:
+    """Return the largest number of patches in the sets of an exhaustive search.
+
+    Args:
+        size: the setting: a number, or "auto": 3, and all sets of a few named regions.
+        num_patches: number of patches or regions.
+        has_regions: whether they are regions.
+    """
+    if size != "auto":
+        return int(size)
+    return num_patches if has_regions and num_patches <= FEW_REGIONS else FEW_PATCHES
 
 
 def check_regions(regions: Regions) -> int:

@@ -28,6 +28,7 @@ import numpy as np
 from drawing.figures import Look, draw_all
 from drawing.record import Sag
 from drawing.styles import Pictures
+from running.kept_scores import remove_scores
 from running.record_files import RECORD, read_record, write_record
 from running.result_files import (
     are_whole,
@@ -373,6 +374,7 @@ def keep_all(sags: Sequence[Sag], folder: Path) -> None:
     """
     for place, sag in reversed(list(enumerate(sags))):
         keep(sag, category_folder(folder, place, sag.category.index))
+    remove_scores(folder)
 
 
 def keep(sag: Sag, folder: Path) -> None:

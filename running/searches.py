@@ -52,8 +52,8 @@ class SearchSettings(Protocol):
         """See combinatorial_search()."""
 
     @property
-    def exhaustive_size(self) -> int:
-        """The max_size of exhaustive_search()."""
+    def exhaustive_size(self) -> int | str:
+        """The max_size of exhaustive_search(); a number once the patches are known."""
 
     @property
     def overlap_thresh(self) -> int:
@@ -115,7 +115,7 @@ def bare_search(settings: SearchSettings, saliency: torch.Tensor) -> Asks[Search
         return exhaustive_search(
             saliency.numel(),
             prob_thresh=settings.prob_thresh,
-            max_size=settings.exhaustive_size,
+            max_size=int(settings.exhaustive_size),
         )
     if settings.search == "diverse":
         return diverse_search(

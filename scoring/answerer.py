@@ -11,9 +11,9 @@ is, is learned from the sets that were scored in both. No set is scored twice in
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from scoring.patch_sets import PatchSet
 from scoring.patches import masks_of
@@ -25,6 +25,16 @@ DOUBT = 0.03  # reduced precision is not trusted so close to the threshold, unti
 LEAST_PAIRS = 8  # sets scored in both precisions, from which the band is learned
 BAND_FACTOR = 2.0  # the band is so many times the largest difference seen
 LEAST_DOUBT = 0.005
+
+
+class Kept(Protocol):
+    """Scores that outlive the process; see running/kept_scores.py."""
+
+    def known(self, kind: Kind) -> Mapping[PatchSet, float]:
+        """Return the scores that an earlier run has kept."""
+
+    def note(self, tables: Mapping[Kind, Mapping[PatchSet, float]]) -> None:
+        """Keep all scores, if it is time to."""
 
 
 @dataclass(eq=False)
@@ -43,6 +53,8 @@ class Answerer:
         doubted: number of sets that float32 decided after the reduced precision.
         doubt: how close to the threshold the reduced precision is not trusted.
         progress: of the search that runs, or None.
+        kept: scores of an earlier run that was stopped, or None. They count as if they were scored
+            now.
     """
 
     slot: Slot
@@ -56,6 +68,7 @@ class Answerer:
     doubted: int = 0
     doubt: float = DOUBT
     progress: Progress | None = None
+    kept: Kept | None = None
     _differences: list[float] = field(default_factory=list)
     _trusted: set[PatchSet] = field(default_factory=set)  # answered without float32
 
@@ -119,6 +132,11 @@ class Answerer:
         """Ask the engine about the sets that are not known yet, and remember its answers."""
         table = self.reduced if kind == "reduced" else self.exact
         unknown = [patches for patches in dict.fromkeys(sets) if patches not in table]
+        if self.kept:
+            kept = self.kept.known(kind)
+            known = [patches for patches in unknown if patches in kept]
+            self._remember(known, [kept[patches] for patches in known], kind=kind, step=step)
+            unknown = [patches for patches in unknown if patches not in kept]
         if not unknown:
             return
         masks = masks_of(unknown, self.slot.num_patches)
@@ -129,6 +147,8 @@ class Answerer:
             self._remember(unknown, late.answers, kind=kind, step=step)
             raise
         self._remember(unknown, answers, kind=kind, step=step)
+        if self.kept:
+            self.kept.note({"float32": self.exact, "reduced": self.reduced})
 
     def _remember(
         self, sets: Sequence[PatchSet], answers: Sequence[float | None], *, kind: Kind, step: str
