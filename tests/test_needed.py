@@ -7,7 +7,8 @@ import pytest
 from brute_force import EIGHT, found_sets, powerset, random_scores, true_mses
 from drawn import read_sag
 from main_job import ROOTS, roots_of, run_planted
-from planted import dnf_scorer, network, table_scorer
+from PIL import Image
+from planted import SMALL, PlantedNetwork, dnf_scorer, network, table_scorer
 
 from diverse_search import diverse_search
 from drawing.words import needed_in_words
@@ -15,6 +16,7 @@ from main_generate_sag import explain
 from running.sides import needed_side
 from scoring.hidden import breaking_goal, hiding, rest_of
 from scoring.questions import Question, answer
+from scoring.regions import Regions
 from search import beam_search, certify, exhaustive_search, greedy_search
 
 DUAL = {tuple(sorted((5, a, b))) for a, b in product((6, 10), (1, 8, 14))}  # of main_job.ROOTS
@@ -197,3 +199,33 @@ def test_what_is_needed_is_said_in_words(both):
     words = needed_in_words(both)
     assert words.startswith("Cannot do without P")
     assert words.count(" together") == len(both.needed.diverse_roots)
+
+
+# ---------------------------------------------------------------- all sets of a few regions
+
+
+@pytest.fixture(scope="module")
+def eight_regions():
+    """Both sides of a network that needs four regions, or two others: all sets are scored."""
+    module = PlantedNetwork([(0, 5, 8, 13), (3, 15)], **SMALL).eval()
+    rows, columns = np.indices((56, 56))
+    regions = Regions.of(rows // 14 * 2 + columns // 28)
+    image = Image.new("RGB", (56, 56), "white")
+    return explain(
+        module,
+        image,
+        regions=regions,
+        category=1,
+        search="exhaustive",
+        explain="both",
+        device="cpu",
+    )
+
+
+def test_every_mse_of_a_few_regions_is_known(eight_regions):
+    assert {root.patches for root in eight_regions.roots} == {(0, 2, 4, 6), (1, 7)}
+
+
+def test_every_breaking_set_of_a_few_regions_is_known(eight_regions):
+    found = {one.patches for one in eight_regions.needed.roots}
+    assert found == {tuple(sorted(pair)) for pair in product((0, 2, 4, 6), (1, 7))}
