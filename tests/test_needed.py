@@ -218,7 +218,6 @@ def eight_regions():
         category=1,
         search="exhaustive",
         explain="both",
-        device="cpu",
     )
 
 
