@@ -202,12 +202,18 @@ class _Search:
             if overlaps(candidate, self.found, self.overlap):
                 continue
             proven: dict[PatchSet, MSE] = {}
-            yield from self.known.learn(prove([candidate], self.threshold, proven))
-            for mse in proven.values():
-                is_full = len(self.found) >= self.max_num_roots
-                is_small = len(mse.patches) <= self.max_root_size
-                if is_small and not is_full and not overlaps(mse.patches, self.found, self.overlap):
-                    self.found[mse.patches] = mse
+            try:
+                yield from self.known.learn(prove([candidate], self.threshold, proven))
+            finally:  # what a TimeoutError leaves unproven counts as well
+                self._keep(proven.values())
+
+    def _keep(self, mses: Iterable[MSE]) -> None:
+        """Add MSEs that overlap none found too much, as long as more are wanted."""
+        for mse in mses:
+            is_full = len(self.found) >= self.max_num_roots
+            is_small = len(mse.patches) <= self.max_root_size
+            if is_small and not is_full and not overlaps(mse.patches, self.found, self.overlap):
+                self.found[mse.patches] = mse
 
     def _stopped_by(self, sufficient: Sequence[PatchSet]) -> Asks[str | None]:
         """Return why the search ends here, or None."""

@@ -45,11 +45,15 @@ class Known:
         return self.scores[self.row[patches]]
 
     def learn(self, search: Asks[T]) -> Asks[T]:
-        """Pass on what a search asks, and remember the answers."""
+        """Pass on what a search asks, and remember the answers. A TimeoutError reaches it too."""
         try:
             question = next(search)
             while True:
-                answers = yield question
+                try:
+                    answers = yield question
+                except TimeoutError as late:
+                    question = search.throw(late)
+                    continue
                 self.add(question.sets, answers)
                 question = search.send(answers)
         except StopIteration as end:

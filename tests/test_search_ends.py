@@ -111,3 +111,24 @@ def test_an_enumeration_cut_short_keeps_what_came_before(enumeration_cut_short):
 
 def test_an_enumeration_cut_short_is_not_complete(enumeration_cut_short):
     assert not enumeration_cut_short.complete
+
+
+# ---------------------------------------------------------------- time is up in a proof
+
+
+NINE_OF_THIRTY = tuple(range(0, 27, 3))
+
+
+def test_what_time_leaves_unproven_is_kept_by_the_diverse_search():
+    asked = set()
+    scorer = dnf_scorer([NINE_OF_THIRTY])
+
+    def until_the_proof(sets):
+        pairs_inside = [s for s in sets if len(s) == 2 and set(s) < set(NINE_OF_THIRTY)]
+        if NINE_OF_THIRTY in asked and pairs_inside:
+            raise TimeoutError
+        asked.update(sets)
+        return scorer(sets)
+
+    found = answer(diverse_search(THIRTY_BY_NUMBER), until_the_proof)
+    assert [(mse.patches, mse.minimal) for mse in found.mses] == [(NINE_OF_THIRTY, "single")]
