@@ -17,7 +17,7 @@ easy there. Both problems are NP-hard, so time is bounded, and the answer says w
 proven.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -68,6 +68,39 @@ def diverse_subset(
     if not proven:  # time was up, perhaps before the solver had any good answer
         chosen = max(chosen, _greedy_choice(roots, confidences, overlap), key=len)
     return DiverseSubset(sorted(chosen, key=lambda i: (-confidences[i], place[i])), proven)
+
+
+def by_coverage(
+    roots: Sequence[tuple[int, ...]], confidences: Sequence[float], chosen: Sequence[int]
+) -> list[int]:
+    """Order chosen roots so that the first few show most of what all roots are about.
+
+    A patch weighs as much as it occurs in the roots, those of n patches counting 1/n. The next root
+    is always the one whose patches that no earlier one has weigh most, on average over its patches;
+    of equal ones the most confident, then the first in patch order.
+
+    Args:
+        roots: patch sets.
+        confidences: of the roots.
+        chosen: places of the roots to order.
+    """
+    weights: dict[int, float] = {}
+    for root in roots:
+        for patch in root:
+            weights[patch] = weights.get(patch, 0) + 1 / len(root)
+    left = sorted(chosen, key=lambda i: (-confidences[i], roots[i]))
+    ordered: list[int] = []
+    while left:
+        shown = {patch for i in ordered for patch in roots[i]}
+        best = max(left, key=lambda i: round(_new_weight(roots[i], shown, weights), 9))
+        ordered.append(best)
+        left.remove(best)
+    return ordered
+
+
+def _new_weight(root: tuple[int, ...], shown: set[int], weights: Mapping[int, float]) -> float:
+    """Return the weight of a root's patches that are not shown yet, over the number of all."""
+    return sum(weights[patch] for patch in root if patch not in shown) / len(root)
 
 
 class _Packing:

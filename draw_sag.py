@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from drawing.styles import DARK, FORMATS, Hidden, paper, with_limits
+from drawing.styles import DARK, FORMATS, Hidden, Style, paper, with_limits
 from running.command_line import (
     Count,
     Device,
@@ -42,7 +42,9 @@ class Draw:
     #  or folders of them
     images: Path | None = None  # the run's images, if a folder has lost perturbation_original.png
     # How it looks
-    style: Literal["dark", "paper"] = "dark"  # dark, or white for print
+    style: Literal["auto", "dark", "paper"] = (
+        "auto"  # dark, or white for print; auto: white for PDF
+    )
     width: Inches = 3.3  # of figures in the paper style, in inches
     hidden: Hidden = "dim"  # how the graph shows what was hidden from the network
     max_nodes: Count | None = None  # sets in the graph; else 40, or as many as fit the width
@@ -81,12 +83,10 @@ def draw(settings: Draw) -> int:
     from running.failures import report_failures, why
     from running.record_files import load_result
 
-    style = paper(settings.width) if settings.style == "paper" else DARK
-    look = Look(
-        style=with_limits(style, settings.max_nodes),
-        hidden=settings.hidden,
-        formats=settings.formats,
-    )
+    looks = [
+        Look(style=with_limits(style, settings.max_nodes), hidden=settings.hidden, formats=formats)
+        for style, formats in styles_of(settings)
+    ]
     by_path = {path: results_below(path) for path in settings.results}
     is_one = sum(map(len, by_path.values())) == 1
     failures = []
@@ -94,7 +94,8 @@ def draw(settings: Draw) -> int:
         for folder in folders:
             try:
                 result = load_result(folder, settings.images)
-                draw_all(result.sag, result.image, folder=folder, look=look)
+                for look in looks:
+                    draw_all(result.sag, result.image, folder=folder, look=look)
                 print(folder)
             except Exception as error:  # whatever a damaged record leads to
                 if is_one:
@@ -106,6 +107,21 @@ def draw(settings: Draw) -> int:
             except (ValueError, KeyError, TypeError, csv.Error) as error:
                 failures.append((f"{path / 'summary.csv'}", f"damaged: {why(error)}"))
     return report_failures(failures)
+
+
+def styles_of(settings: Draw) -> list[tuple[Style, tuple[FigureFormat, ...]]]:
+    """Return the styles to draw in, and the formats of each."""
+    if settings.style == "dark":
+        return [(DARK, settings.formats)]
+    if settings.style == "paper":
+        return [(paper(settings.width), settings.formats)]
+    on_screen = tuple(kind for kind in settings.formats if kind != "pdf")
+    styles: list[tuple[Style, tuple[FigureFormat, ...]]] = []
+    if on_screen:
+        styles.append((DARK, on_screen))
+    if "pdf" in settings.formats:
+        styles.append((paper(settings.width), ("pdf",)))
+    return styles
 
 
 def results_below(path: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from diverse_subset_selection import DiverseSubset, diverse_subset
+from diverse_subset_selection import DiverseSubset, by_coverage, diverse_subset
 from scoring.patch_sets import PatchSet
 from scoring.questions import Asks, Question
 from search import MSE, PROVEN_UP_TO, Checked, SearchResult, check_further, minimise
@@ -170,11 +170,15 @@ def diverse_sag(
 
 
 def _chosen(result: SearchResult, overlap: int, deadline: float) -> DiverseSubset:
-    """Return a largest diverse subset of the MSEs, for which there is as much time as is left."""
+    """Return a largest diverse subset of the MSEs, those first that show most of all MSEs.
+
+    There is as much time for it as is left.
+    """
     seconds = min(MOST_SUBSET_SECONDS, max(LEAST_SUBSET_SECONDS, deadline - time.monotonic()))
     sets = [mse.patches for mse in result.mses]
     confidences = [mse.probability for mse in result.mses]
-    return diverse_subset(sets, confidences, overlap, time_limit=seconds)
+    subset = diverse_subset(sets, confidences, overlap, time_limit=seconds)
+    return replace(subset, chosen=by_coverage(sets, confidences, subset.chosen))
 
 
 @dataclass(frozen=True)

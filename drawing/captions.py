@@ -18,6 +18,7 @@ SHOWN_AS = {
     "black": "black here",
     "outline": "visible here, outside the white line",
 }
+ABOUT_LINES = "White lines are around what was visible."
 HIDDEN_BY = {"black": "black", "drop": "left out"}
 ENDED_BY = {"max_nodes": "it would have too many sets", "time_limit": "the time limit came first"}
 
@@ -42,9 +43,18 @@ def caption(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
         return [f"No MSE: {why_no_root(sag)}."]
     return [
         "Confidence in % of that on the full image; framed: minimal sufficient (root).",
+        *about_more_than_all(sag, drawn),
         *about_large(sag, "root"),
         *about_drawing(sag, drawn, hidden),
+        *([ABOUT_LINES] if hidden == "dim" else []),
     ]
+
+
+def about_more_than_all(sag: Sag, drawn: Sequence[int]) -> list[str]:
+    """Return what a confidence above 100 % means, where one is drawn."""
+    if any(round(100 * sag.sag.nodes[i].relative) > 100 for i in drawn):
+        return ["Above 100 %: the network is surer of the class than on the full image."]
+    return []
 
 
 def about_drawing(sag: Sag, drawn: Sequence[int], hidden: Hidden) -> list[str]:
@@ -99,8 +109,8 @@ def _about_left_out(sag: Sag, drawn: Sequence[int]) -> str:
     if roots:
         also = f", {roots} of them {'roots' if roots > 1 else 'root'}"
     return (
-        f"{len(drawn)} of {total} sets are drawn, the most confident ones; "
-        f"{left} {'is' if left == 1 else 'are'} left out{also} (+n more: below that set)."
+        f"{len(drawn)} of {total} sets are drawn; {left} {'is' if left == 1 else 'are'} left "
+        f"out{also}, whose removal cost least (+n more: below that set)."
     )
 
 

@@ -19,6 +19,8 @@ from drawing.captions import SummaryLine, caption, summary_lines
 from drawing.graph_dot import write_dot
 from drawing.graph_layout import Layout, drop_along, fitted
 from drawing.graph_parts import draw_edges, draw_nodes
+from drawing.graph_strip import Strip, draw_strip, strip_of
+from drawing.grid_figure import numbered_image
 from drawing.masked_images import MaskedImages, Removal
 from drawing.record import Sag
 from drawing.styles import DARK, Hidden, Style
@@ -27,7 +29,8 @@ from drawing.text import wrapped
 PAD_BESIDE = 12  # points around everything in the dark style
 PAD_ABOVE = 4  # and in the paper style
 MIN_GRAPH_WIDTH = 220  # points in the dark style, for the caption
-STRIP_HEIGHT = 64  # points of the header in the paper style
+HEADER_HEIGHT = 118  # points in the paper style; the numbers in the image are readable there
+NUMBER = 6.2  # points; numbers of the patches in it
 LEADING = 1.35  # of the caption
 ORIGINAL = "original"  # id of the image in the header
 SUMMARY = "summary"  # and of its lines
@@ -40,11 +43,13 @@ class Wording:
 
     Attributes:
         name: Of the file, before the number of roots.
+        called: What a root is called.
         caption: Takes the record, the nodes drawn and how hidden parts show; returns sentences.
         summary: Takes the record; returns the lines beside the original.
     """
 
     name: str = "SAG_final"
+    called: str = "MSE"
     caption: Callable[[Sag, Sequence[int], Hidden], list[str]] = caption
     summary: Callable[[Sag], list[SummaryLine]] = summary_lines
 
@@ -79,8 +84,13 @@ def draw_graph(
     layout = fitted(sag, style)
     images = node_images(sag, masked, layout=layout, hidden=hidden)
     text = " ".join(wording.caption(sag, layout.drawn, hidden))
-    plan = composed(wording.summary(sag), layout, text)
-    canvas = drawn_graph(sag, layout, plan=plan, images=images, original=masked.image)
+    plan = composed(sag, wording, layout, text)
+    pictures = Pictures(
+        original=numbered(masked, style, side=plan.header.side),
+        nodes=images,
+        others={i: masked(sag.roots[i].patches, hidden) for i in plan.strip.roots},
+    )
+    canvas = drawn_graph(sag, layout, plan=plan, pictures=pictures)
     ending = f"{len(sag.diverse_roots)}roots{style.ending}"
     for kind in formats:
         parts = {} if only_final else {folder / f"SAG_dag_{ending}.{kind}": plan.graph_part}
@@ -98,6 +108,18 @@ def node_images(
         edge = drawn.edge
         removed[edge.child].append(Removal(edge.patch, drop_along(sag, edge)))
     return {i: masked.outlined(sag.sag.nodes[i].patches, removed[i], hidden) for i in removed}
+
+
+def numbered(masked: MaskedImages, style: Style, side: float) -> np.ndarray:
+    """Return the original with the number of each patch, as it stands in the header.
+
+    Args:
+        masked: Images of the record's patch sets.
+        style: Of the figure.
+        side: Of the original in the figure, in points.
+    """
+    least = NUMBER / side if style.is_paper else 0.0
+    return numbered_image(masked, background=style.background, least_text=least)
 
 
 # ---------------------------------------------------------------- what is where
@@ -149,24 +171,34 @@ class Composition:
 
     Attributes:
         graph: Lower left corner of the graph, (2,).
-        graph_part: The graph with its caption, without the header.
+        strip: The roots that the graph does not show, below it; its title's upper left corner is at
+            (caption.left, strip_top).
+        graph_part: The graph with strip and caption, without the header.
     """
 
     width: float
     height: float
     graph: np.ndarray
+    strip: Strip
+    strip_top: float
     caption: Caption
     header: Header
     graph_part: Part
 
 
-def composed(summary: Summary, layout: Layout, text: str) -> Composition:
+def composed(sag: Sag, wording: Wording, layout: Layout, text: str) -> Composition:
     """Compose the figure as its style wants it; text: the caption."""
-    compose = compose_beside if layout.style.width is None else compose_above
-    return compose(summary, layout, text)
+    summary = wording.summary(sag)
+    style = layout.style
+    if style.width is None:
+        width = max(layout.width, MIN_GRAPH_WIDTH)
+        strip = strip_of(sag, style, width=width, called=wording.called)
+        return compose_beside(summary, layout, text, strip)
+    strip = strip_of(sag, style, width=style.width - 2 * PAD_ABOVE, called=wording.called)
+    return compose_above(summary, layout, text, strip)
 
 
-def compose_beside(summary: Summary, layout: Layout, text: str) -> Composition:
+def compose_beside(summary: Summary, layout: Layout, text: str, strip: Strip) -> Composition:
     """Compose the dark figure: the header at the left of the graph, as wide as both need."""
     pad = PAD_BESIDE
     style = layout.style
@@ -177,7 +209,8 @@ def compose_beside(summary: Summary, layout: Layout, text: str) -> Composition:
     graph_width = max(layout.width, MIN_GRAPH_WIDTH)
     size = style.text * 0.85
     lines = wrapped(text, size, graph_width)
-    below = LEADING * size * len(lines) + pad
+    above_caption = LEADING * size * len(lines) + pad
+    below = above_caption + strip.height + (pad if strip.roots else 0)
     graph_height = layout.height + below
     content = max(header_height, graph_height)
     height = content + 2 * pad
@@ -197,7 +230,14 @@ def compose_beside(summary: Summary, layout: Layout, text: str) -> Composition:
         width=header_width + part_width,
         height=height,
         graph=np.array([pad + header_width + (graph_width - layout.width) / 2, bottom]),
-        caption=Caption(left=pad + header_width, top=bottom - pad, size=size, lines=lines),
+        strip=strip,
+        strip_top=bottom - pad,
+        caption=Caption(
+            left=pad + header_width,
+            top=bottom - below + above_caption - pad,
+            size=size,
+            lines=lines,
+        ),
         header=header,
         graph_part=Part(
             left=header_width,
@@ -209,17 +249,18 @@ def compose_beside(summary: Summary, layout: Layout, text: str) -> Composition:
     )
 
 
-def compose_above(summary: Summary, layout: Layout, text: str) -> Composition:
+def compose_above(summary: Summary, layout: Layout, text: str, strip: Strip) -> Composition:
     """Compose the figure for print: the header above the graph, all as wide as the style says."""
     pad = PAD_ABOVE
     style = layout.style
     width = style.width or layout.width
     size = style.small
     lines = wrapped(text, size, width - 2 * pad)
-    below = LEADING * size * len(lines) + pad
+    caption_height = LEADING * size * len(lines) + pad
+    below = caption_height + strip.height + (pad if strip.roots else 0)
     part_height = layout.height + below + 2 * pad
-    height = STRIP_HEIGHT + part_height
-    side = STRIP_HEIGHT - 8
+    height = HEADER_HEIGHT + part_height
+    side = HEADER_HEIGHT - 8
     header = Header(
         side=side,
         left=pad,
@@ -233,7 +274,9 @@ def compose_above(summary: Summary, layout: Layout, text: str) -> Composition:
         width=width,
         height=height,
         graph=np.array([(width - layout.width) / 2, pad + below]),
-        caption=Caption(left=pad, top=below, size=size, lines=lines),
+        strip=strip,
+        strip_top=below,
+        caption=Caption(left=pad, top=caption_height, size=size, lines=lines),
         header=header,
         graph_part=Part(left=0, bottom=0, width=width, height=part_height, without=HEADER_IDS),
     )
@@ -251,29 +294,38 @@ def _header_lines(summary: Summary, *, text: float, width: float) -> list[Header
 # ---------------------------------------------------------------- the figure
 
 
-def drawn_graph(
-    sag: Sag,
-    layout: Layout,
-    *,
-    plan: Composition,
-    images: dict[int, np.ndarray],
-    original: np.ndarray,
-) -> Canvas:
-    """Return the figure of the original image, the graph and its caption.
+@dataclass(frozen=True)
+class Pictures:
+    """The images of a figure, (H, W, 3) uint8.
+
+    Attributes:
+        original: With the number of each patch.
+        nodes: By node.
+        others: Of the roots that the graph does not show, by their places in the record.
+    """
+
+    original: np.ndarray
+    nodes: dict[int, np.ndarray]
+    others: dict[int, np.ndarray]
+
+
+def drawn_graph(sag: Sag, layout: Layout, *, plan: Composition, pictures: Pictures) -> Canvas:
+    """Return the figure of the original image, the graph, the other roots and the caption.
 
     Args:
         sag: The record.
         layout: Which nodes and edges, and where.
         plan: Where the parts of the figure are.
-        images: Each drawn node's image, (H, W, 3) uint8.
-        original: (H, W, 3) uint8.
+        pictures: The images.
     """
     colour = layout.style.background
-    images = {i: squared(image, colour) for i, image in images.items()}
+    nodes = {i: squared(image, colour) for i, image in pictures.nodes.items()}
+    others = {i: squared(image, colour) for i, image in pictures.others.items()}
     canvas = Canvas(plan.width, plan.height, layout.style)
-    draw_header(canvas, plan.header, squared(original, colour))
+    draw_header(canvas, plan.header, squared(pictures.original, colour))
     draw_edges(canvas, sag, layout=layout, origin=plan.graph)
-    draw_nodes(canvas, sag, layout=layout, images=images, origin=plan.graph)
+    draw_nodes(canvas, sag, layout=layout, images=nodes, origin=plan.graph)
+    draw_strip(canvas, sag, plan.strip, images=others, left=plan.caption.left, top=plan.strip_top)
     draw_caption(canvas, plan.caption)
     return canvas
 

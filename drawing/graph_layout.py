@@ -28,48 +28,63 @@ MARGINS = 8  # points, left and right together
 # ---------------------------------------------------------------- which nodes
 
 
+ROOT = 0  # levels of nodes: what stands further up is drawn first
+BELOW_A_ROOT = 1
+DEEPER = 2
+
+
 @dataclass(frozen=True, order=True)
 class _Candidate:
-    """A node that may be drawn next: roots come first, then the most confident."""
+    """A node that may be drawn next: roots first, then what their patches cost, then the rest."""
 
-    is_child: bool
-    negative_relative: float
+    level: int
+    gain: float  # the lower the sooner: what the removal cost, negative; of roots the confidence
     node: int
     steps: int  # below a root
 
 
 def nodes_to_draw(
-    sag: Sag, max_nodes: int, *, max_in_row: float = float("inf"), max_steps: float = float("inf")
+    sag: Sag,
+    max_nodes: int,
+    *,
+    max_in_row: float = float("inf"),
+    max_steps: float = float("inf"),
+    is_wide: bool = False,
 ) -> list[int]:
-    """Choose the nodes to draw: the roots, then the most confident sets below chosen ones.
+    """Choose the nodes to draw: the roots, their children, then the sets below these.
+
+    Where not all can be drawn, those are left out whose removal cost least.
 
     Args:
         sag: The record.
         max_nodes: Largest number of nodes.
         max_in_row: Largest number of sets of one size.
         max_steps: Largest number of steps below a root.
+        is_wide: Whether roots and their children are drawn however many are in a row.
 
     Returns:
         Indices of the nodes, ascending.
     """
     nodes = sag.sag.nodes
-    children = children_of(sag)
-    queue = [_Candidate(False, -nodes[i].relative, node=i, steps=0) for i in root_nodes(sag)]
+    leaving = edges_from(sag)
+    queue = [_Candidate(ROOT, -nodes[i].relative, node=i, steps=0) for i in root_nodes(sag)]
     heapq.heapify(queue)
     drawn: set[int] = set()
     in_row: Counter[int] = Counter()
     while queue and len(drawn) < max_nodes:
         candidate = heapq.heappop(queue)
         size = len(nodes[candidate.node].patches)
-        if candidate.node in drawn or in_row[size] >= max_in_row:
+        is_free = is_wide and candidate.level != DEEPER
+        if candidate.node in drawn or (in_row[size] >= max_in_row and not is_free):
             continue
         drawn.add(candidate.node)
         in_row[size] += 1
         if candidate.steps >= max_steps:
             continue
-        for child in children.get(candidate.node, ()):
-            steps = candidate.steps + 1
-            heapq.heappush(queue, _Candidate(True, -nodes[child].relative, node=child, steps=steps))
+        level = BELOW_A_ROOT if candidate.level == ROOT else DEEPER
+        steps = candidate.steps + 1
+        for edge in leaving.get(candidate.node, ()):
+            heapq.heappush(queue, _Candidate(level, -drop_along(sag, edge), edge.child, steps))
     return sorted(drawn)
 
 
@@ -80,10 +95,16 @@ def root_nodes(sag: Sag) -> set[int]:
 
 def children_of(sag: Sag) -> dict[int, list[int]]:
     """Return, for each node that has any, its children: the nodes with one patch removed."""
-    children: dict[int, list[int]] = {}
+    leaving = edges_from(sag)
+    return {parent: [edge.child for edge in edges] for parent, edges in leaving.items()}
+
+
+def edges_from(sag: Sag) -> dict[int, list[Edge]]:
+    """Return, for each node that has children, the edges that lead to them."""
+    leaving: dict[int, list[Edge]] = {}
     for edge in sag.sag.edges:
-        children.setdefault(edge.parent, []).append(edge.child)
-    return children
+        leaving.setdefault(edge.parent, []).append(edge)
+    return leaving
 
 
 def drop_along(sag: Sag, edge: Edge) -> float:
@@ -164,7 +185,13 @@ def fitted(sag: Sag, style: Style) -> Layout:
 
 
 def _chosen(sag: Sag, style: Style, max_in_row: int) -> list[int]:
-    return nodes_to_draw(sag, style.max_nodes, max_in_row=max_in_row, max_steps=style.max_steps)
+    return nodes_to_draw(
+        sag,
+        style.max_nodes,
+        max_in_row=max_in_row,
+        max_steps=style.max_steps,
+        is_wide=style.width is None,
+    )
 
 
 def lay_out(sag: Sag, drawn: Sequence[int], style: Style) -> Layout:

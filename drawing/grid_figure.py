@@ -54,13 +54,28 @@ class Place:
 
 
 def draw_grid(masked: MaskedImages, path: Path) -> None:
-    """Write the image with every patch's number at its centre, or every region's name in it.
+    """Write the image with every patch's number at its centre, or every region's name in it."""
+    save_png(numbered_image(masked), path, DPI)
 
-    The centres of the outer patches are on the image's border.
+
+def numbered_image(
+    masked: MaskedImages, *, background: str = "white", least_text: float = 0.0
+) -> np.ndarray:
+    """Return the image with every patch's number at its centre, or every region's name in it.
+
+    The centres of the outer patches are on the image's border, so that there is a margin.
+
+    Args:
+        masked: Images of a record's patch sets.
+        background: Colour of the margin, by its name.
+        least_text: Least size of the text, as a share of the width; for figures that shrink it.
+
+    Returns:
+        Array (H, W, 3) uint8.
     """
     image = masked.image
     height, width = image.shape[:2]
-    figure = Image.new("RGB", (WIDTH, int(WIDTH * height / width)), "white")
+    figure = Image.new("RGB", (WIDTH, int(WIDTH * height / width)), background)
     place = _place(figure, (height, width))
     if masked.regions:
         image = np.where(masked.regions.borders()[..., None], 255, image).astype(np.uint8)
@@ -73,9 +88,10 @@ def draw_grid(masked: MaskedImages, path: Path) -> None:
     else:
         labels, points = _numbers(masked.grid, (height, width))
         _draw_lines(figure, place, masked.grid)
+    size = max(POINT * points, least_text * WIDTH)
     for label in labels:
-        _write(figure, label, place=place, size=POINT * points)
-    save_png(np.asarray(figure), path, DPI)
+        _write(figure, label, place=place, size=size)
+    return np.asarray(figure)
 
 
 def _place(figure: Image.Image, image_size: tuple[int, int]) -> Place:

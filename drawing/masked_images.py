@@ -22,7 +22,8 @@ from drawing.styles import Hidden
 from scoring.baselines import make_baseline
 from scoring.regions import Regions
 
-DIM = 0.3  # brightness of the hidden part on black; on white it is as pale
+DIM = 0.3  # brightness of the hidden part on black
+PALE = (115.0, 204.0)  # range of its greys on white: bright and dark patches both stand out
 RED = (230, 40, 40)  # of the outline of a removed patch
 BLACK = (0, 0, 0)
 WHITE = (255, 255, 255)
@@ -62,7 +63,10 @@ class MaskedImages:
     Attributes:
         baseline: The baseline image, (H, W, 3) uint8.
         squares: Whether patches are rectangles (of tokens) rather than tents.
+        has_contour: Whether "dim" images have a line around the visible patches.
     """
+
+    has_contour = True
 
     def __init__(
         self,
@@ -129,7 +133,10 @@ class MaskedImages:
         visible[list(patches)] = 1
         weight = self.spread(visible)[..., None]
         mixed = rest + weight * (self.image.astype(np.float32) - rest)
-        return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+        shown = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+        if hidden == "dim" and self.has_contour:  # a patch may be as dark or grey as the rest
+            self._draw_contour(shown, patches)
+        return shown
 
     def _rest(self, hidden: Hidden) -> np.ndarray:
         """Return what shows where no patch is visible."""
@@ -167,23 +174,27 @@ class MaskedImages:
         return shown
 
     def _with_contour(self, patches: Iterable[int]) -> np.ndarray:
-        """Return the whole image with a white line, edged in black, around these patches."""
+        """Return the whole image with a line around these patches."""
+        shown = self.image.copy()
+        self._draw_contour(shown, patches)
+        return shown
+
+    def _draw_contour(self, shown: np.ndarray, patches: Iterable[int]) -> None:
+        """Draw a white line, edged in black, around these patches."""
         inside = np.zeros(self.image.shape[:2], np.uint8)
         for patch in patches:
             inside |= self.own_pixels(patch)
         contours = contours_of(inside)
-        shown = self.image.copy()
         thick = max(1, self.image.shape[1] // 90)
         cv2.drawContours(shown, contours, -1, BLACK, 2 * thick + 1, offset=(-1, -1))
         cv2.drawContours(shown, contours, -1, WHITE, thick, offset=(-1, -1))
-        return shown
 
 
 def faint(image: np.ndarray, *, paper: bool) -> np.ndarray:
-    """Return an image in grey, nearly black, or nearly white for paper; float, (H, W, 3)."""
+    """Return an image in grey, nearly black, or of middle greys for paper; float, (H, W, 3)."""
     grey = image.mean(2, keepdims=True).repeat(3, 2)
     if paper:
-        return 255 - DIM * (255 - grey)
+        return PALE[0] + (PALE[1] - PALE[0]) * grey / 255
     return DIM * grey
 
 

@@ -29,6 +29,8 @@ OUTLINE = 0.2  # of a hidden patch, as thick as for a removal that cost so much
 class HiddenSets(MaskedImages):
     """Images in which the patches of a set are hidden and all others show."""
 
+    has_contour = False  # the hidden ones are outlined
+
     def __call__(self, patches: Iterable[int], hidden: Hidden = "baseline") -> np.ndarray:
         """Return the image in which these patches are hidden, (H, W, 3) uint8."""
         return super().__call__(rest_of(set(patches), self.num_patches), hidden)
@@ -73,7 +75,7 @@ def draw_needed(
         hidden=hidden,
         formats=formats,
         only_final=True,
-        wording=Wording("SAG_needed", caption=_caption, summary=_summary),
+        wording=Wording("SAG_needed", called="breaking set", caption=_caption, summary=_summary),
     )
     if with_cards:
         draw_cards(sag, sag.needed, masked, folder / "needed.png")

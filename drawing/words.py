@@ -47,15 +47,17 @@ def percent(relative: float) -> str:
 
 
 def cost(drop: float) -> str:
-    """Return the change in confidence that removing a patch caused: −42 %, or +3 % where it rose.
+    """Return the change in confidence that removing a patch caused, in percentage points.
+
+    −42 points, or +3 points where it rose.
 
     Args:
         drop: Relative confidence before the removal minus that after it.
     """
     points = round(-100 * drop)
-    if points == 0:
-        return "0 %"
-    return f"{points:+d} %".replace("-", "−")
+    unit = "point" if abs(points) == 1 else "points"
+    sign = "+" if points > 0 else "−" if points < 0 else ""
+    return f"{sign}{abs(points)} {unit}"
 
 
 def patch_name(patch: int, names: Sequence[str] | None = None) -> str:

@@ -47,7 +47,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -586,6 +586,27 @@ def check_diverse_roots(claims: Claims, case: Case) -> None:
     drawn = record["diverse_set"][: settings["num_roots_sag"]]
     claims.check(record["diverse_roots"] == drawn, "the first of the diverse set are not drawn")
     claims.check(bool(diverse) == bool(case.roots), "there are roots, but no diverse set")
+    by_confidence = [record["roots"][index]["probability"] for index in record["diverse_set"]]
+    if by_confidence != sorted(by_confidence, reverse=True):  # as older versions had them
+        check_coverage(claims, diverse, case.roots)
+
+
+def check_coverage(claims: Claims, diverse: Sequence[PatchSet], roots: Sequence[PatchSet]) -> None:
+    """Each root of the diverse set shows most of what the earlier ones do not show."""
+    for place, root in enumerate(diverse):
+        shown = set(chain.from_iterable(diverse[:place]))
+        best = max(weight_of_new(other, shown, roots) for other in diverse[place:])
+        holds = weight_of_new(root, shown, roots) > best - AREA_TOLERANCE
+        claims.check(holds, f"root {root} does not show most of what earlier ones do not")
+
+
+def weight_of_new(root: PatchSet, shown: set[int], roots: Sequence[PatchSet]) -> float:
+    """Return how much the patches of a root weigh that are not shown yet, over its size.
+
+    A patch weighs the sum of 1 / size over the roots that have it.
+    """
+    weights = [sum(1 / len(other) for other in roots if patch in other) for patch in root]
+    return sum(w for w, patch in zip(weights, root) if patch not in shown) / len(root)
 
 
 def check_added_roots(claims: Claims, case: Case) -> None:

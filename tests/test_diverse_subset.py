@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from brute_force import powerset
 
-from diverse_subset_selection import DiverseSubset, diverse_subset
+from diverse_subset_selection import DiverseSubset, by_coverage, diverse_subset
 
 HUGE = [tuple(range(first, first + 40)) for first in range(9)]
 UNHURRIED = 3600.0  # seconds; on any machine the answer is proven long before
@@ -147,3 +147,20 @@ def test_when_time_is_up_a_diverse_subset_is_chosen(hard):
 def test_when_time_is_up_many_are_chosen(hard):
     _, subset = hard
     assert len(subset.chosen) >= 15
+
+
+# ---------------------------------------------------------------- the order in which they are drawn
+
+
+def test_the_first_roots_show_most_of_what_all_are_about():
+    roots = [(1, 2), (1, 3), (1, 4), (7, 8)]  # patch 1 weighs 1.5, each other 0.5
+    assert by_coverage(roots, [0.91, 0.92, 0.93, 0.99], chosen=[3, 0, 2]) == [2, 3, 0]
+
+
+def test_of_equal_roots_the_most_confident_comes_first():
+    assert by_coverage([(1,), (2,), (3,)], [0.91, 0.99, 0.95], chosen=[0, 1, 2]) == [1, 2, 0]
+
+
+def test_a_small_root_comes_before_a_large_one():
+    roots = [(1, 2, 3, 4, 5, 6), (7, 8)]
+    assert by_coverage(roots, [0.99, 0.91], chosen=[0, 1]) == [1, 0]

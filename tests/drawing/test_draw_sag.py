@@ -48,8 +48,15 @@ def test_a_result_is_drawn_again(copied):
 def test_vector_files_are_drawn_on_request(copied, kind):
     assert not list(copied.glob(f"*.{kind}"))
     assert draw(copied, "--formats", kind) == 0
-    names = {"SAG_dag_3roots", "SAG_final_3roots", "comparison", "curves"}
+    ending = "_paper" if kind == "pdf" else ""  # PDFs are for print
+    names = {f"{name}{ending}" for name in ("SAG_dag_3roots", "SAG_final_3roots")}
+    names |= {f"comparison{ending}", f"curves{ending}"}
     assert {file.stem for file in copied.glob(f"*.{kind}")} == names
+
+
+def test_a_dark_pdf_is_drawn_on_request(copied):
+    assert draw(copied, "--style", "dark", "--formats", "pdf") == 0
+    assert (copied / "SAG_final_3roots.pdf").is_file()
 
 
 def test_options_of_the_graph_reach_it(copied):

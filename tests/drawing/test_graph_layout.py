@@ -26,12 +26,25 @@ def sizes_drawn(**limits) -> dict[int, int]:
     return dict(Counter(len(sag.sag.nodes[i].patches) for i in drawn))
 
 
-def test_the_root_and_the_most_confident_sets_are_drawn():
-    nodes = [Node((i,), probability=0.5, relative=1 - i / 500) for i in range(300)]
-    nodes[0] = Node(tuple(range(300)), probability=0.5, relative=0.1)
+def test_the_root_and_the_sets_whose_removal_cost_most_are_drawn():
+    nodes = [Node((i,), probability=0.5, relative=i / 500) for i in range(300)]
+    nodes[0] = Node(tuple(range(300)), probability=0.5, relative=0.9)
     edges = [Edge(0, i, i) for i in range(1, 300)]
     sag = make_sag(grid=(20, 20), saliency=[1.0] * 400, sag=Graph(nodes=nodes, edges=edges))
     assert nodes_to_draw(sag, 60) == list(range(60))
+
+
+def test_every_child_of_a_root_is_drawn_before_what_is_further_below():
+    nodes = [
+        Node((0, 1, 2), probability=0.9, relative=1.0),
+        Node((0, 1), probability=0.8, relative=0.9),
+        Node((0, 2), probability=0.8, relative=0.95),
+        Node((0,), probability=0.0, relative=0.0),
+    ]
+    edges = [Edge(0, 1, 2), Edge(0, 2, 1), Edge(1, 3, 1)]
+    sag = make_sag(sag=Graph(nodes=nodes, edges=edges))
+    assert nodes_to_draw(sag, 3) == [0, 1, 2]
+    assert nodes_to_draw(sag, 4, max_in_row=1, is_wide=True) == [0, 1, 2, 3]
 
 
 def test_sets_of_one_size_are_limited():

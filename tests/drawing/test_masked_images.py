@@ -42,8 +42,13 @@ def test_what_is_hidden_can_be_shown_in_four_ways(hidden, colour):
     assert tuple(grey_image()((5,), hidden)[CORNER]) == colour
 
 
-def test_dim_is_pale_on_paper():
-    assert tuple(grey_image(paper=True)((5,), "dim")[CORNER]) == (238, 238, 238)
+def test_dim_is_a_middle_grey_on_paper():
+    grey = round(115 + 89 * 200 / 255)
+    assert tuple(grey_image(paper=True)((5,), "dim")[CORNER]) == (grey, grey, grey)
+
+
+def test_dim_has_a_line_around_what_is_visible():
+    assert (grey_image()((5,), "dim") == 255).all(-1).any()
 
 
 def test_outline_draws_a_white_line():

@@ -17,7 +17,14 @@ def test_percentages_are_rounded(relative, words):
 
 
 @pytest.mark.parametrize(
-    "drop, words", [(0.42, "−42 %"), (-0.03, "+3 %"), (0.001, "0 %"), (1.05, "−105 %")]
+    "drop, words",
+    [
+        (0.42, "−42 points"),
+        (-0.03, "+3 points"),
+        (0.001, "0 points"),
+        (0.01, "−1 point"),
+        (1.05, "−105 points"),
+    ],
 )
 def test_a_cost_has_the_sign_of_the_change(drop, words):
     assert cost(drop) == words
