@@ -47,6 +47,7 @@ from search import (
 )
 
 WIDEN = 1.5  # factor by which the largest size worth trying grows where no path is left to start
+PATIENCE = 150  # sets; while they have led to nothing, the path from above is taken to its end
 MOST_CEILINGS = 8  # largest allowed sets that are asked about at a time
 
 
@@ -283,7 +284,8 @@ class _Search:
     def _step(self, outlook: Outlook) -> Asks[list[PatchSet]]:
         """Take every path a step further: those from below in one question with the one from above.
 
-        The path from above then goes on alone, until it has asked about as many sets as the others.
+        The path from above then goes on alone, until it has asked about as many sets as the others,
+        or, where nothing has been found for long, to its end.
 
         Returns:
             The sufficient sets in which paths have ended.
@@ -297,7 +299,8 @@ class _Search:
         grown = list(dict.fromkeys(bests))
         self.paths = [s for s in grown if self.known.score_of(s) <= self.threshold]
         ended = self._sufficient(grown)
-        left = len(below)
+        is_overdue = not self.found and len(self.known.sets) > PATIENCE
+        left = inf if is_overdue else len(below)
         while self.above:
             if not smaller:
                 ended.append(self.above.kept)

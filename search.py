@@ -372,16 +372,22 @@ class Shrinking:
 
     Attributes:
         kept: the set as it is now; sufficient.
-        needed: patches of it that could not go when they were tried.
+        needed: patches of it that could not go when they were tried. Where others have gone since,
+            they are tried again; at the end, no single patch can go.
         chunk: largest number of patches to try at once.
+        has_lost: whether a patch has gone since all were tried.
     """
 
     kept: PatchSet
     needed: set[int] = field(default_factory=set)
     chunk: int = LARGEST_CHUNK
+    has_lost: bool = False
 
     def smaller(self, order: Sequence[int]) -> list[PatchSet]:
         """Return the set less the first 1, 2, 4, .. patches of an order that may go; or nothing."""
+        if self.has_lost and self.needed.issuperset(self.kept):
+            self.needed = set()
+            self.has_lost = False
         may_go = [patch for patch in order if patch in self.kept and patch not in self.needed]
         counts = [1]
         while 2 * counts[-1] <= min(self.chunk, len(may_go)):
@@ -398,6 +404,7 @@ class Shrinking:
         smallest = min(sufficient, key=len)
         lost = len(self.kept) - len(smallest)
         self.kept = smallest
+        self.has_lost = True
         self.chunk = min(LARGEST_CHUNK, 2 * lost)
 
 
