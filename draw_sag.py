@@ -5,9 +5,10 @@
     python draw_sag.py Results/copper_jay --hidden outline --max-nodes 20 --formats pdf
     python draw_sag.py ask Results/copper_jay --without 11,30   # is the rest still sufficient?
     python draw_sag.py ask Results/copper_jay --only 10,30 --score
+    python draw_sag.py serve Results                            # in the browser, with the network
 
-The network is not run, except by `ask --score` for a set that was not scored. Figures are drawn in
-drawing/, questions are answered in running/ask.py.
+The network is not run, except by `ask --score` and `serve` for sets that were not scored. Figures
+are drawn in drawing/, questions are answered in running/ask.py, pages served by running/serve.py.
 """
 
 import csv
@@ -19,6 +20,7 @@ from typing import Annotated, Literal
 
 from drawing.styles import DARK, FORMATS, Hidden, paper, with_limits
 from running.command_line import (
+    Between,
     Count,
     Device,
     FigureFormat,
@@ -28,6 +30,7 @@ from running.command_line import (
     exit_status,
     parse,
 )
+from running.start import start
 from utils import UserError
 
 PROG = "draw_sag.py"
@@ -62,6 +65,18 @@ class Ask:
     model: str | None = None  # with --score: the network once more, where it is FILE.py:function
     images: Path | None = None  # with --score: the run's images, if they have moved
     device: Device = "auto"  # with --score: what to run on
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Show results in the browser, with the network behind them, on this machine only."""
+
+    results: Annotated[Path, Positional("RESULTS")]  # a results folder, or one image's
+    port: Annotated[int, Between(0, 65535)] = 0  # 0: a free one
+    model: str | None = None  # the network once more, where it is FILE.py:function
+    images: Path | None = None  # the run's images, if they have moved
+    device: Device = "auto"  # what the network runs on
+    browser: bool = True  # open the page where there is a display
 
 
 def draw(settings: Draw) -> int:
@@ -139,13 +154,35 @@ def ask(settings: Ask) -> None:
     )
 
 
+def serve(settings: Serve) -> None:
+    """Serve results until the user interrupts."""
+    from running.serve import ServeOptions, serve
+
+    options = ServeOptions(
+        port=settings.port,
+        model=settings.model,
+        images=settings.images,
+        device=settings.device,
+        open_browser=settings.browser,
+    )
+    serve(settings.results, options)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done; 1 some of several results failed; 2 unusable input, in one line."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    """Exit status: 0 done; 1 some of several results failed; 2 unusable input, in one line.
+
+    130 where the user interrupted, which is how `serve` ends.
+    """
+    if argv is None:  # of this process
+        start()
+        argv = sys.argv[1:]
+    argv = list(argv)
 
     def run() -> int:
         if argv[:1] == ["ask"]:
             ask(parse(Ask, argv[1:], prog=f"{PROG} ask", doc=Ask.__doc__))
+        elif argv[:1] == ["serve"]:
+            serve(parse(Serve, argv[1:], prog=f"{PROG} serve", doc=Serve.__doc__))
         else:
             return draw(parse(Draw, argv, prog=PROG, doc=__doc__))
         return 0

@@ -14,7 +14,7 @@ import csv
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    write_atomically(path, page_text(sag, masked))
+
+
+def page_text(sag: Sag, masked: MaskedImages) -> str:
+    """Return the HTML of sag.html."""
     values = {
         "TITLE": html.escape(f"{sag.title} – {sag.image}"),
         "RECORD": json_in_html(page_record(sag, masked)),
@@ -51,7 +56,7 @@ def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
         "SETS": html.escape(sag.scores.sets),
         "PROBABILITIES": json_in_html(sag.scores.probabilities),
     }
-    write_atomically(path, filled("sag.html", values))
+    return filled("sag.html", values)
 
 
 def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
@@ -109,12 +114,22 @@ def write_gallery(results: Path) -> None:
     """
     with open(results / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    write_atomically(results / "index.html", gallery_text(rows, results))
+
+
+def gallery_text(rows: Sequence[Mapping[str, str]], results: Path) -> str:
+    """Return the HTML of a gallery.
+
+    Args:
+        rows: of summary.csv.
+        results: the folder that the rows' folders are in.
+    """
     values = {
         "TITLE": "Structured Attention Graphs",
         "CARDS": "\n".join(card(row, results) for row in rows if not row["error"]),
         "FAILED": failures_section([row for row in rows if row["error"]]),
     }
-    write_atomically(results / "index.html", filled("index.html", values))
+    return filled("index.html", values)
 
 
 def card(row: Mapping[str, str], results: Path) -> str:
@@ -181,7 +196,7 @@ def found(row: Mapping[str, str]) -> str:
     return f"{roots} {'root' if roots == 1 else 'roots'}, smallest {smallest}"
 
 
-def failures_section(rows: list[dict[str, str]]) -> str:
+def failures_section(rows: Sequence[Mapping[str, str]]) -> str:
     """Return the HTML that lists the images that failed; nothing where there is none."""
     if not rows:
         return ""
