@@ -1,6 +1,6 @@
 """The pages as the live server sends them: those on the disk, with a script that asks the network.
 
-    live_page(sag, masked, nonce, folder="copper_jay")
+    live_page(sag, masked, nonce, folder="copper_jay", results=results)
     live_gallery(rows, results, nonce, choices={"network": [..], ..})
 
 Every script of a page has the answer's nonce, so that the browser runs no other. The policy is in
@@ -21,7 +21,7 @@ OWN_POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
 SCRIPT = "<script>"
 
 
-def live_page(sag: Sag, masked: MaskedImages, nonce: str, *, folder: str) -> str:
+def live_page(sag: Sag, masked: MaskedImages, nonce: str, *, folder: str, results: Path) -> str:
     """Return the page of a record.
 
     Args:
@@ -29,10 +29,11 @@ def live_page(sag: Sag, masked: MaskedImages, nonce: str, *, folder: str) -> str
         masked: images of its patch sets.
         nonce: of the scripts.
         folder: of the result, as the page names it when it asks.
+        results: the folder that it lies in.
     """
     depth = folder.count("/") + 1 if folder else 0
     values = {"folder": folder, "root": "../" * (depth + 1)}
-    return with_scripts(page_text(sag, masked), values, nonce, "live.js")
+    return with_scripts(page_text(sag, masked, results / folder), values, nonce, "live.js")
 
 
 def live_gallery(

@@ -31,6 +31,16 @@ from utils import PROJECT, write_atomically
 
 TEMPLATES = PROJECT / "drawing/templates"
 KEPT_IMAGE = "perturbation_original.png"
+FIGURES = (  # beside a page, and what its links say
+    ("SAG_final_*roots.png", "The graph"),
+    ("SAG_needed_*roots.png", "The graph of what is needed"),
+    ("needed.png", "What is enough, and what is needed"),
+    ("comparison.png", "Beside saliency maps"),
+    ("perturbation_imposed_heatmap.png", "The I-GOS map"),
+    ("curves.png", "Insertion and deletion curves"),
+    ("roots.png", "All roots as the network saw them"),
+    ("gridimage.png", "The numbered grid"),
+)
 NO_ROOT_SIZE = 10**6  # images without a root are sorted behind all others
 
 # ---------------------------------------------------------------- the page of an image
@@ -42,11 +52,11 @@ def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_atomically(path, page_text(sag, masked))
+    write_atomically(path, page_text(sag, masked, path.parent))
 
 
-def page_text(sag: Sag, masked: MaskedImages) -> str:
-    """Return the HTML of sag.html."""
+def page_text(sag: Sag, masked: MaskedImages, folder: Path) -> str:
+    """Return the HTML of sag.html; folder: where it is to lie, whose figures it links."""
     values = {
         "TITLE": html.escape(f"{sag.title} – {sag.image}"),
         "RECORD": json_in_html(page_record(sag, masked)),
@@ -55,8 +65,17 @@ def page_text(sag: Sag, masked: MaskedImages) -> str:
         "BASELINE": data_uri(masked.baseline),
         "SETS": html.escape(sag.scores.sets),
         "PROBABILITIES": json_in_html(sag.scores.probabilities),
+        "FIGURES": figure_links(folder),
     }
     return filled("sag.html", values)
+
+
+def figure_links(folder: Path) -> str:
+    """Return the HTML of links to the figures in a folder, an item each; empty without any."""
+    found = [
+        (path.name, words) for pattern, words in FIGURES for path in sorted(folder.glob(pattern))
+    ]
+    return "\n".join(f'<li><a href="./{quote(name)}">{words}</a></li>' for name, words in found)
 
 
 def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:

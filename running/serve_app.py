@@ -153,7 +153,8 @@ class LiveApp:
             return not_found(why(error))
         nonce = secrets.token_urlsafe(16)
         masked = MaskedImages.of(result.sag, result.image)
-        return page_response(live_page(result.sag, masked, nonce, folder=folder), nonce)
+        text = live_page(result.sag, masked, nonce, folder=folder, results=self.results)
+        return page_response(text, nonce)
 
     def gallery(self) -> Response:
         """Answer with all images: those of the run, and those of photos given here."""

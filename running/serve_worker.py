@@ -1,8 +1,9 @@
 """A process that answers sets with the networks of records.
 
 Started by running/serve_scoring.py, which sends a WorkerSettings, then Asks, and is sent an Answer
-to each, all pickled, on its standard input and output. The process ends with its input, that is, with the server, even while it
-answers. Networks and images on the device stay in memory, a few of each.
+to each, all pickled, on its standard input and output. The process ends with its input, that is,
+with the server, even while it answers. Networks and images on the device stay in memory, a few of
+each.
 """
 
 import os
