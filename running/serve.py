@@ -134,6 +134,7 @@ def listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen()  # whoever reads the address may connect at once
     except OSError as error:
         listening.close()
         raise UserError(f"--port {port}: {error.strerror}") from None

@@ -33,6 +33,7 @@ from running.serve_networks import NamedNetwork
 from scoring.image_files import UNREADABLE_IMAGE
 from utils import PROJECT, UserError, write_atomically
 
+MAIN_JOB = (sys.executable, str(PROJECT / "main_generate_sag.py"))
 LIVE = "live"  # folder below the results
 MOST_BYTES = 30_000_000  # of a photo
 MOST_PIXELS = 100_000_000
@@ -141,9 +142,11 @@ class Jobs:
     Args:
         results: the results folder; all is written to its folder "live".
         device: that the main job runs on.
+        program: that is started for each job.
     """
 
-    def __init__(self, results: Path, device: str = "auto"):
+    def __init__(self, results: Path, device: str = "auto", program: Sequence[str] = MAIN_JOB):
+        self.program = program
         self.results = results
         self.uploads = results / LIVE / "uploads"
         self.explained = results / LIVE / "explained"
@@ -250,7 +253,7 @@ class Jobs:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, MOST_COLUMNS, 0, 0))
         try:
-            command = [sys.executable, str(PROJECT / "main_generate_sag.py"), *job.arguments]
+            command = [*self.program, *job.arguments]
             with self._changed:
                 if job.state == "stopped":
                     job.line = "stopped"

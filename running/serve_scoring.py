@@ -22,7 +22,7 @@ from scoring.patch_sets import PatchSet
 from utils import PROJECT, UserError
 
 ANSWER_SECONDS = 120  # that loading a network or answering a batch may take
-END_SECONDS = 3
+END_SECONDS = 0.5  # then it is killed; it has nothing to put away
 START = "import sys; sys.path.insert(0, {project!r}); from running.serve_worker import main; main()"
 
 

@@ -161,7 +161,7 @@ def by_beam(ask: Ask, ranked: Sequence[int], search: LeastChange, *, most: int) 
     beam = [frozenset([patch]) for patch in ranked[:WIDTH]]
     for size in range(2, most + 1):
         longer = [c | {patch} for c in beam for patch in ranked[:SUCCESSORS] if patch not in c]
-        if search.left < len(set(longer)) + 2 * most:  # what shrinking may need
+        if search.left < len(set(longer)) + 4 * most:  # what shrinking may need
             return None
         asked = ask(longer)
         found = search.best(asked)
