@@ -6,6 +6,7 @@
     python draw_sag.py ask Results/copper_jay --without 11,30   # is the rest still sufficient?
     python draw_sag.py ask Results/copper_jay --only 10,30 --score
     python draw_sag.py serve Results                            # in the browser, with the network
+    python draw_sag.py compare Results/a/jay Results/b/jay      # two records of one image
 
 The network is not run, except by `ask --score` and `serve` for sets that were not scored. Figures
 are drawn in drawing/, questions are answered in running/ask.py, pages served by running/serve.py.
@@ -77,6 +78,21 @@ class Serve:
     images: Path | None = None  # the run's images, if they have moved
     device: Device = "auto"  # what the network runs on
     browser: bool = True  # open the page where there is a display
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Draw two records of the same image side by side: which explanations both have."""
+
+    a: Annotated[Path, Positional("A")]  # a result folder: Results/copper_jay
+    b: Annotated[Path, Positional("B")]  # another of the same image
+    out: Path | None = None  # folder to write compare.* into; else beside A, named after both
+    images: Path | None = None  # the runs' images, if they have moved
+    # How it looks
+    style: Literal["dark", "paper"] = "dark"  # dark, or white for print
+    width: Inches = 6.9  # of the figure in the paper style, in inches
+    hidden: Hidden = "dim"  # how the graphs show what was hidden from the network
+    formats: tuple[FigureFormat, ...] = FORMATS  # of the figure
 
 
 def draw(settings: Draw) -> int:
@@ -154,6 +170,21 @@ def ask(settings: Ask) -> None:
     )
 
 
+def compare(settings: Compare) -> None:
+    """Write the figure and the page of two records, and print what they have in common."""
+    from running.compare import CompareOptions, compare_results
+
+    options = CompareOptions(
+        out=settings.out,
+        images=settings.images,
+        style=paper(settings.width) if settings.style == "paper" else DARK,
+        hidden=settings.hidden,
+        formats=settings.formats,
+    )
+    for line in compare_results(settings.a, settings.b, options):
+        print(line)
+
+
 def serve(settings: Serve) -> None:
     """Serve results until the user interrupts."""
     from running.serve import ServeOptions, serve
@@ -181,6 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         if argv[:1] == ["ask"]:
             ask(parse(Ask, argv[1:], prog=f"{PROG} ask", doc=Ask.__doc__))
+        elif argv[:1] == ["compare"]:
+            compare(parse(Compare, argv[1:], prog=f"{PROG} compare", doc=Compare.__doc__))
         elif argv[:1] == ["serve"]:
             serve(parse(Serve, argv[1:], prog=f"{PROG} serve", doc=Serve.__doc__))
         else:
