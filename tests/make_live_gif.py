@@ -20,9 +20,9 @@ from playwright.sync_api import Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 SCENE = PROJECT / "Images/velvet_oriole.png"
 GIF = PROJECT / "docs/live.gif"
-WINDOW = {"width": 1100, "height": 880}
+WINDOW = {"width": 1100, "height": 960}
 WIDTH = 660  # pixels of the GIF
-COLOURS = 128
+COLOURS = 256
 SHOWN = (30, 31, 32, 38)  # patches that are clicked
 STILL = 900  # milliseconds of a frame
 LONG = 2600  # of one that is read
@@ -72,6 +72,15 @@ def frames_of(page: Page) -> list[tuple[Image.Image, int]]:
     return frames
 
 
+def beside(*images: Image.Image) -> Image.Image:
+    """Return images beside each other, for a palette that all frames share."""
+    width, height = images[0].size
+    row = Image.new("RGB", (width * len(images), height))
+    for number, image in enumerate(images):
+        row.paste(image, (number * width, 0))
+    return row
+
+
 def main() -> None:
     """Write the GIF."""
     folder = Path(tempfile.mkdtemp())
@@ -92,7 +101,7 @@ def main() -> None:
         server.wait()
         shutil.rmtree(folder)
     images = [image for image, _ in frames]
-    palette = images[0].quantize(COLOURS)
+    palette = beside(images[0], images[len(images) // 2], images[-1]).quantize(COLOURS)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     times = [milliseconds for _, milliseconds in frames]
     flat[0].save(GIF, save_all=True, append_images=flat[1:], duration=times, loop=0, optimize=True)
