@@ -45,6 +45,7 @@ BASELINES = ("black", "blur", "mean", "median", "mixed")
 LINE_ENDS = re.compile(r"[\r\n]+")
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 BAR = re.compile(r"^(?P<what>.*?):? *\d+ sets \[")  # of an image
+OPENING = re.compile(r" on \w+, 1 images; .*")  # what follows are the options and their paths
 IMAGES_BAR = re.compile(r"^images: +\d+%")
 FAILED = re.compile(r"^(?:failed: [^:]*: |main_generate_sag\.py: error: (?:argument )?)(?P<why>.*)")
 MOST_COLUMNS = 300
@@ -116,7 +117,7 @@ class Job:
         if bar:
             self.line = bar["what"].strip() or "at work"
         elif text and not failed and not IMAGES_BAR.match(text):
-            self.line = text[:MOST_COLUMNS]
+            self.line = OPENING.sub("", text)[:MOST_COLUMNS]
 
     def end(self, status: int) -> None:
         """Note how the main job has ended."""

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 SCENE = PROJECT / "Images/velvet_oriole.png"
 GIF = PROJECT / "docs/live.gif"
-WINDOW = {"width": 1100, "height": 960}
+WINDOW = {"width": 1100, "height": 1060}
 WIDTH = 660  # pixels of the GIF
 COLOURS = 256
 SHOWN = (30, 31, 32, 38)  # patches that are clicked
@@ -101,7 +101,8 @@ def main() -> None:
         server.wait()
         shutil.rmtree(folder)
     images = [image for image, _ in frames]
-    palette = beside(images[0], images[len(images) // 2], images[-1]).quantize(COLOURS)
+    row = beside(images[0], images[len(images) // 2], images[-1])
+    palette = row.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)  # rare colours count too
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     times = [milliseconds for _, milliseconds in frames]
     flat[0].save(GIF, save_all=True, append_images=flat[1:], duration=times, loop=0, optimize=True)

@@ -44,7 +44,8 @@ async function submit(photo) {
     file.value = "";
   } catch (error) { complain(error.message); }
   button.disabled = false;
-  refresh();
+  await refresh();
+  if (said.className !== "bad") jobs.scrollIntoView({block: "nearest"});   // on a phone it is below the form
 }
 
 function tell(text) { said.className = ""; said.textContent = text; }
@@ -67,6 +68,7 @@ async function refresh() {
   }
   for (const job of [...found].reverse()) show(job);
   if (found.some(job => job.state === "waiting" || job.state === "running" || job.line === "stopping")) timer = setTimeout(refresh, POLL);
+  else if (said.className !== "bad") tell("");
 }
 
 const wordsOf = job => ({waiting: "waiting", running: job.line || "running", done: "done", failed: job.line, stopped: job.line})[job.state];
