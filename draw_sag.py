@@ -5,9 +5,11 @@
     python draw_sag.py Results/copper_jay --hidden outline --max-nodes 20 --formats pdf
     python draw_sag.py ask Results/copper_jay --without 11,30   # is the rest still sufficient?
     python draw_sag.py ask Results/copper_jay --only 10,30 --score
+    python draw_sag.py serve Results                            # in the browser, with the network
+    python draw_sag.py compare Results/a/jay Results/b/jay      # two records of one image
 
-The network is not run, except by `ask --score` for a set that was not scored. Figures are drawn in
-drawing/, questions are answered in running/ask.py.
+The network is not run, except by `ask --score` and `serve` for sets that were not scored. Figures
+are drawn in drawing/, questions are answered in running/ask.py, pages served by running/serve.py.
 """
 
 import csv
@@ -19,6 +21,7 @@ from typing import Annotated, Literal
 
 from drawing.styles import DARK, FORMATS, Hidden, Style, paper, with_limits
 from running.command_line import (
+    Between,
     Count,
     Device,
     FigureFormat,
@@ -28,6 +31,7 @@ from running.command_line import (
     exit_status,
     parse,
 )
+from running.start import start
 from utils import UserError
 
 PROG = "draw_sag.py"
@@ -64,6 +68,33 @@ class Ask:
     model: str | None = None  # with --score: the network once more, where it is FILE.py:function
     images: Path | None = None  # with --score: the run's images, if they have moved
     device: Device = "auto"  # with --score: what to run on
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Show results in the browser, with the network behind them, on this machine only."""
+
+    results: Annotated[Path, Positional("RESULTS")]  # a results folder, or one image's
+    port: Annotated[int, Between(0, 65535)] = 0  # 0: a free one
+    model: str | None = None  # the network once more, where it is FILE.py:function
+    images: Path | None = None  # the run's images, if they have moved
+    device: Device = "auto"  # what the network runs on
+    browser: bool = True  # open the page where there is a display
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Draw two records of the same image side by side: which explanations both have."""
+
+    a: Annotated[Path, Positional("A")]  # a result folder: Results/copper_jay
+    b: Annotated[Path, Positional("B")]  # another of the same image
+    out: Path | None = None  # folder to write compare.* into; else beside A, named after both
+    images: Path | None = None  # the runs' images, if they have moved
+    # How it looks
+    style: Literal["dark", "paper"] = "dark"  # dark, or white for print
+    width: Inches = 6.9  # of the figure in the paper style, in inches
+    hidden: Hidden = "dim"  # how the graphs show what was hidden from the network
+    formats: tuple[FigureFormat, ...] = FORMATS  # of the figure
 
 
 def draw(settings: Draw) -> int:
@@ -155,13 +186,52 @@ def ask(settings: Ask) -> None:
     )
 
 
+def compare(settings: Compare) -> None:
+    """Write the figure and the page of two records, and print what they have in common."""
+    from running.compare import CompareOptions, compare_results
+
+    options = CompareOptions(
+        out=settings.out,
+        images=settings.images,
+        style=paper(settings.width) if settings.style == "paper" else DARK,
+        hidden=settings.hidden,
+        formats=settings.formats,
+    )
+    for line in compare_results(settings.a, settings.b, options):
+        print(line)
+
+
+def serve(settings: Serve) -> None:
+    """Serve results until the user interrupts."""
+    from running.serve import ServeOptions, serve
+
+    options = ServeOptions(
+        port=settings.port,
+        model=settings.model,
+        images=settings.images,
+        device=settings.device,
+        open_browser=settings.browser,
+    )
+    serve(settings.results, options)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done; 1 some of several results failed; 2 unusable input, in one line."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    """Exit status: 0 done; 1 some of several results failed; 2 unusable input, in one line.
+
+    130 where the user interrupted, which is how `serve` ends.
+    """
+    if argv is None:  # of this process
+        start()
+        argv = sys.argv[1:]
+    argv = list(argv)
 
     def run() -> int:
         if argv[:1] == ["ask"]:
             ask(parse(Ask, argv[1:], prog=f"{PROG} ask", doc=Ask.__doc__))
+        elif argv[:1] == ["compare"]:
+            compare(parse(Compare, argv[1:], prog=f"{PROG} compare", doc=Compare.__doc__))
+        elif argv[:1] == ["serve"]:
+            serve(parse(Serve, argv[1:], prog=f"{PROG} serve", doc=Serve.__doc__))
         else:
             return draw(parse(Draw, argv, prog=PROG, doc=__doc__))
         return 0

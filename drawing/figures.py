@@ -93,6 +93,8 @@ def draw_all(sag: Sag, image: np.ndarray, folder: Path, look: Look = DEFAULT_LOO
         formats=look.formats,
         with_cards=look.pictures == "all" and not style.is_paper,
     )
+    if look.pictures == "all" and not style.is_paper:
+        write_page(sag, masked, folder / "sag.html")  # it links the figures that are there
 
 
 def _draw_beside_graph(sag: Sag, masked: MaskedImages, folder: Path, look: Look) -> None:
@@ -101,7 +103,6 @@ def _draw_beside_graph(sag: Sag, masked: MaskedImages, folder: Path, look: Look)
         draw_saliency_maps(sag, masked, folder)
         draw_grid(masked, folder / "gridimage.png")
         draw_roots(sag, masked, folder)
-        write_page(sag, masked, folder / "sag.html")
     draw_comparison(sag, masked, folder, style=look.style, formats=look.formats)
     draw_curves(sag, folder, style=look.style, formats=look.formats)
 

@@ -14,7 +14,7 @@ import csv
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,16 @@ from utils import PROJECT, write_atomically
 
 TEMPLATES = PROJECT / "drawing/templates"
 KEPT_IMAGE = "perturbation_original.png"
+FIGURES = (  # beside a page, and what its links say
+    ("SAG_final_*roots.png", "The graph"),
+    ("SAG_needed_*roots.png", "The graph of what is needed"),
+    ("needed.png", "What is enough, and what is needed"),
+    ("comparison.png", "Beside saliency maps"),
+    ("perturbation_imposed_heatmap.png", "The I-GOS map"),
+    ("curves.png", "Insertion and deletion curves"),
+    ("roots.png", "All roots as the network saw them"),
+    ("gridimage.png", "The numbered grid"),
+)
 NO_ROOT_SIZE = 10**6  # images without a root are sorted behind all others
 
 # ---------------------------------------------------------------- the page of an image
@@ -42,6 +52,11 @@ def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    write_atomically(path, page_text(sag, masked, path.parent))
+
+
+def page_text(sag: Sag, masked: MaskedImages, folder: Path) -> str:
+    """Return the HTML of sag.html; folder: where it is to lie, whose figures it links."""
     values = {
         "TITLE": html.escape(f"{sag.title} – {sag.image}"),
         "RECORD": json_in_html(page_record(sag, masked)),
@@ -50,8 +65,17 @@ def write_page(sag: Sag, masked: MaskedImages, path: Path) -> None:
         "BASELINE": data_uri(masked.baseline),
         "SETS": html.escape(sag.scores.sets),
         "PROBABILITIES": json_in_html(sag.scores.probabilities),
+        "FIGURES": figure_links(folder),
     }
-    write_atomically(path, filled("sag.html", values))
+    return filled("sag.html", values)
+
+
+def figure_links(folder: Path) -> str:
+    """Return the HTML of links to the figures in a folder, an item each; empty without any."""
+    found = [
+        (path.name, words) for pattern, words in FIGURES for path in sorted(folder.glob(pattern))
+    ]
+    return "\n".join(f'<li><a href="./{quote(name)}">{words}</a></li>' for name, words in found)
 
 
 def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
@@ -109,12 +133,22 @@ def write_gallery(results: Path) -> None:
     """
     with open(results / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    write_atomically(results / "index.html", gallery_text(rows, results))
+
+
+def gallery_text(rows: Sequence[Mapping[str, str]], results: Path) -> str:
+    """Return the HTML of a gallery.
+
+    Args:
+        rows: of summary.csv.
+        results: the folder that the rows' folders are in.
+    """
     values = {
         "TITLE": "Structured Attention Graphs",
         "CARDS": "\n".join(card(row, results) for row in rows if not row["error"]),
         "FAILED": failures_section([row for row in rows if row["error"]]),
     }
-    write_atomically(results / "index.html", filled("index.html", values))
+    return filled("index.html", values)
 
 
 def card(row: Mapping[str, str], results: Path) -> str:
@@ -181,7 +215,7 @@ def found(row: Mapping[str, str]) -> str:
     return f"{roots} {'root' if roots == 1 else 'roots'}, smallest {smallest}"
 
 
-def failures_section(rows: list[dict[str, str]]) -> str:
+def failures_section(rows: Sequence[Mapping[str, str]]) -> str:
     """Return the HTML that lists the images that failed; nothing where there is none."""
     if not rows:
         return ""

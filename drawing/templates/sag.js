@@ -5,6 +5,7 @@ const record = JSON.parse($("record").textContent);
 const [rows, columns] = record.grid, patches = rows * columns, [height, width] = record.size;
 const everything = [...Array(patches).keys()], nodes = record.sag.nodes, edges = record.sag.edges;
 const THUMB = 124, DIM = 0.3, ABREAST = 14, MOST_LABELS = 36, MOST_LINES = 120, MOST_NEAR = 3;
+const UPRIGHT = [690, 880], SIDEWAYS = [960, 560];      // what a page has for the graph, A4 or letter: pixels of CSS
 
 // ------------------------------------------------------------ words
 
@@ -279,7 +280,10 @@ function setButton(s, isRoot, removed, words, more) {
   button.setAttribute("aria-label", `${isRoot ? "root: " : ""}${s.patches.length ? `${many} ${said(s.patches.map(p => regions ? nameOf(p) : String(p)))}` : `no ${one}`}, ${percent(s.probability)}${words}`);
   button.title = named(s.patches);
   light(button, s.patches, more);
-  button.addEventListener("click", () => choose(s.patches));
+  button.addEventListener("click", () => {
+    choose(s.patches);
+    if (innerWidth <= 820) $("ask").scrollIntoView();                    // there the answer is out of sight
+  });
   return button;
 }
 
@@ -372,12 +376,11 @@ function drawGraph() {
 function drawEdges() {
   const svg = document.querySelector("#graph svg"), origin = svg.getBoundingClientRect(), parts = [];
   const visible = edges.filter(([a, b]) => drawnNodes.has(a) && drawnNodes.has(b) && relative[a] > $("threshold").value / 100);
-  const wrapped = [...levels.values()].some(({list}) => list.lastChild && list.firstChild.offsetTop !== list.lastChild.offsetTop);
-  const crowded = wrapped || visible.length > MOST_LINES;                // then only the lines of the set pointed at
+  const crowded = visible.length > MOST_LINES;                           // then only the lines of the set pointed at
   const near = new Set(pointed === null ? [] : [...parents[pointed], ...children[pointed]].map(([i]) => i));
   for (const i of drawnNodes) made.get(i).firstChild.classList.toggle("near", near.has(i));
   const kept = visible.filter(([a, b]) => !crowded || a === pointed || b === pointed);
-  $("graph-hint").hidden = !crowded;
+  sayWide(crowded);
   for (const [a, b, p] of kept) {
     const from = made.get(a).getBoundingClientRect(), to = made.get(b).getBoundingClientRect(), on = a === pointed || b === pointed;
     const x1 = from.left + from.width / 2 - origin.left, y1 = from.bottom - origin.top + 2, x2 = to.left + to.width / 2 - origin.left, y2 = to.top - origin.top - 2;
@@ -389,7 +392,27 @@ function drawEdges() {
       parts.push(text);
     }
   }
+  svg.setAttribute("viewBox", `0 0 ${origin.width} ${origin.height}`);  // as measured, also where paper makes it smaller
   svg.replaceChildren(...parts);
+}
+
+// A graph that is wider than its place is scrolled sideways, with the keyboard too.
+function sayWide(crowded) {
+  const place = $("scroll"), wide = place.scrollWidth > place.clientWidth + 1;
+  if (wide) place.tabIndex = 0;
+  else place.removeAttribute("tabindex");
+  $("graph-hint").textContent = [wide ? "This graph is wide: scroll it sideways." : "", crowded ? "Point at a set, or move to it with Tab, to see the edges from and to it." : ""].filter(Boolean).join(" ");
+  $("graph-hint").hidden = !wide && !crowded;
+}
+
+// On paper the graph is on one page, whichever way it gets larger.
+function fitToPaper() {
+  document.querySelectorAll(".node canvas").forEach(canvas => canvas.draw());
+  const graph = $("graph"), w = $("scroll").scrollWidth, h = graph.scrollHeight;
+  const [upright, sideways] = [UPRIGHT, SIDEWAYS].map(([across, down]) => Math.min(1, across / w, down / h));
+  graph.style.width = `${w}px`;
+  document.documentElement.classList.toggle("sideways", sideways > upright);
+  document.documentElement.style.setProperty("--fit", Math.max(upright, sideways));
 }
 
 function shape(tag, attributes, text = "") {
@@ -435,12 +458,18 @@ async function start() {
   update();
   makeRoots();
   makeNeeded();
-  if (record.roots.length) { makeGraph(); drawGraph(); }
+  if (record.roots.length) {
+    makeGraph();
+    drawGraph();
+    $("scroll").scrollLeft = ($("scroll").scrollWidth - $("scroll").clientWidth) / 2;
+  }
   $("show-all").addEventListener("click", () => choose(everything));
   $("hide-all").addEventListener("click", () => choose([]));
   $("invert").addEventListener("click", () => choose(everything.filter(p => !chosen.has(p))));
   $("as-seen").addEventListener("change", update);
-  addEventListener("beforeprint", () => document.querySelectorAll(".node canvas").forEach(canvas => canvas.draw()));
+  addEventListener("beforeprint", fitToPaper);
+  addEventListener("afterprint", () => { $("graph").style.width = ""; });
+  $("figures-part").hidden = !$("figures").children.length;
   $("numbers").addEventListener("change", event => $("grid").classList.toggle("plain", !event.target.checked));
   document.body.dataset.ready = "yes";
 }
