@@ -31,6 +31,7 @@ OWN_NAMES = frozenset(
         "index.html",
         "insecurities.json",
         "labels.csv",
+        "live",
         "sag.json",
         "statistics.json",
         "summary.csv",

@@ -9,6 +9,7 @@ const UPRIGHT = [690, 880], SIDEWAYS = [960, 560];      // what a page has for t
 
 // ------------------------------------------------------------ words
 
+const costOf = points => `${points > 0 ? "+" : points < 0 ? "−" : ""}${Math.abs(points)} ${Math.abs(points) === 1 ? "point" : "points"}`;
 const percent = probability => record.probability > 0 ? `${Math.round(100 * probability / record.probability)} %` : probability.toFixed(4);
 const regions = record.regions, nameOf = p => regions ? regions.names[p] : `P${p}`, one = regions ? "region" : "patch", many = regions ? "regions" : "patches";
 const named = set => set.map(nameOf).join(" & ") || `no ${one}`;
@@ -388,7 +389,7 @@ function drawEdges() {
     parts.unshift(line);
     if (on || visible.length <= MOST_LABELS) {
       const t = on && a === pointed ? 0.66 : 0.5, points = Math.round(-100 * drop), x = x1 + t * (x2 - x1), text = shape("text", {x, y: y1 + t * (y2 - y1)});
-      text.append(shape("tspan", {x, dy: -2}, `−${nameOf(p)}`), shape("tspan", {x, dy: 13}, `${points > 0 ? "+" : ""}${points} %`.replace("-", "−")));
+      text.append(shape("tspan", {x, dy: -2}, `−${nameOf(p)}`), shape("tspan", {x, dy: 13}, costOf(points)));
       parts.push(text);
     }
   }
