@@ -328,9 +328,9 @@ def explain_class(
         category: class index.
         source: where the image is from.
         cut: its regions, in place of the grid.
-        seconds: that this may take, if not the settings' time limit; the search has most of them.
-        follower: follows the steps, for a progress bar.
-        kept: the scores of an earlier run that was stopped.
+        seconds: that this may take, if not the settings' time limit.
+        follower: of the steps, for a progress bar.
+        kept: scores of an earlier run that was stopped.
     """
     case = ImageCase.of(
         engine.network,
@@ -341,12 +341,11 @@ def explain_class(
         regions=cut.regions if cut else None,
         against=check_against(settings.against, engine.network),
     )
-    limit = seconds or settings.time_limit or float("inf")
+    seconds = seconds or settings.time_limit or float("inf")
     times = StepTimes()
     answerer = Answerer(case.slot, has_reduced=has_reduced(engine, settings), kept=kept)
-    if follower:
-        follower.follow(times, answerer)
-    findings = yield from find_out(case, answerer, times, engine, settings, seconds=limit)
+    (follower or Follower()).follow(times, answerer)
+    findings = yield from find_out(case, answerer, times, engine, settings, seconds=seconds)
     if findings.sag.result.stopped_by == "baseline_sufficient":
         findings = yield from with_other_baselines(findings, case, engine, image)
     explanation = make_record(
@@ -380,14 +379,7 @@ def find_out(
             deadline=times.start + MASK_SHARE * seconds,
         )
     thresholds = Thresholds.of(saliency, settings)
-    settings = replace(
-        settings,
-        prob_thresh=thresholds.enough,
-        node_prob_thresh=thresholds.node,
-        exhaustive_size=exhaustive_limit(
-            settings.exhaustive_size, case.num_patches, has_regions=case.regions is not None
-        ),
-    )
+    settings = for_image(settings, thresholds, case)
     answerer.threshold = thresholds.enough * saliency.full
     end = times.start + seconds
     sag = yield from find_enough(saliency, answerer, times, settings, end=end)
@@ -404,6 +396,19 @@ def find_out(
         needed=needed,
         curves=curves,
         seconds=times.seconds,
+    )
+
+
+def for_image(settings: Settings, thresholds: Thresholds, case: ImageCase) -> Settings:
+    """Return the settings with what only the image tells: thresholds, and the sets there are."""
+    size = exhaustive_limit(
+        settings.exhaustive_size, case.num_patches, has_regions=case.regions is not None
+    )
+    return replace(
+        settings,
+        prob_thresh=thresholds.enough,
+        node_prob_thresh=thresholds.node,
+        exhaustive_size=size,
     )
 
 

@@ -209,22 +209,13 @@ def compose_beside(summary: Summary, layout: Layout, text: str, strip: Strip) ->
     graph_width = max(layout.width, MIN_GRAPH_WIDTH)
     size = style.text * 0.85
     lines = wrapped(text, size, graph_width)
-    above_caption = LEADING * size * len(lines) + pad
-    below = above_caption + strip.height + (pad if strip.roots else 0)
+    caption_height = LEADING * size * len(lines) + pad
+    below = caption_height + strip.height + (pad if strip.roots else 0)
     graph_height = layout.height + below
     content = max(header_height, graph_height)
     height = content + 2 * pad
     bottom = (height - graph_height) / 2 + below
     top = pad + (content - header_height) / 2 + header_height
-    header = Header(
-        side=side,
-        left=pad,
-        bottom=top - side,
-        text_left=pad,
-        text_top=top - side - 8,
-        leading=1.6,
-        lines=header_lines,
-    )
     part_width = graph_width + 2 * pad
     return Composition(
         width=header_width + part_width,
@@ -232,13 +223,8 @@ def compose_beside(summary: Summary, layout: Layout, text: str, strip: Strip) ->
         graph=np.array([pad + header_width + (graph_width - layout.width) / 2, bottom]),
         strip=strip,
         strip_top=bottom - pad,
-        caption=Caption(
-            left=pad + header_width,
-            top=bottom - below + above_caption - pad,
-            size=size,
-            lines=lines,
-        ),
-        header=header,
+        caption=Caption(pad + header_width, bottom - below + caption_height - pad, size, lines),
+        header=_header_below(top, side, header_lines),
         graph_part=Part(
             left=header_width,
             bottom=bottom - below - pad,
@@ -246,6 +232,19 @@ def compose_beside(summary: Summary, layout: Layout, text: str, strip: Strip) ->
             height=graph_height + 2 * pad,
             without=HEADER_IDS,
         ),
+    )
+
+
+def _header_below(top: float, side: float, lines: list[HeaderLine]) -> Header:
+    """Return the header of the dark figure: the original at the top, its lines below it."""
+    return Header(
+        side=side,
+        left=PAD_BESIDE,
+        bottom=top - side,
+        text_left=PAD_BESIDE,
+        text_top=top - side - 8,
+        leading=1.6,
+        lines=lines,
     )
 
 

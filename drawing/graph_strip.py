@@ -98,8 +98,8 @@ def draw_strip(
         sag: The record.
         strip: Which roots, and how large.
         images: Of the roots, squares, (H, W, 3) uint8.
-        left: Of the strip, in points.
-        top: Of its title, in points.
+        left: In points.
+        top: Of the title, in points.
     """
     if not strip.roots:
         return
@@ -114,17 +114,7 @@ def draw_strip(
         canvas.image(
             images[i], x, bottom=bottom, width=strip.side, height=strip.side, gid=f"other-{i}"
         )
-        canvas.box(
-            x,
-            bottom,
-            width=strip.side,
-            height=strip.side,
-            gid=f"other-frame-{i}",
-            fill=False,
-            linewidth=max(0.4, strip.side / 60),
-            edgecolor=style.frame or style.root,
-            zorder=4,
-        )
+        _draw_frame(canvas, i, left=x, bottom=bottom, side=strip.side)
         canvas.text(
             x + strip.side / 2,
             bottom - 0.2 * strip.text,
@@ -135,3 +125,19 @@ def draw_strip(
             va="top",
             gid=f"other-percent-{i}",
         )
+
+
+def _draw_frame(canvas: Canvas, i: int, *, left: float, bottom: float, side: float) -> None:
+    """Draw the line around the image of the i-th root."""
+    style = canvas.style
+    canvas.box(
+        left,
+        bottom,
+        width=side,
+        height=side,
+        gid=f"other-frame-{i}",
+        fill=False,
+        linewidth=max(0.4, side / 60),
+        edgecolor=style.frame or style.root,
+        zorder=4,
+    )

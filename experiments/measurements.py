@@ -364,15 +364,7 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
             seed=problem.settings.seed,
         )
     if source == "gradient":
-        gradient = integrated_gradient(
-            module,
-            case.slot.image,
-            case.slot.baseline,
-            category=case.category,
-            grid=case.grid,
-            seed=problem.settings.seed,
-        )
-        return -gradient
+        return -gradient_of(problem)
     if source == "singles":
         scores = problem.new_scorer()([(patch,) for patch in range(case.num_patches)])
         return -torch.tensor(list(scores))
@@ -387,6 +379,19 @@ def saliency_of(problem: Problem, source: str = "igos2") -> torch.Tensor | None:
         order = rng.permutation(case.num_patches).tolist()
     places = np.argsort(order)
     return torch.from_numpy(places).float()
+
+
+def gradient_of(problem: Problem) -> torch.Tensor:
+    """Return the integrated gradient at the whole image, of the grid's shape."""
+    case = problem.case
+    return integrated_gradient(
+        problem.engine.network.module,
+        case.slot.image,
+        case.slot.baseline,
+        category=case.category,
+        grid=case.grid,
+        seed=problem.settings.seed,
+    )
 
 
 def found_roots(mses: Sequence[MSE | Root], stopped_by: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from utils import UserError
 
 MOST_REGIONS = 256  # of a label map
 FEW_REGIONS = 16  # named regions of which an exhaustive search takes all sets, 65,536 at most
-FEW_PATCHES = 3  # up to so many patches in a set otherwise, unless it is told
+FEW_PATCHES = 3  # in the sets that it takes otherwise
 MOST_SETS = 5_000_000  # combinatorial and exhaustive searches larger than this are refused
 
 
