@@ -14,7 +14,7 @@ RUNS = {
     "draw": "draw_sag.py done --images in --formats svg",
     "ask": "draw_sag.py ask done/a --only 0",
     "score": "draw_sag.py ask half/a --only 0,1 --score --model net.py:build --device cpu",
-    "benchmark": f"benchmark.py --images in --most-images 1 --quick --results out "
+    "benchmark": "benchmark.py --images in --most-images 1 --quick --results out "
     "--model net.py:quick --labels labels.txt --device cpu",
     "paper": f"reproduce_paper.py --images pool {MODEL} --conditions beam3 --grid 2"
     " --most-images 3 --results out",
@@ -57,14 +57,14 @@ class Case:
     name: str
     run: str
     options: tuple[str, ...] = ()
-    change: Callable[[Path], None] = nothing
+    change: Callable[[Path], object] = nothing
     status: tuple[int, ...] = (2,)
     says: str = ""
     keeps: tuple[str, ...] = ()
     writes: str | None = None
     arguments: tuple[str, ...] | None = None
     stop: tuple[str, float] | None = None
-    seconds: float = 20.0
+    seconds: float = 10.0
     around: str = ""
 
     def command(self) -> list[str]:

@@ -36,7 +36,7 @@ def saved(change: Callable[[dict], Any]) -> Callable[[Path], None]:
 
 def content(data: bytes) -> Callable[[Path], None]:
     """Return what writes a file of this content."""
-    return lambda path: path.write_bytes(data) and None
+    return lambda path: path.write_bytes(data)
 
 
 def at_end(path: Path) -> None:
@@ -86,13 +86,15 @@ WEIGHTS = {
     "NaN": with_tensor(lambda t: t * float("nan")),
     "nested 1,000 times": saved(lambda state: nested(state, 1000)),
 }
+BEYOND = b'{"head.weight":{"dtype":"F32","shape":[3,3],"data_offsets":[0,36]}}'
 SAFETENSORS = {
     "a header of 10^18": content(struct.pack("<Q", 10**18) + b"{}"),
     "a header of junk": content(struct.pack("<Q", 5) + b"junk!"),
     "a number as header": content(struct.pack("<Q", 1) + b"5"),
     "brackets": content(struct.pack("<Q", 50_000) + b"[" * 50_000),
     "offsets beyond the end": content(
-        struct.pack("<Q", 62) + b'{"head.weight":{"dtype":"F32","shape":[9],"data_offsets":[0,999]}}'[:62]
+        struct.pack("<Q", 62)
+        + b'{"head.weight":{"dtype":"F32","shape":[9],"data_offsets":[0,999]}}'[:62]
     ),
     "nothing": content(b""),
     "a pipe": os.mkfifo,
@@ -247,7 +249,7 @@ def maps() -> Iterator[Case]:
                 f"{run}: a label map: {what}",
                 run,
                 regions,
-                change=lambda w, m=make: ((w / "masks/a.png").unlink(), m(w / "masks/a.png")) and None,
+                change=lambda w, m=make: (((w / "masks/a.png").unlink(), m(w / "masks/a.png"))),
                 status=(0, 1, 2) if usable else (1, 2),
                 says="" if usable else "a.png",
             )
@@ -329,14 +331,14 @@ def annotations() -> Iterator[Case]:
         yield Case(
             f"compare: an annotation file: {what}",
             "compare",
-            change=lambda w, t=text: first_json(w / "human").write_text(t) and None,
+            change=lambda w, t=text: first_json(w / "human").write_text(t),
             status=(1,),
             says=".json",
         )
         yield Case(
             f"compare: a graph: {what}",
             "compare",
-            change=lambda w, t=text: first_json(w / "debug/graphs").write_text(t) and None,
+            change=lambda w, t=text: first_json(w / "debug/graphs").write_text(t),
             status=(1, 2),
             says=".json",
         )

@@ -53,6 +53,7 @@ UNREADABLE = {
     "a PDF": b"%PDF-1.4\n%%EOF",
     "an LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
 }
+ON_ITS_SIDE = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06" + bytes(6)
 READABLE = {
     "a JPEG": JPEG,
     "a GIF": encoded(RED, "GIF"),
@@ -70,7 +71,9 @@ READABLE = {
     "bytes after the end": PNG + b"more",
     "an odd profile": encoded(RED, icc_profile=b"junk"),
     "an odd EXIF": encoded(RED, "JPEG", exif=b"Exif\0\0junk"),
-    "on its side": encoded(RED, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+    "on its side": encoded(
+        RED, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    ),
 }
 
 
@@ -198,7 +201,7 @@ def single_images() -> Iterator[Case]:
                 f"{run}: {what} alone",
                 run,
                 ("--images", "bad.png"),
-                change=lambda w, c=content: (w / "bad.png").write_bytes(c) and None,
+                change=lambda w, c=content: (w / "bad.png").write_bytes(c),
                 status=(1, 2),
                 says="bad.png",
             )
@@ -214,8 +217,8 @@ def draw_again() -> Iterator[Case]:
                 run,
                 ("--images", "empty") if run == "draw" else (),
                 change=lambda w, f=folder, c=content: (
-                    (w / f / "perturbation_original.png").write_bytes(c) and None
-                ),
+                    w / f / "perturbation_original.png"
+                ).write_bytes(c),
                 status=(1, 2) if run == "draw" else (2,),
                 says="perturbation_original|empty|done/a",
             )
@@ -224,10 +227,11 @@ def draw_again() -> Iterator[Case]:
             f"draw: the run's image is {what}",
             "draw",
             change=lambda w, c=content: (
-                (w / "done/a/perturbation_original.png").unlink(missing_ok=True),
-                (w / "in/a.png").write_bytes(c),
-            )
-            and None,
+                (
+                    (w / "done/a/perturbation_original.png").unlink(missing_ok=True),
+                    (w / "in/a.png").write_bytes(c),
+                )
+            ),
             status=(1,),
             says="a.png|done/a",
         )

@@ -12,7 +12,8 @@ HEAD = "import torch\nfrom torch import nn\n"
 def forward(body: str) -> str:
     """Return a file whose network's forward is this."""
     lines = "\n".join(f"        {line}" for line in body.split("\n"))
-    return f"{NETWORK}\nclass Odd(Net):\n    def forward(self, x):\n{lines}\n\ndef build():\n    return Odd().eval()\n"
+    odd = f"class Odd(Net):\n    def forward(self, x):\n{lines}\n"
+    return f"{NETWORK}\n{odd}\ndef build():\n    return Odd().eval()\n"
 
 
 def build(body: str) -> str:
@@ -23,7 +24,7 @@ def build(body: str) -> str:
 
 def attribute(name: str, value: str) -> str:
     """Return a file whose network has this attribute."""
-    return f"{NETWORK}\ndef build():\n    net = Net().eval()\n    net.{name} = {value}\n    return net\n"
+    return build(f"net = Net().eval()\nnet.{name} = {value}\nreturn net")
 
 
 REFUSED = {
@@ -60,9 +61,15 @@ REFUSED = {
     "two rows more": forward("return super().forward(torch.cat([x, x[:2]]))"),
     "maps as output": forward("return super().forward(x)[:, :, None, None].expand(-1, -1, 5, 5)"),
     "no class": forward("return super().forward(x)[:, :0]"),
+    "a dictionary as output": forward("return {'logits': super().forward(x)}"),
+    "a tuple as output": forward("return super().forward(x), x"),
+    "inference mode": forward("with torch.inference_mode():\n    return Net.forward(self, x)"),
+    "another input": forward(
+        "with torch.no_grad():\n    x = x.clone()\nreturn Net.forward(self, x)"
+    ),
     "NaN": forward("return super().forward(x) * float('nan')"),
     "infinity": forward("return super().forward(x) / 0"),
-    "no gradient": forward("with torch.no_grad():\n    return super(Odd, self).forward(x)"),
+    "no gradient": forward("with torch.no_grad():\n    return Net.forward(self, x)"),
     "detached": forward("return super().forward(x).detach()"),
     "NumPy": forward("return super().forward(x).detach().numpy()"),
     "integers": forward("return super().forward(x).long()"),
@@ -84,7 +91,9 @@ REFUSED = {
     "std 0": attribute("std", "(0, 0, 0)"),
     "std infinite": attribute("std", "float('inf')"),
     "std below 0": attribute("std", "-1.0"),
-    "weights NaN": build("net = Net().eval()\nnet.head.weight.data.fill_(float('nan'))\nreturn net"),
+    "weights NaN": build(
+        "net = Net().eval()\nnet.head.weight.data.fill_(float('nan'))\nreturn net"
+    ),
     "weights on meta": build("return Net().eval().to('meta')"),
 }
 USED = {
@@ -95,8 +104,6 @@ USED = {
     "64 bits": build("return Net().double().eval()"),
     "a closed stdout": build("import sys\nsys.stdout.close()\nreturn Net().eval()"),
     "elsewhere": build("import os\nos.chdir('/')\nreturn Net().eval()"),
-    "a dictionary as output": forward("return {'logits': super().forward(x)}"),
-    "a tuple as output": forward("return super().forward(x), x"),
     "random numbers": forward("return super().forward(x) + torch.rand(len(x), 3)"),
     "statistics of the batch": forward("return super().forward(x - x.mean(0))"),
     "probabilities": forward("return super().forward(x).softmax(1)"),
@@ -104,16 +111,24 @@ USED = {
     "huge logits": forward("return super().forward(x) * 1e30"),
     "one dimension": forward("return super().forward(x)[:, 0]"),
     "input_size as a float": attribute("input_size", "32.0"),
-    "a dead thread": build("import threading\nthreading.Thread(target=int, args=('x',)).start()\nreturn Net().eval()"),
-    "changes its input": forward("with torch.no_grad():\n    x = x.clone()\nreturn super(Odd, self).forward(x)"),
-    "inference mode": forward("with torch.inference_mode():\n    return super(Odd, self).forward(x)"),
+    "a dead thread": build(
+        "import threading\nthreading.Thread(target=int, args=('x',)).start()\nreturn Net().eval()"
+    ),
+    "changes its input": forward(
+        "with torch.no_grad():\n    x = x.clone()\nreturn super(Odd, self).forward(x)"
+    ),
+    "inference mode": forward(
+        "with torch.inference_mode():\n    return super(Odd, self).forward(x)"
+    ),
     "seeds": build("import random\nrandom.seed(1)\ntorch.manual_seed(1)\nreturn Net().eval()"),
     "no normalisation": build("net = Net().eval()\ndel Net.mean\nreturn net"),
     "hooks": build("net = Net().eval()\nnet.register_forward_hook(lambda *_: None)\nreturn net"),
 }
 RUNS_OF_NETWORKS = ("main", "deviation", "deliberative", "select", "paper", "explain")
 WITH_GRADIENTS = ("main", "deliberative", "paper")
-OF_GRADIENTS = ("no gradient", "detached", "NumPy", "inference mode", "integers", "booleans")
+OF_GRADIENTS = ("no gradient", "detached", "NumPy", "inference mode", "another input")
+OF_GRADIENTS += ("integers", "booleans")
+AT_IMAGES = ("NaN", "infinity", "no class", "weights NaN")  # named with the first image, or before
 PLACES = {
     "a folder": lambda p: p.mkdir(),
     "a pipe": lambda p: __import__("os").mkfifo(p),
@@ -134,7 +149,7 @@ def cases() -> Iterator[Case]:
                 f"{run}: net is {what}",
                 run,
                 ("--model", "odd.py:build"),
-                change=lambda w, m=make: m(w / "odd.py") and None,
+                change=lambda w, m=make: m(w / "odd.py"),
                 says="odd.py",
             )
 
@@ -144,12 +159,16 @@ def of_network(run: str, what: str, code: str) -> Case:
     is_refused = what in REFUSED
     if what in OF_GRADIENTS:
         status = (0, 2) if run not in WITH_GRADIENTS else (2,)
+    elif what in AT_IMAGES:
+        status = (1, 2)
     elif what == "Ctrl-C in build":
         status = (2, 130)
     elif is_refused:
         status = (2,)
     else:
-        status = (0, 1, 2) if what in ("one dimension", "hooks", "input_size as a float") else (0, 1)
+        status = (
+            (0, 1, 2) if what in ("one dimension", "hooks", "input_size as a float") else (0, 1)
+        )
     says = "odd.py" if status == (2,) else ""
 
     def change(world: Path) -> None:

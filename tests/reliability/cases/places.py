@@ -56,14 +56,14 @@ def cases() -> Iterator[Case]:
                 f"{run}: results are {what}",
                 run,
                 ("--results", path),
-                change=lambda w, c=change: c(w) and None,
+                change=lambda w, c=change: c(w),
                 says=path[:20] or "results",
                 status=(2,),
             )
         yield Case(
             f"{run}: results in a link to a folder",
             run,
-            change=lambda w: ((w / "else").mkdir(), (w / "out").symlink_to("else")) and None,
+            change=lambda w: ((w / "else").mkdir(), (w / "out").symlink_to("else")),
             status=(0,),
             writes="else",
         )
@@ -81,9 +81,15 @@ def cases() -> Iterator[Case]:
             yield leads_out(run, path)
     for run in ("main", "deviation", "deliberative"):
         yield Case(
-            f"{run}: results among the images", run, ("--results", "in/out"), status=(0,), writes="in"
+            f"{run}: results among the images",
+            run,
+            ("--results", "in/out"),
+            status=(0,),
+            writes="in",
         )
-        yield Case(f"{run}: results are the images", run, ("--results", "in"), status=(0, 2), writes="in")
+        yield Case(
+            f"{run}: results are the images", run, ("--results", "in"), status=(0, 2), writes="in"
+        )
     for limit in (0, 100, 1000, 5000, 20000):
         for run in RUNS:
             if run not in ("benchmark", "ask", "score", "demo"):
@@ -109,7 +115,7 @@ def in_the_way(run: str, path: str) -> Case:
         run,
         change=change,
         status=(0, 1, 2),
-        says="" if run in ("draw", "main", "deviation") else name.split(".")[0],
+        says=name.split(".")[0] if run in ("select", "improve") else "",
         keeps=(kept,),
         writes=path.split("/")[0],
     )

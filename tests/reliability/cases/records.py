@@ -96,7 +96,11 @@ def damages(file: str) -> Iterator[tuple[str, Callable[[Path], None]]]:
     for what in ("a pipe", "a folder", "a link to /dev/zero", "a dangling link"):
         yield what, lambda path, m=BINARY[what]: exchanged(path, m)
     for field in FIELDS[file]:
-        kinds = list(WRONG) if field in ("model", "roots", "saliency", "results") else ["missing", "a word"]
+        kinds = (
+            list(WRONG)
+            if field in ("model", "roots", "saliency", "results")
+            else ["missing", "a word"]
+        )
         for kind in kinds:
             yield f"{field} is {kind}", lambda path, f=field, k=kind: with_field(path, f, k)
 
@@ -161,7 +165,6 @@ def read(
         change=lambda w: change(w / path),
         status=status if kind != "null" or is_whole else (0, 1, 2),
         says=f"{file}|{path.rsplit('/', 1)[0]}" if is_whole else "",
-        keeps=("done/b/SAG_final_1roots.svg",) if run == "draw" and False else (),
     )
 
 
@@ -190,7 +193,7 @@ def tables() -> Iterator[Case]:
                 f"{run} again: summary.csv: {what}",
                 run,
                 ("--results", folder),
-                change=lambda w, p=path, d=data: (w / p).write_bytes(d) and None,
+                change=lambda w, p=path, d=data: (w / p).write_bytes(d),
                 status=(0, 1, 2) if run == "deliberative" else (0, 1),
                 writes=folder,
             )
@@ -209,7 +212,7 @@ def tables() -> Iterator[Case]:
                 f"main again: {name}: {what}",
                 "main",
                 ("--results", "done", "--pictures", "graph"),
-                change=lambda w, n=name, d=data: (w / "done" / n).write_bytes(d) and None,
+                change=lambda w, n=name, d=data: (w / "done" / n).write_bytes(d),
                 status=(0,),
                 writes="done",
                 keeps=("done/a/sag.json",),
@@ -229,7 +232,9 @@ def measurements() -> Iterator[Case]:
         return sorted((world / "done_paper/measurements").rglob("*.json"))[0]
 
     kinds = {k: (lambda p, d=d: rewritten(p, d)) for k, d in WHOLE.items()}
-    kinds |= {k: (lambda p, m=BINARY[k]: exchanged(p, m)) for k in ("a pipe", "a link to /dev/zero")}
+    kinds |= {
+        k: (lambda p, m=BINARY[k]: exchanged(p, m)) for k in ("a pipe", "a link to /dev/zero")
+    }
     for field in ("image", "condition", "roots", "probability", "seconds", "format", "grid"):
         for kind in ("missing", "a word"):
             kinds[f"{field} is {kind}"] = lambda p, f=field, k=kind: with_field(p, f, k)
@@ -279,10 +284,11 @@ def pictures() -> Iterator[Case]:
             run,
             ("--results", folder, "--overwrite"),
             change=lambda w, f=folder: (
-                (w / f / "a/mine.png").write_bytes(b"mine"),
-                (w / f / "thesis.txt").write_text("mine"),
-            )
-            and None,
+                (
+                    (w / f / "a/mine.png").write_bytes(b"mine"),
+                    (w / f / "thesis.txt").write_text("mine"),
+                )
+            ),
             status=(0,),
             writes=folder,
             keeps=(f"{folder}/a/mine.png", f"{folder}/thesis.txt", f"{folder}/a/{record}"),
@@ -307,7 +313,7 @@ def attacks() -> Iterator[Case]:
         edit(world, ("model", "name"), "evil.py:build")
 
     for model in ((), ("--model", "net.py:build")):
-        arguments = ("half/a", "--only", "0,1", "--score", "--device", "cpu", *model)
+        arguments = ("ask", "half/a", "--only", "0,1", "--score", "--device", "cpu", *model)
         yield Case(
             f"score: a record that names code {bool(model)}",
             "score",
@@ -333,12 +339,13 @@ def attacks() -> Iterator[Case]:
             f"draw: a record whose image is {ascii(name[:20])}",
             "draw",
             change=lambda w, n=name: (
-                edit(w, ("image",), n, "done"),
-                os.unlink(w / "done/a/perturbation_original.png")
-                if (w / "done/a/perturbation_original.png").exists()
-                else None,
-            )
-            and None,
+                (
+                    edit(w, ("image",), n, "done"),
+                    os.unlink(w / "done/a/perturbation_original.png")
+                    if (w / "done/a/perturbation_original.png").exists()
+                    else None,
+                )
+            ),
             status=(0, 1),
             keeps=("thesis.txt",),
         )
