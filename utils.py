@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 PROJECT = Path(__file__).resolve().parent
+TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # of bidirectional text
 LONGEST_WORD = 400  # characters in a line of the log
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -60,7 +61,8 @@ def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+    turns_text = unicodedata.bidirectional(character) in TURNING
+    if turns_text or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
     return character
 
@@ -106,7 +108,12 @@ def resolved(path: Path) -> Path:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    require_regular(path)
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

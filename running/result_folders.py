@@ -143,7 +143,7 @@ class Places:
         images = []
         folders = []
         for entry in _entries(folder):
-            if entry.is_dir():
+            if Path(entry).is_dir():  # False for a link to itself, where entry.is_dir() raises
                 folders.append(entry.name)
             elif is_image(entry.name) or folder / entry.name in self.asked:
                 images.append(entry.name)

@@ -1,9 +1,13 @@
 """What a row of the tables is: a command in a small world, what is done to it, what must come."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MODEL = "--model net.py:build --labels labels.txt --device cpu"
 MASKS = "--regions masks --region-names names.txt"
@@ -29,6 +33,17 @@ RUNS = {
     "demo": "concept_debug.py demo --size 1 --results out",
 }
 WRITES = {"draw": "done", "ask": "", "score": "", "compare": "debug"}  # else out
+
+
+def share(rows: Iterable[T], number: int, *, every: int) -> list[T]:
+    """Return the rows that a run tries of a table whose reader it has in common with others.
+
+    Args:
+        rows: of the table.
+        number: of the run, from 0; the first one tries all.
+        every: of the rows the others try every so many, each run others.
+    """
+    return list(rows) if number == 0 else list(islice(rows, number % every, None, every))
 
 
 def nothing(world: Path) -> None:

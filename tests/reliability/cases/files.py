@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .case import Case
+from .case import Case, share
 from .images import UNREADABLE, encoded
 
 
@@ -182,9 +182,9 @@ def cases() -> Iterator[Case]:
 
 def weights() -> Iterator[Case]:
     """Yield files of weights that cannot be loaded."""
-    for run in ("main", "deviation", "select", "paper"):
+    for number, run in enumerate(("main", "deviation", "select", "paper")):
         for name, kinds in {"odd.pth": WEIGHTS, "odd.safetensors": SAFETENSORS}.items():
-            for what, make in kinds.items():
+            for what, make in share(kinds.items(), number, every=2):
                 yield Case(
                     f"{run}: {name} is {what}",
                     run,
@@ -205,12 +205,12 @@ def weights() -> Iterator[Case]:
 
 def texts() -> Iterator[Case]:
     """Yield files of class names and of names of regions."""
-    for run in ("main", "deviation", "deliberative", "select"):
-        for what, data in TEXT.items():
+    for number, run in enumerate(("main", "deviation", "deliberative", "select")):
+        for what, data in share(TEXT.items(), number, every=2):
             yield of_text(run, "labels", what, content(data), (2,))
         for what in ("a pipe", "a folder", "a link to /dev/zero"):
             yield of_text(run, "labels", what, BINARY[what], (2,))
-        for what, data in ODD_TEXT.items():
+        for what, data in share(ODD_TEXT.items(), number, every=2):
             status = (0, 1, 2) if what == "twice the same" or run == "select" else (0,)
             yield of_text(run, "labels", what, content(data), status)
     for run in ("main", "deviation", "explain"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from .case import Case
+from .case import Case, share
 from .world import NETWORK
 
 HEAD = "import torch\nfrom torch import nn\n"
@@ -140,8 +140,8 @@ PLACES = {
 
 def cases() -> Iterator[Case]:
     """Yield the rows."""
-    for run in RUNS_OF_NETWORKS:
-        for what, code in {**REFUSED, **USED}.items():
+    for number, run in enumerate(RUNS_OF_NETWORKS):
+        for what, code in share({**REFUSED, **USED}.items(), number, every=3):
             yield of_network(run, what, code)
     for run in ("main", "deviation", "benchmark"):
         for what, make in PLACES.items():

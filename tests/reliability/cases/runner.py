@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utils import PROJECT
+from utils import PROJECT, shown
 
 from .case import Case
 
@@ -298,7 +298,7 @@ def wrong_with_end(case: Case, ended: Ended) -> list[str]:
             wrong.append("nothing is said to have failed")
     if any(len(line) > LINE for line in lines):
         wrong.append("a line without an end")
-    if any(not character.isprintable() for line in lines for character in line):
+    if any(shown(line) != line for line in lines if len(line) <= LINE):
         wrong.append("control characters on the terminal")
     where = {2: errors, 1: failures}.get(ended.status, lines)
     text = "\n".join(where).lower()
