@@ -84,7 +84,7 @@ WEIGHTS = {
     "meta": with_tensor(lambda t: t.to("meta")),
     "complex": with_tensor(lambda t: t.to(torch_().complex64)),
     "NaN": with_tensor(lambda t: t * float("nan")),
-    "nested 1,000 times": saved(lambda state: nested(state, 1000)),
+    "nested 100 times": saved(lambda state: nested(state, 100)),
 }
 BEYOND = b'{"head.weight":{"dtype":"F32","shape":[3,3],"data_offsets":[0,36]}}'
 SAFETENSORS = {

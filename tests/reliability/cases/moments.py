@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from .case import RUNS, WRITES, Case
 
-SIGNALS = {"SIGINT": (130,), "SIGTERM": (130,), "SIGHUP": (130,), "SIGKILL": (-9,)}
+# Before the command has said what to do with them, the last three end it as they end any process.
+SIGNALS = {"SIGINT": (130,), "SIGTERM": (130, -15), "SIGHUP": (130, -1), "SIGKILL": (-9,)}
 MOMENTS = (0.02, 0.1, 0.25, 0.5)  # seconds after the start
 STREAMS = ("no streams", "full stderr", "full streams", "nobody reads")
 LONG = ("main", "paper", "deviation", "deliberative", "explain", "select", "improve", "draw")

@@ -111,19 +111,11 @@ USED = {
     "huge logits": forward("return super().forward(x) * 1e30"),
     "one dimension": forward("return super().forward(x)[:, 0]"),
     "input_size as a float": attribute("input_size", "32.0"),
-    "a dead thread": build(
-        "import threading\nthreading.Thread(target=int, args=('x',)).start()\nreturn Net().eval()"
-    ),
-    "changes its input": forward(
-        "with torch.no_grad():\n    x = x.clone()\nreturn super(Odd, self).forward(x)"
-    ),
-    "inference mode": forward(
-        "with torch.inference_mode():\n    return super(Odd, self).forward(x)"
-    ),
     "seeds": build("import random\nrandom.seed(1)\ntorch.manual_seed(1)\nreturn Net().eval()"),
     "no normalisation": build("net = Net().eval()\ndel Net.mean\nreturn net"),
     "hooks": build("net = Net().eval()\nnet.register_forward_hook(lambda *_: None)\nreturn net"),
 }
+MAY_BE_REFUSED = ("one dimension", "64 bits", "hooks", "input_size as a float")
 RUNS_OF_NETWORKS = ("main", "deviation", "deliberative", "select", "paper", "explain")
 WITH_GRADIENTS = ("main", "deliberative", "paper")
 OF_GRADIENTS = ("no gradient", "detached", "NumPy", "inference mode", "another input")
@@ -166,9 +158,7 @@ def of_network(run: str, what: str, code: str) -> Case:
     elif is_refused:
         status = (2,)
     else:
-        status = (
-            (0, 1, 2) if what in ("one dimension", "hooks", "input_size as a float") else (0, 1)
-        )
+        status = (0, 1, 2) if what in MAY_BE_REFUSED else (0, 1)
     says = "odd.py" if status == (2,) else ""
 
     def change(world: Path) -> None:

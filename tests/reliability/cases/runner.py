@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 import resource
-import runpy
 import shutil
 import signal
 import stat
 import sys
 import threading
 import time
+import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ COMMANDS = (
 )
 BY_FORCE = -99  # the status of a command that had to be killed
 UNDRAWN = ".sag.json.undrawn"  # docs/record.md: the next run draws it
+MOST_IN_A_PIPE = 60_000  # bytes
 LINE = 600  # characters of a line at most
 ENDINGS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>", ".html": b"</html>", ".gif": b";"}
 
@@ -86,10 +87,17 @@ def run_command(command: list[str], world: Path, case: Case) -> Ended:
     log.mkdir(exist_ok=True)
     for name in ("out", "err"):
         (log / name).write_text("")  # where it is killed before it has a stream
+    reader, writer = os.pipe()  # for a command that may write no file of its own
     child = os.fork()
     if child == 0:
-        _become(command, world, log, case.around)
-    status = _wait(child, case, started)
+        _become(command, world, log, case.around, writer)
+    os.close(writer)
+    if case.stop:
+        os.read(reader, 1)  # it begins
+    status = _wait(child, case, started if not case.stop else time.monotonic())
+    if case.around.startswith("limit"):
+        (log / "err").write_bytes(os.read(reader, MOST_IN_A_PIPE))
+    os.close(reader)
     if (log / "broken").exists():
         raise RuntimeError((log / "broken").read_text())
     texts = [(log / name).read_text(errors="backslashreplace") for name in ("out", "err")]
@@ -117,12 +125,12 @@ def _wait(child: int, case: Case, started: float) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _become(command: list[str], world: Path, log: Path, around: str) -> None:
+def _become(command: list[str], world: Path, log: Path, around: str, pipe: int) -> None:
     """Turn this fork into the command; never returns."""
     code = 70
     try:
         os.setsid()
-        for number, target in enumerate(_streams(log, around)):
+        for number, target in enumerate(_streams(log, around, pipe)):
             os.dup2(target, number)
         sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
         if around == "no streams":
@@ -140,7 +148,7 @@ def _become(command: list[str], world: Path, log: Path, around: str) -> None:
             limit = int(around.split()[1])
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        code = _run(command)
+        code = _run(command, pipe if not around.startswith("limit") else None)
     except BaseException:
         import traceback
 
@@ -149,11 +157,13 @@ def _become(command: list[str], world: Path, log: Path, around: str) -> None:
         os._exit(code)
 
 
-def _streams(log: Path, around: str) -> list[int]:
+def _streams(log: Path, around: str, pipe: int) -> list[int]:
     nothing = os.open(os.devnull, os.O_RDWR)
     out, err = (os.open(log / n, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for n in ("out", "err"))
     if around == "full stderr":
         err = os.open("/dev/full", os.O_WRONLY)
+    if around.startswith("limit"):
+        out = err = pipe
     if around == "full streams":
         out = err = os.open("/dev/full", os.O_WRONLY)
     if around == "nobody reads":
@@ -163,13 +173,24 @@ def _streams(log: Path, around: str) -> list[int]:
     return [nothing, out, err]
 
 
-def _run(command: list[str]) -> int:
-    """Run a command as the interpreter would; return its exit status."""
+def _run(command: list[str], begun: int | None) -> int:
+    """Run a command as the interpreter would; return its exit status.
+
+    Args:
+        command: the program and its arguments.
+        begun: a pipe that is told when the command begins; None: it is the command's own.
+    """
     import atexit
 
     sys.argv = [str(PROJECT / command[0]), *command[1:]]
+    main = types.ModuleType("__main__")
+    main.__file__ = sys.argv[0]
+    sys.modules["__main__"] = main
+    program = compile(Path(sys.argv[0]).read_bytes(), sys.argv[0], "exec")
+    if begun is not None:
+        os.write(begun, b".")
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        exec(program, main.__dict__)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -187,7 +208,8 @@ def _run(command: list[str]) -> int:
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            with contextlib.suppress(OSError):
+                stream.flush()
     return code
 
 
