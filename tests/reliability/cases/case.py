@@ -65,7 +65,7 @@ class Case:
         writes: the only folder that may change; None: as in WRITES.
         arguments: in place of those of the run.
         stop: (signal, seconds after the start) of a run that is ended from outside.
-        seconds: that the command may take.
+        seconds: of the processor that the command may take.
         around: how the process is started: "closed stderr", "full stderr", "limit N", "".
     """
 

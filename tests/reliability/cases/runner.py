@@ -33,6 +33,7 @@ COMMANDS = (
 )
 BY_FORCE = -99  # the status of a command that had to be killed
 UNDRAWN = ".sag.json.undrawn"  # docs/record.md: the next run draws it
+WAITING = 4  # times the seconds of a row, on the clock, after which it hangs
 MOST_IN_A_PIPE = 60_000  # bytes
 LINE = 600  # characters of a line at most
 ENDINGS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>", ".html": b"</html>", ".gif": b";"}
@@ -45,7 +46,7 @@ class Ended:
     Attributes:
         status: the exit status; that of a signal is below 0.
         out, err: what it wrote.
-        seconds: that it took.
+        seconds: of the processor that it took; on the clock where it was killed.
     """
 
     status: int
@@ -94,35 +95,39 @@ def run_command(command: list[str], world: Path, case: Case) -> Ended:
     os.close(writer)
     if case.stop:
         os.read(reader, 1)  # it begins
-    status = _wait(child, case, started if not case.stop else time.monotonic())
+    status, seconds = _wait(child, case, started if not case.stop else time.monotonic())
     if case.around.startswith("limit"):
         (log / "err").write_bytes(os.read(reader, MOST_IN_A_PIPE))
     os.close(reader)
     if (log / "broken").exists():
         raise RuntimeError((log / "broken").read_text())
     texts = [(log / name).read_text(errors="backslashreplace") for name in ("out", "err")]
-    return Ended(status, *texts, time.monotonic() - started)
+    return Ended(status, *texts, seconds)
 
 
-def _wait(child: int, case: Case, started: float) -> int:
-    """Wait for a process; send it the row's signal; kill it where it takes too long."""
+def _wait(child: int, case: Case, started: float) -> tuple[int, float]:
+    """Wait for a process; send it the row's signal; kill it where it takes too long.
+
+    Returns:
+        The exit status, and seconds of the processor: other work on the machine does not count.
+    """
     to_send = case.stop
     while True:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
             break
         elapsed = time.monotonic() - started
         if to_send and elapsed > to_send[1]:
             os.kill(child, getattr(signal, to_send[0]))
             to_send = None
-        if elapsed > case.seconds:
+        if elapsed > WAITING * case.seconds:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            return BY_FORCE
+            return BY_FORCE, elapsed
         time.sleep(0.005)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what it has started and left
-    return os.waitstatus_to_exitcode(status)
+    return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
 
 
 def _become(command: list[str], world: Path, log: Path, around: str, pipe: int) -> None:
