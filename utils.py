@@ -49,10 +49,7 @@ def printable(path: Path) -> str:
 
 
 def shown(text: str) -> str:
-    r"""Return text as a terminal and a file can show it: control characters become \x1b.
-
-    Of words that no line has room for the beginning is left.
-    """
+    r"""Return text as a terminal can show it: control characters as \x1b, very long words cut."""
     text = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:100]}..", text)
     return text if text.isprintable() else "".join(map(_escaped, text))
 

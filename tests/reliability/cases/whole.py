@@ -80,7 +80,9 @@ def report(cases: list[Case], template: Path, place: Path, path: Path | None) ->
     """Run rows, print what is wrong, and the counts by kind."""
     started = time.monotonic()
     verdicts = []
-    for case in cases:
+    for number, case in enumerate(cases):
+        if number and number % 100 == 0:
+            print(f"{number} of {len(cases)}", flush=True)
         verdict = runner.judge(case, template, place)
         verdicts.append(verdict)
         if verdict.wrong:
