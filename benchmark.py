@@ -99,6 +99,8 @@ QUICK_SIMULATED_IMAGES = 20
 
 def run(settings: Settings) -> int:
     """Measure, test or simulate; return the exit status."""
+    if settings.simulate and settings.self_test:
+        raise UserError("only one of --self-test and --simulate can be given")
     if settings.simulate:
         return run_simulation(settings)
     device = choose_device(settings.device)

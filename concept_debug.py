@@ -174,6 +174,7 @@ from companions.score_deviation.scene_sets import folder, folders_of
 from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.images import not_the_images
+from running.network_check import check_users_network
 from running.network_of import network_of
 from running.results import make_writable
 from scoring.networks import Network, choose_device
@@ -198,6 +199,7 @@ def run_explain(settings: Explain) -> int:
         batch_size=settings.batch_size,
         overwrite=settings.overwrite,
     )
+    check_users_network(network, [item.image for item in items], needs_gradients=False)
     found = explanations.explain_images(explainer, items, names)
     if found.interrupted:  # without explain.json: compare takes none of an unfinished run's graphs
         log_interrupted(settings.results)
@@ -230,6 +232,8 @@ def run_select(settings: Select) -> int:
     make_writable(settings.results)
     for name in images.empty:
         log(f"{name}: no image in its folder, so none is selected")
+    paths = [item.image for item in images.items]
+    check_users_network(network, paths, needs_gradients=False)
     failures: list[tuple[str, str]] = []
     pool = load_pool(
         images, network, settings.results, batch_size=settings.batch_size, failures=failures
@@ -248,6 +252,8 @@ def run_improve(settings: Improve) -> int:
     network = network_of(settings, choose_device(settings.device))
     selections = read_selections(settings.selection, settings.images, network)
     bench = bench_of(settings, network)
+    paths = [item.image for item in bench.test.items]
+    check_users_network(network, paths, needs_gradients=True)
     make_writable(settings.results)
     improvement = Improvement(
         network=network,
@@ -293,6 +299,8 @@ def bench_of(settings: Improve, network: Network) -> Bench:
         )
         bench = replace(bench, swapped=swapped)
     if settings.regions is None:
+        if settings.region_names:
+            raise UserError(f"--region-names {settings.region_names}: only together with --regions")
         if settings.concept or settings.category:
             raise UserError(
                 "--concept, --category: only with --regions, which says where the concepts of "

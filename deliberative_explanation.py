@@ -35,7 +35,7 @@ from running.command_line import (
     parse,
     settings_dict,
 )
-from utils import PROJECT, UserError, file_sha256, log
+from utils import PROJECT, UserError, file_sha256, log, resolved
 
 PROG = "deliberative_explanation.py"
 ALL_PAIRS = 10  # of the five most probable classes
@@ -77,6 +77,7 @@ class Settings:
     results: Path = Path("Results/deliberative_explanation")  # one folder per image below it
     style: Literal["dark", "paper"] = "dark"  # of the figure: dark, or white for print
     formats: tuple[FigureFormat, ...] = ("png",)  # of the figure: png, svg, pdf
+    run: str | None = None  # a name: the results go into a folder of their own below --results
     overwrite: bool = False  # process images again whose record exists
 
     # Instead of explaining
@@ -101,13 +102,21 @@ from companions.deliberative.evaluation import evaluate as evaluate_records
 from companions.deliberative.explainer import Explainer, explain_all
 from companions.deliberative.explanation import split_network
 from companions.deliberative.insecurities import Method
-from companions.deliberative.record import DeliberationRecord, DifficultySource
+from companions.deliberative.record import (
+    FILE,
+    DeliberationRecord,
+    DifficultySource,
+    settings_that_count,
+)
 from companions.deliberative.training import train_predictor
 from drawing.styles import DARK, paper
 from running.each_image import RunOutcome, log_interrupted
+from running.earlier_settings import say_what_is_replaced
 from running.failures import report_failures
 from running.images import FoundImages, find_images, not_the_images
+from running.network_check import check_users_network
 from running.network_of import network_of
+from running.result_folders import run_folder
 from running.results import Job, make_jobs, make_writable
 from scoring.networks import Network, choose_device
 
@@ -124,16 +133,18 @@ def run(settings: Settings) -> int:
     else:
         images = find_images(settings.images, leave_out=settings.results)
         not_the_images(settings.results, settings.images)
+    settings = replace(settings, results=run_folder(settings.results, settings.run))
     file = settings.train_hardness
     if file:
         hardness.require_replaceable(file)
-    make_writable(file.resolve().parent if file else settings.results)
+    make_writable(resolved(file).parent if file else settings.results)
     explainer = explainer_for(settings)
     network = explainer.network
     log(
         f"{network.name} ({network.classes} classes) on {network.device}, "
         f"{len(images.paths)} images"
     )
+    check_users_network(network, images.paths, needs_gradients=True)
     if file:
         return train(explainer, settings, file)
     if data:
@@ -183,6 +194,13 @@ def explain_found(
 ) -> RunOutcome[Job, DeliberationRecord]:
     """Explain images into the folder of results, and report what failed."""
     jobs = make_jobs(images.paths, root=images.root, results=settings.results)
+    say_what_is_replaced(
+        [job.folder / FILE for job in jobs],
+        explainer.network.description(),
+        explainer.settings,
+        results=settings.results,
+        that_count=settings_that_count,
+    )
     outcome = explain_all(explainer, jobs, settings.results)
     report_failures(outcome.failures)
     if outcome.interrupted:

@@ -113,7 +113,6 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
     parse(Settings, prog=PROG, doc=__doc__)
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import numpy as np
 import torch
@@ -131,7 +130,7 @@ from running.checks import (
 )
 from running.drawers import RunPlan
 from running.drawing_pool import number_of_workers
-from running.earlier_settings import records_of_other_settings
+from running.earlier_settings import say_what_is_replaced
 from running.engine_thread import shared_worker
 from running.explanation import Explanation
 from running.image_case import ImageCase
@@ -139,11 +138,11 @@ from running.images import find_images, not_the_images
 from running.inputs import as_cut, as_engine, as_pixels, settings_by_name
 from running.kept_scores import KeptScores, key_of, scores_file
 from running.make_record import Cut, Source, make_record
-from running.network_check import IMAGES, require_usable, warning_about
+from running.network_check import check_users_network
 from running.network_of import network_of
 from running.outcomes import Explained, Outcome, Outcomes
 from running.progress import Follower
-from running.record_files import pixels_sha256
+from running.record_files import RECORD, pixels_sha256
 from running.result_folders import require_below, run_folder
 from running.results import (
     Earlier,
@@ -174,7 +173,7 @@ from scoring.batching import Batching
 from scoring.engine import Engine
 from scoring.fitting import load_fitted
 from scoring.hidden import breaking_goal
-from scoring.networks import Network, choose_device, runs_code
+from scoring.networks import Network, choose_device
 from scoring.openvino_forward import check_openvino
 from scoring.regions import Regions
 from scoring.requests import Steps
@@ -577,7 +576,12 @@ def run(settings: Settings) -> int:
         log(f"{len(done):,} images there already")
     rows = [row for old_rows in done.values() for row in old_rows]
     to_do = [job for job in jobs if job.name not in done]
-    say_what_is_replaced(to_do, network, settings)
+    say_what_is_replaced(
+        [job.folder / RECORD for job in to_do],
+        network.description(),
+        settings_dict(settings),
+        results=settings.results,
+    )
     outcomes = work_through(to_do, settings, network=network, segmentation=segmentation)
     with tqdm(
         total=len(jobs), initial=len(done), desc="images", unit="image", position=0, disable=None
@@ -604,6 +608,10 @@ def check_run(settings: Settings, network: Network) -> None:
         check_openvino(network.device)
     if settings.region_names and not settings.regions:
         raise UserError(f"--region-names {settings.region_names}: only together with --regions")
+    if settings.segmentation_weights and not settings.regions:
+        raise UserError(
+            f"--segmentation-weights {settings.segmentation_weights}: only together with --regions"
+        )
     has_regions = bool(settings.regions)
     num_patches = None if has_regions else settings.grid**2
     check(settings, network, num_patches=num_patches, has_regions=has_regions)
@@ -647,6 +655,8 @@ def work_through(
     jobs: list[Job], settings: Settings, network: Network, segmentation: Segmentation | None
 ) -> Outcomes:
     """Return the outcomes of all images, in this process or on a Ray cluster."""
+    if jobs:
+        check_users_network(network, [job.path for job in jobs], needs_gradients=True)
     if settings.ray:
         return on_ray(
             jobs,
@@ -659,35 +669,12 @@ def work_through(
     return work_here(jobs, settings, network, segmentation)
 
 
-def say_what_is_replaced(jobs: list[Job], network: Network, settings: Settings) -> None:
-    """Log how many records of another network or other settings the run replaces."""
-    others = records_of_other_settings(
-        jobs, model=network.description(), settings=settings_dict(settings)
-    )
-    if others.records:
-        log(f"{others.line()}; --run NAME writes into {settings.results / 'NAME'} instead")
-
-
-def warn_about(network: Network, jobs: list[Job]) -> None:
-    """Refuse a user's own network that cannot be used; log what is odd about its answers."""
-    if not runs_code(network.name):
-        return
-    require_usable(network, needs_gradients=True)
-    images = []
-    for job in jobs[:IMAGES]:
-        with suppress(ValueError, OSError):  # the run names what cannot be read
-            images.append(load_fitted(job.path, network.fit))
-    if warning := warning_about(network, images):
-        log(f"warning: --model {network.name} {warning}")
-
-
 def work_here(
     jobs: list[Job], settings: Settings, network: Network, segmentation: Segmentation | None
 ) -> Outcomes:
     """Yield the outcomes of all images in this process; without images nothing is measured."""
     if not jobs:
         return
-    warn_about(network, jobs)
     engine = make_engine(network, settings)
     log(engine.description())
     explainer = FolderExplainer(engine, settings, segmentation)

@@ -115,6 +115,7 @@ from experiments.tables import all_tables
 from running.checks import check_sizes
 from running.failures import report_failures
 from running.images import not_the_images
+from running.network_check import check_users_network
 from running.results import make_writable
 from scoring.engine import Engine
 from scoring.networks import BUNDLED, Network
@@ -140,6 +141,7 @@ def run(settings: Settings) -> int:
     jobs = plan(settings, subjects)
     failures: list[tuple[str, str]] = []
     if not settings.tables_only:
+        check_users_network(network, [], needs_gradients=True)
         todo = missing_first(jobs)
         if settings.ray:
             outcomes = measure_on_ray(

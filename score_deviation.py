@@ -83,6 +83,7 @@ class Settings:
     style: Literal["dark", "paper"] = "dark"  # of figures: dark, or white for print
     width: Inches = 3.3  # of maps in the paper style
     formats: tuple[FigureFormat, ...] = ("png",)  # of maps: png, svg, pdf
+    run: str | None = None  # a name: the results go into a folder of their own below --results
     overwrite: bool = False  # process images again whose record exists
 
 
@@ -97,15 +98,18 @@ import torch
 from companions.score_deviation import scene_sets
 from companions.score_deviation.class_figures import draw_classes
 from companions.score_deviation.explainer import Explainer, explain_all
-from companions.score_deviation.record import DeviationRecord
+from companions.score_deviation.record import FILE, DeviationRecord, settings_that_count
 from companions.score_deviation.scene_sets import SceneSet
 from companions.score_deviation.statistics import statistics, write_statistics
 from companions.score_deviation.summary import COLUMNS
 from drawing.styles import DARK, paper
 from running.each_image import log_interrupted
+from running.earlier_settings import say_what_is_replaced
 from running.failures import report_failures
 from running.images import not_the_images
+from running.network_check import check_users_network
 from running.network_of import network_of
+from running.result_folders import run_folder
 from running.results import make_writable
 from running.summary import merge_rows
 from scoring.labels import category_index
@@ -119,6 +123,7 @@ def run(settings: Settings) -> int:
     scenes = scene_set_of(settings)
     settings = replace(settings, region_names=settings.region_names or scenes.region_names)
     scenes.require_regions(settings.regions)
+    settings = replace(settings, results=run_folder(settings.results, settings.run))
     folders = scene_sets.folders_of(scenes.items, settings.results)
     make_writable(settings.results)
     device = choose_device(settings.device)
@@ -127,6 +132,15 @@ def run(settings: Settings) -> int:
     explainer = explainer_for(network, scenes, settings)
     torch.manual_seed(settings.seed)
     log(f"{network.name} ({network.classes} classes) on {device}, {len(scenes.items)} images")
+    paths = [item.image for item in scenes.items]
+    check_users_network(network, paths, needs_gradients=False)
+    say_what_is_replaced(
+        [folder / FILE for folder in folders],
+        network.description(),
+        explainer.settings,
+        results=settings.results,
+        that_count=settings_that_count,
+    )
     outcome = explain_all(explainer, scenes.items, folders, results=settings.results)
     failures = outcome.failures
     try:

@@ -22,6 +22,7 @@ from matplotlib.patches import Polygon, Rectangle
 from drawing.png import save_png
 from drawing.styles import POINTS_PER_INCH, Style
 from drawing.text import FAMILY, visible
+from utils import written_beside
 
 MAX_SIDE = 12000  # pixels; larger figures are written at a lower resolution
 RC_SETTINGS: dict[Any, Any] = {
@@ -42,9 +43,9 @@ def save_figure(figure: Figure, path: Path, style: Style) -> None:
     if path.suffix == ".png":
         save_png(pixels_of(figure, dpi), path, dpi)
         return
-    with matplotlib.rc_context(RC_SETTINGS):
+    with matplotlib.rc_context(RC_SETTINGS), written_beside(path) as new:
         figure.savefig(
-            path, dpi=dpi, facecolor=figure.get_facecolor(), metadata=NO_DATES[path.suffix]
+            new, dpi=dpi, facecolor=figure.get_facecolor(), metadata=NO_DATES[path.suffix]
         )
 
 

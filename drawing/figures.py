@@ -30,6 +30,7 @@ from drawing.words import (
     proof_in_words,
     why_no_root,
 )
+from utils import write_atomically
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def draw_all(sag: Sag, image: np.ndarray, folder: Path, look: Look = DEFAULT_LOO
     """
     style = look.style
     if not style.is_paper:
-        (folder / "dnf.txt").write_text(dnf_text(sag), encoding="utf-8")
+        write_atomically(folder / "dnf.txt", dnf_text(sag))
     if look.pictures == "none":
         return
     masked = MaskedImages.of(sag, image, paper=style.is_paper)

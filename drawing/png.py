@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils import written_beside
+
 HEADER = 33  # bytes: the signature and the chunk IHDR, behind which others may stand
 METRE = 0.0254  # inches to metres
 
@@ -21,7 +23,8 @@ def save_png(pixels: np.ndarray, path: Path, dpi: float | None = None) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    path.write_bytes(png_bytes(pixels, dpi))
+    with written_beside(path) as new:
+        new.write_bytes(png_bytes(pixels, dpi))
 
 
 def png_bytes(pixels: np.ndarray, dpi: float | None = None) -> bytes:

@@ -11,6 +11,7 @@ from drawing.png import save_png
 from drawing.record import Sag
 from drawing.text import font
 from drawing.words import joined, percent
+from utils import written_beside
 
 CARDS_IN_ROW = 5  # of roots.png
 CAPTION_HEIGHT = 24  # pixels
@@ -90,10 +91,11 @@ def stacked(rows: Sequence[Image.Image]) -> Image.Image:
 
 def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
     """Write images as an animated GIF that repeats."""
-    frames[0].save(
-        path,
-        save_all=True,
-        append_images=frames[1:],
-        duration=FRAME_MILLISECONDS,
-        loop=0,
-    )
+    with written_beside(path) as new:
+        frames[0].save(
+            new,
+            save_all=True,
+            append_images=frames[1:],
+            duration=FRAME_MILLISECONDS,
+            loop=0,
+        )

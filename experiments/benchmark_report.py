@@ -28,6 +28,7 @@ from experiments.benchmark_stages import (
 )
 from experiments.benchmark_tables import aligned
 from experiments.one_by_one import IGOS_ITERATIONS, IGOS_POINTS
+from utils import written_beside
 
 COLUMNS = (
     "side",
@@ -178,4 +179,5 @@ def draw(result: BenchmarkResult, path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("seconds an image (median; a dot an image)")
     axes.invert_yaxis()
-    figure.savefig(path, dpi=144)
+    with written_beside(path) as new:
+        figure.savefig(new, dpi=144)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from utils import write_json
+from utils import read_bytes, write_json
 
 ONE_BY_ONE = "one by one"  # names of sides
 EAGER = "as shipped, eager"
@@ -141,13 +141,8 @@ def read_result(path: Path, about: About) -> BenchmarkResult:
     """Return what an earlier run measured of the same, or a result without measurements."""
     empty = BenchmarkResult(**msgspec.structs.asdict(about), sides={})
     try:
-        earlier = msgspec.json.decode(path.read_bytes(), type=BenchmarkResult)
-    except (
-        OSError,
-        msgspec.MsgspecError,
-        UnicodeDecodeError,
-        RecursionError,
-    ):  # none, or a damaged one
+        earlier = msgspec.json.decode(read_bytes(path), type=BenchmarkResult)
+    except (OSError, ValueError, RecursionError):  # none, or a damaged one
         return empty
     agrees = all(getattr(earlier, name) == getattr(about, name) for name in About.__struct_fields__)
     return earlier if agrees else empty

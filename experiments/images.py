@@ -10,6 +10,7 @@ that cannot be understood raises UserError, one line that names it.
 """
 
 import csv
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from experiments.findings import Box
 from running.images import find_images
 from scoring.fitting import Fit, load_fitted
 from scoring.labels import class_index
-from utils import UserError, file_sha256, printable
+from utils import UserError, file_sha256, printable, read_text
 
 FILE_COLUMNS = ("file", "image", "filename", "path", "imageid")
 KAGGLE_COLUMN = "predictionstring"  # of LOC_val_solution.csv: a WordNet id, then boxes
@@ -224,11 +225,10 @@ def read_csv(path: Path) -> CsvTable:
         UserError: It cannot be read, or is not CSV in UTF-8.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
-            return CsvTable(columns, [(reader.line_num, row) for row in reader])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+        columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+        return CsvTable(columns, [(reader.line_num, row) for row in reader])
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "not a CSV file in UTF-8"
         raise UserError(f"--labels-csv {path}: {reason}") from None
 

@@ -30,7 +30,7 @@ from scoring.fitting import Resize
 from scoring.networks import Network, choose_device, load_network
 from scoring.outputs import Output
 from scoring.speed import UNMEASURED
-from utils import one_line, write_atomically
+from utils import one_line, read_bytes, write_atomically
 
 # By condition: what it tries beyond the settings.
 CHOSEN: dict[str, dict[str, Any]] = {
@@ -137,7 +137,7 @@ def finished(job: Job, network: Network, settings: MainJobSettings) -> Measureme
     Its label is the job's, which may have been corrected since.
     """
     try:
-        measurement = decode_measurement(job.path.read_bytes(), job.condition)
+        measurement = decode_measurement(read_bytes(job.path), job.condition)
         if measurement.key != key_of(job, network, settings=settings):
             return None
     except (OSError, ValueError):

@@ -36,7 +36,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from running.start import INSTALL, start
 
 try:
-    from utils import UserError, log, one_line, printable
+    from utils import UserError, log, one_line, printable, shown
 except ModuleNotFoundError as error:  # the first packages that are imported
     sys.exit(f"error: {error.name} is not installed here; {INSTALL}")
 
@@ -142,6 +142,8 @@ def convert(text: str, kind: Any) -> Any:
         return tuple(convert(part.strip(), arguments[0]) for part in text.split(","))
     if kind in (int, float):
         return _convert_number(text, kind, Between(float("-inf")))
+    if kind is Path and not text:
+        raise ValueError("no name of a file or folder is given")
     if kind is str and not _is_utf8(text):
         raise ValueError(f"{printable(Path(text))} is not UTF-8 text")
     return kind(text)
@@ -338,7 +340,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Print one line and exit."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {shown(' '.join(message.splitlines()))}\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> Any:
         """End the command; unlike a SystemExit that a user's network raises."""

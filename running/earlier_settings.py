@@ -1,19 +1,23 @@
 """Which records a run would replace that have other settings.
 
-found = records_of_other_settings(jobs, model=network.description(), settings=settings)
+paths = [job.folder / "sag.json" for job in jobs]
+found = records_of_other_settings(paths, model=network.description(), settings=settings)
 found.line()        # "12 records of other settings (beam_width 3) will be replaced"
+say_what_is_replaced(paths, network.description(), settings, results=Path("Results"))   # logs it
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from drawing.record import Model
-from running.record_files import RECORD
-from running.results import Job, result_settings
+from running.results import result_settings
+from utils import log, read_bytes
 
+ThatCount = Callable[[Mapping[str, Any]], dict[str, Any]]
 MOST_READ = 1000  # records; reading all of a million would take long
 MOST_NAMED = 4  # settings in the line
 
@@ -50,25 +54,29 @@ class OtherSettings:
 
 
 def records_of_other_settings(
-    jobs: Sequence[Job], *, model: Mapping[str, Any], settings: Mapping[str, Any]
+    paths: Sequence[Path],
+    *,
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    that_count: ThatCount = result_settings,
 ) -> OtherSettings:
     """Return what a run over these images would replace of another network or other settings.
 
     Args:
-        jobs: the images that are still to do.
+        paths: where the records of the images are, or will be, that are still to do.
         model: what the run's network is; see Network.description.
         settings: of the run, as they go into a record.
+        that_count: settings as a record has them -> those that change results.
     """
     found = OtherSettings()
     decoder = msgspec.json.Decoder(_Head)
     read = 0
-    for job in jobs:
-        path = job.folder / RECORD
+    for path in paths:
         try:
-            head = decoder.decode(path.read_bytes())
+            head = decoder.decode(read_bytes(path))
         except (OSError, ValueError, RecursionError):  # none, or a damaged one
             continue
-        differences = _differences(head, model, settings)
+        differences = _differences(head, model, that_count(head.settings), that_count(settings))
         found.records += bool(differences)
         for name in differences:
             found.differences[name] = found.differences.get(name, 0) + 1
@@ -79,10 +87,24 @@ def records_of_other_settings(
     return found
 
 
-def _differences(head: _Head, model: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+def say_what_is_replaced(
+    paths: Sequence[Path],
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    results: Path,
+    that_count: ThatCount = result_settings,
+) -> None:
+    """Log how many records of another network or other settings the run replaces."""
+    others = records_of_other_settings(paths, model=model, settings=settings, that_count=that_count)
+    if others.records:
+        log(f"{others.line()}; --run NAME writes into {results / 'NAME'} instead")
+
+
+def _differences(
+    head: _Head, model: Mapping[str, Any], own: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> list[str]:
     """Return "name value" for what a record has otherwise."""
-    own = result_settings(head.settings)
-    wanted = result_settings(settings)
     found = [f"{name} {own.get(name)}" for name in wanted if own.get(name) != wanted[name]]
     if msgspec.to_builtins(head.model) != dict(model) and not found:
         found = [f"another state of the network {head.model.name}"]

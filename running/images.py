@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils import IMAGE_ENDINGS, UserError, log, printable
+from utils import IMAGE_ENDINGS, UserError, log, printable, resolved
 
 # A folder that holds one of these is a result, whichever command wrote it.
 RECORDS = {"sag.json", "deviation.json", "insecurities.json"}
@@ -35,7 +35,7 @@ def find_images(path: Path, leave_out: Path | None = None) -> FoundImages:
         return FoundImages(path.parent, [path])
     if not path.is_dir():
         raise UserError(f"--images {path}: no such file or folder")
-    skipped = leave_out.resolve() if leave_out else None
+    skipped = resolved(leave_out) if leave_out else None
     found: list[Path] = []
     links: list[Path] = []
     unreadable: list[OSError] = []
@@ -45,7 +45,7 @@ def find_images(path: Path, leave_out: Path | None = None) -> FoundImages:
             subfolders.clear()
             continue
         visible = [s for s in subfolders if not s.startswith(".")]
-        subfolders[:] = [s for s in visible if (folder / s).resolve() != skipped]
+        subfolders[:] = [s for s in visible if resolved(folder / s) != skipped]
         links.extend(folder / s for s in subfolders if (folder / s).is_symlink())
         found.extend(folder / file for file in files if is_image(file))
     _say_what_was_passed_over(path, links, unreadable)
@@ -83,5 +83,5 @@ def not_the_images(results: Path, images: Path) -> None:
     Raises:
         UserError: both are the same folder.
     """
-    if images.is_dir() and results.resolve() == images.resolve():
+    if images.is_dir() and resolved(results) == resolved(images):
         raise UserError(f"--results {results}: the folder of the images themselves")

@@ -7,15 +7,40 @@ image at a time would otherwise look like a finding.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from scoring.networks import Network, class_probabilities
-from utils import UserError, one_line
+from scoring.fitting import load_fitted
+from scoring.networks import Network, class_probabilities, runs_code
+from utils import UserError, log, one_line
 
 IMAGES = 4  # that the network is shown
 TOLERANCE = 1e-3  # between probabilities of the same image
+
+
+def check_users_network(network: Network, paths: Sequence[Path], *, needs_gradients: bool) -> None:
+    """Refuse a user's own network that cannot be used; log what is odd about its answers.
+
+    Args:
+        network: the network; one that is not of a user's code is not looked at.
+        paths: images of the run; the first few are shown to it.
+        needs_gradients: whether its gradients are asked for.
+
+    Raises:
+        UserError: it answers another number of rows than it is given, or has no gradients.
+    """
+    if not runs_code(network.name):
+        return
+    require_usable(network, needs_gradients=needs_gradients)
+    images = []
+    for path in paths[:IMAGES]:
+        with suppress(ValueError, OSError):  # the run names what cannot be read
+            images.append(load_fitted(path, network.fit))
+    if warning := warning_about(network, images):
+        log(f"warning: --model {network.name} {warning}")
 
 
 @torch.no_grad()  # not inference_mode: a module may keep tensors of its first call
@@ -66,6 +91,8 @@ def require_usable(network: Network, *, needs_gradients: bool) -> None:
     except Exception as error:
         reason = one_line(error)[:200]
         raise UserError(f"--model {network.name}: fails on a batch of 2: {reason}") from error
+    if not answers.is_floating_point():
+        raise UserError(f"--model {network.name}: its output is {answers.dtype}, not real numbers")
     if len(answers) != 2:
         raise UserError(
             f"--model {network.name}: {len(answers)} rows for a batch of 2; one per image is needed"

@@ -19,7 +19,7 @@ import numpy as np
 
 from drawing.record import Sag, decode_sag, encode_sag
 from scoring.fitting import Fit, load_fitted
-from utils import PROJECT, UserError, file_sha256, write_atomically
+from utils import PROJECT, UserError, file_sha256, read_bytes, write_atomically
 
 RECORD = "sag.json"
 KEPT_IMAGE = "perturbation_original.png"  # the image as the network saw it
@@ -45,7 +45,7 @@ def write_record(path: Path, sag: Sag) -> None:
 def read_record(path: Path) -> Sag | None:
     """Return the record in a file; None where the file is absent, damaged or of another format."""
     try:
-        return decode_sag(path.read_bytes())
+        return decode_sag(read_bytes(path))
     except (OSError, ValueError):
         return None
 
@@ -60,7 +60,7 @@ def load_record(folder: Path) -> Sag:
         raise UserError(f"{folder}: no such folder")
     path = folder / RECORD
     try:
-        return decode_sag(path.read_bytes())
+        return decode_sag(read_bytes(path))
     except FileNotFoundError:
         raise UserError(f"{folder}: no {RECORD} in it") from None
     except ValueError as error:

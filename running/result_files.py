@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from drawing.record import Sag
 from running.record_files import RECORD, read_record
 from running.result_folders import require_below
-from utils import UserError
+from utils import UserError, require_regular
 
 NEW = ".new."  # how the name of the folder begins that is drawn into
 FIGURES = ("SAG_", "comparison", "curves")  # draw_sag.py draws these in other formats and styles
@@ -178,11 +178,12 @@ def are_whole(folder: Path, sag: Sag) -> bool:
 def _is_whole(path: Path) -> bool:
     end = ENDINGS.get(path.suffix, b"")
     try:
+        require_regular(path)
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - len(end) - 2))  # a line break may follow
             return size > 0 and file.read().rstrip().endswith(end)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

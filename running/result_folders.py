@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from running.images import is_image
-from utils import UserError, printable
+from utils import UserError, printable, resolved
 
 # What the commands themselves write into a results folder.
 OWN_NAMES = frozenset(
@@ -59,8 +59,8 @@ def require_below(path: Path, results: Path) -> None:
     Raises:
         UserError: the path does not lie below it.
     """
-    inside = path.resolve()
-    if results.resolve() not in inside.parents:
+    inside = resolved(path)
+    if resolved(results) not in inside.parents:
         raise UserError(f"{path}: leads out of {results}, to {inside}; nothing is written there")
 
 
@@ -144,7 +144,7 @@ class Places:
         images = []
         folders = []
         for entry in _entries(folder):
-            if entry.is_dir():
+            if Path(entry).is_dir():  # False for a link to itself, where entry.is_dir() raises
                 folders.append(entry.name)
             elif is_image(entry.name) or folder / entry.name in self.asked:
                 images.append(entry.name)

@@ -41,7 +41,7 @@ from running.result_files import (
 )
 from running.result_folders import NamedImage, result_folders
 from running.summary import SUMMARY
-from utils import UserError, printable
+from utils import UserError, printable, read_bytes
 
 # These settings change no result, or what they gave is in the record by itself.
 NOT_SETTINGS = (
@@ -284,7 +284,10 @@ def note_finished(results: Path, note: dict[str, Any]) -> None:
     The line break comes first: what a kill cut off then spoils no later note. Where the file cannot
     be written, the record is read next time.
     """
-    with suppress(OSError), open(results / FINISHED, "a", encoding="utf-8") as file:
+    path = results / FINISHED
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        return  # a link may lead out of the results
+    with suppress(OSError), open(path, "a", encoding="utf-8") as file:
         file.write("\n" + json.dumps(note, ensure_ascii=False))
 
 
@@ -338,8 +341,8 @@ class _Note(msgspec.Struct, kw_only=True):
 def _read_notes(path: Path) -> dict[str, _Note]:
     """Return the last note of each image; a line that is none is passed over."""
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
+        lines = read_bytes(path).split(b"\n")
+    except (OSError, ValueError):
         return {}
     decoder = msgspec.json.Decoder(_Note)
     notes = {}

@@ -35,6 +35,7 @@ class Unread:
 def start() -> None:
     """Prepare this process for a command; called before anything heavy is imported."""
     sys.excepthook = _say_in_one_line
+    sys.unraisablehook = _pass_over_interrupts
     _fill_descriptors()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -59,6 +60,12 @@ def _fill_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def _pass_over_interrupts(unraisable: Any) -> None:
+    """Say what could not be raised, unless it is an interrupt while the process is ending."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def _interrupt(*_: object) -> None:

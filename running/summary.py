@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drawing.record import Sag
-from utils import write_atomically
+from utils import read_bytes, write_atomically
 
 SUMMARY = (
     "image",
@@ -119,7 +119,7 @@ def _rows_there(path: Path, columns: Sequence[str]) -> list[Row]:
     """
     if not path.exists():
         return []
-    text = path.read_bytes().decode("utf-8-sig", "replace").replace("\0", "")
+    text = read_bytes(path).decode("utf-8-sig", "replace").replace("\0", "")
     if not text.strip():
         return []
     table = csv.DictReader(io.StringIO(text, newline=""))

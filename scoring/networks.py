@@ -338,7 +338,7 @@ def _load(name: str, weights: Path | None) -> Loaded:
 
 def _load_user_module(name: str, weights: Path | None) -> Loaded:
     module = call_function(name)
-    size, mean, std = preprocessing_of(module)
+    size, mean, std = preprocessing_of(module, f"--model {name}")
     loaded = Loaded(module, Preprocessing(size, mean, std))
     if weights:
         read = without_prefixes(read_weights(weights), module.state_dict())

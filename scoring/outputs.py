@@ -189,4 +189,6 @@ def _shape_of(returned: Any, what: str) -> torch.Size:
     tensor = getattr(returned, "logits", returned)
     if not isinstance(tensor, torch.Tensor) or tensor.dim() > 2:
         raise UserError(f"{what}: its output is not a (batch, classes) tensor")
+    if tensor.is_meta or tensor.layout != torch.strided:
+        raise UserError(f"{what}: its output is a tensor without values, or a sparse one")
     return rows_of(tensor, 1).shape

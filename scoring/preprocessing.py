@@ -18,6 +18,7 @@ from PIL import Image
 from scoring.fitting import Filter, Fit, Resize
 from utils import UserError
 
+MOST_PIXELS = 10_000  # of a side of the input
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 INPUT_SIZE = 224  # of a module that does not say otherwise
@@ -56,8 +57,12 @@ class Preprocessing:
         return Fit(self.size, resize, short_side=self.short_side, filter=self.filter)
 
 
-def preprocessing_of(module: torch.nn.Module) -> Values:
+def preprocessing_of(module: torch.nn.Module, about: str = "model") -> Values:
     """Return (size, mean, std) from a module's attributes, or 224 and ImageNet's.
+
+    Args:
+        module: the network.
+        about: what an error calls it.
 
     Raises:
         UserError: input_size, mean or std cannot be used.
@@ -67,23 +72,24 @@ def preprocessing_of(module: torch.nn.Module) -> Values:
     sides: Any = (size, size) if is_number else size
     if not _are_sides(sides):
         raise UserError(
-            f"model: input_size must be a whole number of pixels, or (height, width), not {size!r}"
+            f"{about}: input_size must be a whole number of pixels, or (height, width), of up to "
+            f"{MOST_PIXELS:,}, not {size!r:.60}"
         )
-    mean = _by_channel("mean", getattr(module, "mean", IMAGENET_MEAN))
-    std = _by_channel("std", getattr(module, "std", IMAGENET_STD))
+    mean = _by_channel(about, "mean", getattr(module, "mean", IMAGENET_MEAN))
+    std = _by_channel(about, "std", getattr(module, "std", IMAGENET_STD))
     if min(std, default=1) <= 0:
-        raise UserError(f"model: std must be above 0, not {std}")
+        raise UserError(f"{about}: std must be above 0, not {std}")
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in CHANNELS or len(values) != len(mean):
             raise UserError(
-                f"model: {name} must have a value for each of 3 channels, or 1, not {len(values)} "
-                f"(mean has {len(mean)})"
+                f"{about}: {name} must have a value for each of 3 channels, or 1, not "
+                f"{len(values)} (mean has {len(mean)})"
             )
     height, width = sides
     return (height, width), mean, std
 
 
-def _by_channel(name: str, value: Any) -> tuple[float, ...]:
+def _by_channel(about: str, name: str, value: Any) -> tuple[float, ...]:
     """Return the values of an attribute, one for each channel; a bare number is that of all three.
 
     Raises:
@@ -92,10 +98,10 @@ def _by_channel(name: str, value: Any) -> tuple[float, ...]:
     try:
         tensor = torch.as_tensor(value, dtype=torch.float64, device="cpu")
     except Exception:
-        raise UserError(f"model: {name} must be three numbers, not {value!r:.60}") from None
+        raise UserError(f"{about}: {name} must be three numbers, not {value!r:.60}") from None
     values = (tensor.expand(3) if tensor.dim() == 0 else tensor.flatten()).tolist()
     if not tensor.isfinite().all():
-        raise UserError(f"model: {name} must be three finite numbers, not {values!r:.60}")
+        raise UserError(f"{about}: {name} must be three finite numbers, not {values!r:.60}")
     return tuple(values)
 
 
@@ -103,7 +109,7 @@ def _are_sides(sides: Any) -> bool:
     """Return whether these are a height and a width."""
     if not isinstance(sides, tuple | list) or len(sides) != 2:
         return False
-    return all(isinstance(side, int) and side > 0 for side in sides)
+    return all(isinstance(side, int) and 0 < side <= MOST_PIXELS for side in sides)
 
 
 def probe(

@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from utils import read_bytes
+
 
 def code_checksums(file: Path) -> dict[str, str]:
     """Return the SHA-256 of a file and of each module below its folder that it brings in.
@@ -25,14 +27,14 @@ def code_checksums(file: Path) -> dict[str, str]:
         OSError: the file cannot be read.
     """
     folder = file.parent
-    found = {file.name: _sha256(file.read_bytes())}
+    found = {file.name: _sha256(read_bytes(file))}
     waiting = [file]
     while waiting:
         source = waiting.pop()
         for module in _imported(source, folder):
             name = module.relative_to(folder).as_posix()
             if name not in found:
-                found[name] = _sha256(module.read_bytes())
+                found[name] = _sha256(read_bytes(module))
                 waiting.append(module)
     return dict(sorted(found.items()))
 
@@ -40,7 +42,7 @@ def code_checksums(file: Path) -> dict[str, str]:
 def _imported(source: Path, folder: Path) -> Iterator[Path]:
     """Yield the files below a folder that a source file imports."""
     try:
-        tree = ast.parse(source.read_bytes())
+        tree = ast.parse(read_bytes(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return  # Python itself says what is wrong with it
     for node in ast.walk(tree):

@@ -15,6 +15,7 @@ builtins of the module in which the import statement stands.
 import builtins
 import importlib
 import itertools
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -46,11 +47,14 @@ def call_function(reference: str) -> torch.nn.Module:
     path, _, function = reference.rpartition(":")
     if not Path(path).is_file():
         raise UserError(f"--model {reference}: no such file: {path}")
+    here = os.getcwd()
     try:
         module = getattr(_load(Path(path).resolve()), function)()
     except (Exception, SystemExit) as error:  # the user's code may fail in any way
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise UserError(f"--model {reference}: {reason}") from error
+    finally:
+        os.chdir(here)  # paths of other options are meant from there
     if not isinstance(module, torch.nn.Module):
         kind = type(module).__name__
         raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from utils import UserError, write_atomically
+from utils import UserError, read_text, write_atomically
 
 
 def write_csv(path: Path, rows: Sequence[Struct], kind: type[Struct]) -> None:
@@ -48,8 +48,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         UserError: the file cannot be read, has no row, or lacks a value.
     """
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "not a CSV file"
         raise UserError(f"{path}: {reason}") from None
     for number, row in enumerate(rows, 2):

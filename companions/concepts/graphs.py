@@ -32,6 +32,7 @@ from msgspec import Meta, Struct
 
 from scoring.labels import plain_name
 from scoring.regions import UNLABELLED, Regions
+from utils import one_line, read_text
 
 RELEVANT = 0.01  # a score deviation above this makes a region a concept of the network
 
@@ -195,13 +196,16 @@ def read_graph(path: Path) -> Graph:
         ValueError: one line that says what is wrong where in the file.
     """
     try:
-        regions = json.loads(path.read_text(encoding="utf-8-sig"))
+        regions = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"{path}: {place}: {error.msg}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ValueError(f"{path}: {reason}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: brackets in brackets, too deep to read") from None
+    except (OSError, ValueError) as error:
+        is_text = not isinstance(error, UnicodeDecodeError)
+        reason = getattr(error, "strerror", None) or (one_line(error) if is_text else "")
+        raise ValueError(f"{path}: {reason or 'not UTF-8 text'}") from None
     if not isinstance(regions, dict):
         raise ValueError(f"{path}: not an object of regions")
     graph = {}

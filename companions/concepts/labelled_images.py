@@ -23,7 +23,7 @@ from running.results import stamp
 from scoring.fitting import Fit, load_fitted
 from scoring.labels import class_index
 from scoring.networks import Network
-from utils import UserError
+from utils import UserError, resolved
 
 MOST_KEPT = 4096  # images kept in memory once read, at most ..
 MOST_BYTES = 2**30  # .. and so many bytes
@@ -117,11 +117,11 @@ def _target(item: Item, labels: Sequence[str], where: str) -> int:
 
 def _class_folders(path: Path, leave_out: Path | None) -> list[str]:
     """Return the names of the visible folders in a folder, sorted."""
-    skipped = leave_out.resolve() if leave_out else None
+    skipped = resolved(leave_out) if leave_out else None
     return sorted(
         entry.name
         for entry in path.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".") and entry.resolve() != skipped
+        if entry.is_dir() and not entry.name.startswith(".") and resolved(entry) != skipped
     )
 
 

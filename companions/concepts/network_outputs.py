@@ -16,6 +16,7 @@ import torch
 
 from scoring.networks import Network, class_probabilities
 from scoring.scorer import auto_batch_size
+from utils import require_regular, written_beside
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def last_layer(network: Network) -> torch.nn.Module | None:
 def read_outputs(path: Path, key: str) -> Outputs | None:
     """Return the outputs that an earlier run kept under this key; None where there are none."""
     try:
+        require_regular(path)
         with np.load(path) as kept:
             if str(kept["key"]) == key:
                 return Outputs(kept["embeddings"], kept["probabilities"])
@@ -151,5 +153,5 @@ def read_outputs(path: Path, key: str) -> Outputs | None:
 
 def write_outputs(path: Path, key: str, outputs: Outputs) -> None:
     """Keep outputs for the next run."""
-    with open(path, "wb") as file:
+    with written_beside(path) as new, open(new, "wb") as file:
         np.savez(file, key=key, embeddings=outputs.embeddings, probabilities=outputs.probabilities)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from companions.score_deviation.record import MapSource
 from drawing.record import Model
-from utils import write_json
+from utils import read_bytes, write_json
 
 T = TypeVar("T")
 Versions = dict[str, str | None]
@@ -25,8 +25,8 @@ Versions = dict[str, str | None]
 def read_typed(path: Path, kind: type[T]) -> T | None:
     """Return the record in a JSON file; None where it is absent, damaged or of another kind."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(read_bytes(path), type=kind)
+    except (OSError, ValueError, RecursionError):
         return None
 
 

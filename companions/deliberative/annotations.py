@@ -9,7 +9,7 @@ import torch
 
 from companions.deliberative.insecurities import top_region, upsampled
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
-from utils import UserError
+from utils import UserError, read_text
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)  # of the image: sizes of regions
 Curves = dict[str, np.ndarray]  # measure -> its value at each of SHARES, NaN where undefined
@@ -65,8 +65,8 @@ def read_words(folder: Path, name: str, columns: int) -> list[list[str]]:
         UserError: the file is missing, or a line is shorter.
     """
     try:
-        lines = (folder / name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(folder / name).splitlines()
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"--evaluate {folder}: {name}: {reason}") from None
     rows = [line.split() for line in lines if line.strip()]

@@ -8,6 +8,7 @@ A Deliberation is what the network was asked about one image; a DeliberationReco
 which image, network and settings it belongs to. A file is validated here, when it is read.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,11 @@ from msgspec import Meta, Struct
 
 from companions.score_deviation.record import ClassProbability
 from drawing.record import Category, Confidence, Model, Probability
-from utils import write_atomically
+from utils import read_bytes, write_atomically
 
 FILE = "insecurities.json"
 # Settings that change no result.
-NOT_IN_QUESTION = frozenset({"images", "results", "overwrite", "device", "batch_size"})
+NOT_IN_QUESTION = frozenset({"images", "results", "run", "overwrite", "device", "batch_size"})
 
 
 class Answer(Struct, rename={"difficulty": "s"}):
@@ -93,10 +94,13 @@ class Question(Struct, eq=False):
 
     def _essence(self) -> dict[str, Any]:
         essence = msgspec.structs.asdict(self)
-        essence["settings"] = {
-            name: value for name, value in self.settings.items() if name not in NOT_IN_QUESTION
-        }
+        essence["settings"] = settings_that_count(self.settings)
         return essence
+
+
+def settings_that_count(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that change a result."""
+    return {name: value for name, value in settings.items() if name not in NOT_IN_QUESTION}
 
 
 def new_record(
@@ -126,7 +130,7 @@ def decode_insecurities(content: bytes) -> DeliberationRecord:
 def read_insecurities(path: Path) -> DeliberationRecord | None:
     """Return the record in an insecurities.json, or None where it is absent or damaged."""
     try:
-        return decode_insecurities(path.read_bytes())
+        return decode_insecurities(read_bytes(path))
     except (OSError, ValueError):
         return None
 

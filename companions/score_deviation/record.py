@@ -8,6 +8,7 @@ Deviations is what the network was asked about one image; a DeviationRecord says
 image, network and settings it belongs to. A file is validated here, when it is read.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from drawing.record import Category, Confidence, Index, Model, Probability, RegionMap
-from utils import write_atomically
+from utils import read_bytes, write_atomically
 
 FILE = "deviation.json"
 # A difference of two probabilities, with room for float32 rounding.
@@ -114,6 +115,11 @@ class DeviationRecord(Deviations, kw_only=True, tag_field="format", tag=1):
         return Question(*(getattr(self, name) for name in Question.__struct_fields__))
 
 
+def settings_that_count(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that change a result."""
+    return {name: settings.get(name) for name in ("category", "baseline", "seed")}
+
+
 def new_record(
     question: Question,
     found: Deviations,
@@ -148,7 +154,7 @@ def decode_deviation(content: bytes) -> DeviationRecord:
 def read_deviation(path: Path) -> DeviationRecord | None:
     """Return the record in a deviation.json, or None where it is absent or damaged."""
     try:
-        return decode_deviation(path.read_bytes())
+        return decode_deviation(read_bytes(path))
     except (OSError, ValueError):
         return None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from running.images import find_images
 from running.result_folders import NamedImage, result_folders
 from scoring.labels import class_index
-from utils import UserError, log, printable, require_regular
+from utils import UserError, log, printable, read_text
 
 ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt")
 # The channel of Places365's noisy_annotations_RGB with the most probable label.
@@ -131,8 +131,7 @@ def _manifest_item(path: Path, row: dict, line: int) -> Item:
 
 def _csv_rows(path: Path) -> list[dict]:
     try:
-        require_regular(path)
-        return list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        return list(csv.DictReader(read_text(path).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         not_text = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not a CSV file"
         reason = getattr(error, "strerror", None) or not_text
@@ -242,8 +241,8 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
+        lines = read_text(path).splitlines()
+    except ValueError:
         raise UserError(f"{path}: not UTF-8 text") from None
     return [line for line in lines if line.strip()]
 

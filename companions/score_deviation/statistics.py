@@ -30,7 +30,7 @@ import pandas as pd
 from msgspec import Struct
 
 from companions.score_deviation.record import DeviationRecord, LabelDeviation
-from utils import write_atomically
+from utils import write_atomically, written_beside
 
 RELEVANT = 0.01
 ALL_CLASSES = "all classes"
@@ -245,12 +245,13 @@ def _write_arrays(path: Path, records: Sequence[DeviationRecord]) -> None:
         for label in record.labels:
             deviation[row, columns[label.name]] = deviation_of(record, label)
             area[row, columns[label.name]] = label.area
-    np.savez_compressed(
-        path,
-        images=[record.image for record in records],
-        labels=names,
-        deviation=deviation,
-        area=area,
-        correct=[is_correct(record) for record in records],
-        classes=[class_of(record) for record in records],
-    )
+    with written_beside(path) as new:
+        np.savez_compressed(
+            new,
+            images=[record.image for record in records],
+            labels=names,
+            deviation=deviation,
+            area=area,
+            correct=[is_correct(record) for record in records],
+            classes=[class_of(record) for record in records],
+        )

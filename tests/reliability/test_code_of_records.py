@@ -170,3 +170,27 @@ def test_the_code_is_what_a_file_imports_from_its_folder(source, tmp_path):
     found = code_checksums(tmp_path / "net.py")
     assert set(found) == IMPORTS[source] | {"net.py"}
     assert found["net.py"] == hashlib.sha256(source.encode()).hexdigest()
+
+
+def test_a_changed_helper_module_redoes_the_images(tmp_path):
+    from main_job import run
+    from PIL import Image
+
+    Image.new("RGB", (50, 40), "white").save(tmp_path / "a.png")
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom helper import SCALE\n"
+        "class Net(torch.nn.Module):\n    input_size = 16\n"
+        "    def forward(self, x):\n        return SCALE * x.mean((2, 3))\n"
+        "def build():\n    return Net().eval()\n"
+    )
+    (tmp_path / "helper.py").write_text("SCALE = 3.0\n")
+    options = ["--images", tmp_path / "a.png", "--results", tmp_path / "out", "--grid", 2]
+    options += ["--model", f"{tmp_path / 'net.py'}:build", "--device", "cpu", "--pictures", "none"]
+    record = tmp_path / "out/a/sag.json"
+    assert run(*options) == 0
+    first = record.read_bytes()
+    assert run(*options) == 0
+    assert record.read_bytes() == first
+    (tmp_path / "helper.py").write_text("SCALE = 4.0\n")
+    assert run(*options) == 0
+    assert record.read_bytes() != first

@@ -127,3 +127,18 @@ def test_an_image_of_that_name_does_not_cost_the_file(name, tmp_path):
     assert run_planted(*options) == 0
     assert (tmp_path / "out" / name).is_file()
     assert (tmp_path / "out" / f"{name}.png/sag.json").is_file()
+
+
+# ---------------------------------------------------------------- records of other commands
+
+REPORTS = ("explain.json", "compare.json", "improve.json")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b"null", b"\xff", b'{"format": 1}'])
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_damaged_report_is_no_report(name, content, tmp_path):
+    from companions.concepts.records import CompareReport, ExplainReport, ImproveReport, read_typed
+
+    kinds = {"explain": ExplainReport, "compare": CompareReport, "improve": ImproveReport}
+    (tmp_path / name).write_bytes(content)
+    assert read_typed(tmp_path / name, kinds[name.removesuffix(".json")]) is None

@@ -10,6 +10,7 @@ from drawing.record import RegionMap, encode_sag
 from running.ask import parse_patches
 from running.earlier_settings import MOST_READ, records_of_other_settings
 from running.network_check import warning_about
+from running.record_files import RECORD
 from running.results import Job
 from scoring.networks import wrap_module
 from utils import UserError
@@ -146,20 +147,26 @@ def test_a_run_with_a_name_replaces_nothing(image, tmp_path, capsys):
 def test_the_same_settings_replace_nothing(tmp_path):
     job = job_with_record(tmp_path, settings={"beam_width": 3})
     model = model_of(make_sag())
-    found = records_of_other_settings([job], model=model, settings={"beam_width": 3})
+    found = records_of_other_settings(
+        [job.folder / RECORD], model=model, settings={"beam_width": 3}
+    )
     assert found.line() == ""
 
 
 def test_another_network_is_another_setting(tmp_path):
     job = job_with_record(tmp_path, settings={"beam_width": 3})
     model = {**model_of(make_sag()), "weights_sha256": "other"}
-    found = records_of_other_settings([job], model=model, settings={"beam_width": 3})
+    found = records_of_other_settings(
+        [job.folder / RECORD], model=model, settings={"beam_width": 3}
+    )
     assert "another state of the network" in found.line()
 
 
 def test_of_very_many_records_some_are_read(tmp_path):
     job = job_with_record(tmp_path, settings={"beam_width": 3})
-    found = records_of_other_settings([job] * (MOST_READ + 5), model={}, settings={"beam_width": 5})
+    found = records_of_other_settings(
+        [job.folder / RECORD] * (MOST_READ + 5), model={}, settings={"beam_width": 5}
+    )
     assert found.line().startswith(f"more than {MOST_READ:,} records")
 
 
