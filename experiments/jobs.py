@@ -134,7 +134,7 @@ def key_of(job: Job, network: Network, settings: MainJobSettings) -> Key:
 def finished(job: Job, network: Network, settings: MainJobSettings) -> Measurement | None:
     """Return the job's measurement if it is there and its key agrees; else None.
 
-    Its label is the job's, which may have been corrected since.
+    Its name and label are the job's; the label may have been corrected since.
     """
     try:
         measurement = decode_measurement(read_bytes(job.path), job.condition)
@@ -142,6 +142,7 @@ def finished(job: Job, network: Network, settings: MainJobSettings) -> Measureme
             return None
     except (OSError, ValueError):
         return None
+    measurement.image = job.subject.name
     measurement.label = job.subject.label
     return measurement
 

@@ -6,7 +6,7 @@ import sys
 
 from utils import PROJECT
 
-SAMPLE = 40
+SAMPLE = 20
 LEAST = 1000  # cases in the table
 
 
