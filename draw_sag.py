@@ -11,6 +11,7 @@ drawing/, questions are answered in running/ask.py.
 """
 
 import csv
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ def results_below(path: Path) -> list[Path]:
 
 def ask(settings: Ask) -> None:
     """Print the answer to a question about one result."""
+    # Before NumPy is imported: threads that wait for each other make a small fit take seconds.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from running.ask import answer
 
     print(

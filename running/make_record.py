@@ -14,7 +14,9 @@ from drawing.record import (
     Needed,
     RegionMap,
     Search,
+    WhatIf,
     pack_scores,
+    packed,
 )
 from drawing.words import clause, conjunction
 from patch_deletion_tree import DiverseSag
@@ -79,6 +81,7 @@ def make_record(
         needed=needed_entry(findings, settings=settings, names=names),
         curves=findings.curves,
         scores=pack_scores(findings.answerer.exact),
+        what_if=what_if_entry(findings.drawn),
         evaluations=evaluations(findings.answerer, engine),
         seconds=findings.seconds,
         settings=dict(settings),
@@ -114,6 +117,11 @@ def baseline_entry(findings: Findings, name: str) -> Baseline:
     """Return the baseline as the record has it."""
     others = findings.other_baselines or msgspec.UNSET
     return Baseline(name, findings.saliency.hidden, others)
+
+
+def what_if_entry(drawn: Sequence[PatchSet] | None) -> WhatIf | msgspec.UnsetType:
+    """Return which sets were drawn at random, as the record has it; UNSET where none was asked."""
+    return msgspec.UNSET if drawn is None else WhatIf(drawn=packed(drawn))
 
 
 def formula(mses: Sequence[MSE], *, names: Sequence[str] | None) -> str:
