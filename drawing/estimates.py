@@ -18,12 +18,16 @@ from scoring.explanation_map import maps_of_patches
 
 def estimate_of(sag: Sag) -> Estimate | None:
     """Return a record's estimate; None where too few sets were scored."""
+    drawn = sets_of(sag.what_if.drawn) if sag.what_if else []
+    return fit_estimate(scores_of(sag), sag.num_patches, maps=maps_of(sag), drawn=drawn)
+
+
+def maps_of(sag: Sag) -> list[np.ndarray]:
+    """Return the maps of a record that its estimate reads; see scoring/explanation_map.py."""
     gradcam = None
     if sag.gradcam and not sag.regions:
         gradcam = np.array(sag.gradcam)
-    maps = maps_of_patches([root.patches for root in sag.roots], sag.grid, gradcam=gradcam)
-    drawn = sets_of(sag.what_if.drawn) if sag.what_if else []
-    return fit_estimate(scores_of(sag), sag.num_patches, maps=maps, drawn=drawn)
+    return maps_of_patches([root.patches for root in sag.roots], sag.grid, gradcam=gradcam)
 
 
 def estimate_values(estimate: Estimate) -> dict[str, Any]:

@@ -138,6 +138,7 @@ class Needed(Struct, kw_only=True):
     diverse_roots: list[Index]
     diverse_set: list[Index]
     diverse_set_proven: bool = False
+    explanation_map: list[NonNegative] = []  # of all breaking sets, likewise
     cnf: str  # what must show: P11 & (P24 | P25)
     sag: Graph
     disjoint: int = 0
@@ -167,6 +168,7 @@ class Curves(Struct, omit_defaults=True):
     igos: Curve | None = None
     gradcam: Curve | None = None
     roots: Curve | None = None
+    explanations: Curve | None = None  # by the map of all explanations
 
     def __post_init__(self) -> None:
         """Give the curves of an older record their counts, and check the counts of all."""
@@ -179,7 +181,12 @@ class Curves(Struct, omit_defaults=True):
 
     def by_name(self) -> dict[str, Curve]:
         """Return the curves that exist, by the name of their order of the patches."""
-        named = {"igos": self.igos, "gradcam": self.gradcam, "roots": self.roots}
+        named = {
+            "igos": self.igos,
+            "gradcam": self.gradcam,
+            "roots": self.roots,
+            "explanations": self.explanations,
+        }
         return {name: curve for name, curve in named.items() if curve is not None}
 
 
@@ -260,6 +267,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     node_threshold: Probability | UnsetType = UNSET  # of nodes that are expanded
     saliency: list[float]
     gradcam: list[list[float]] | None = None
+    explanation_map: list[NonNegative] = []  # of all MSEs, a weight per patch; see scoring/
     search: Search
     roots: list[Root]
     diverse_roots: list[Index]

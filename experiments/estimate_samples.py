@@ -10,14 +10,15 @@ page ask first. A file that is there is not measured again.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from drawing.record import Sag, scores_of
+from drawing.estimates import maps_of
+from drawing.record import Sag, Scores, pack_scores, scores_of
 from experiments.findings import Question
 from experiments.images import Subject
 from experiments.simulated_reader import draw_questions, patch_kinds
@@ -25,9 +26,12 @@ from main_generate_sag import explain
 from running.image_case import ImageCase
 from scoring.engine import Engine
 from scoring.patch_sets import PatchSet
+from scoring.questions import Asks, answer
+from scoring.what_if import WhatIf, what_if_sets
 from utils import write_atomically
 
 SEARCHES = ("diverse", "beam")
+BUDGETS = (0, 30, 60, 120)  # sets asked ahead beside those that lack one patch
 MOST_REMOVED = 6  # patches taken from the whole image, for sets near it
 NEAR_SETS = 8  # drawn for each number of removed patches
 EXPANDED = 0.6  # share above which a node of the graph is expanded; lower, graphs have thousands
@@ -41,6 +45,13 @@ class Fresh(Struct, frozen=True):
     is_near: bool  # the whole image less a few patches
 
 
+class Asked(Struct, frozen=True):
+    """What was asked ahead with one budget."""
+
+    drawn: list[PatchSet]  # at random
+    scores: Scores
+
+
 class Sample(Struct, kw_only=True):
     """One image of the study."""
 
@@ -48,14 +59,19 @@ class Sample(Struct, kw_only=True):
     records: dict[str, Sag]  # by search
     pairs: list[Question]
     fresh: list[Fresh]
+    asked: dict[str, dict[int, Asked]] = {}  # by search, then by budget
 
 
 def collect(engine: Engine, subject: Subject, folder: Path) -> Sample:
     """Return an image's sample, measured unless its file is there."""
     path = folder / f"{subject.name}.json"
     if path.is_file():
-        return msgspec.json.decode(path.read_bytes(), type=Sample)
-    sample = measure(engine, subject)
+        sample = msgspec.json.decode(path.read_bytes(), type=Sample)
+    else:
+        sample = measure(engine, subject)
+    if sample.asked:
+        return sample
+    sample.asked = ask_with_budgets(engine, subject, sample)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, msgspec.json.encode(sample))
     return sample
@@ -88,6 +104,43 @@ def measure(engine: Engine, subject: Subject) -> Sample:
     ]
     pairs = [pair for pair in pairs if pair.a not in known and pair.b not in known]
     return Sample(image=subject.name, records=records, pairs=pairs, fresh=fresh)
+
+
+def ask_with_budgets(
+    engine: Engine, subject: Subject, sample: Sample
+) -> dict[str, dict[int, Asked]]:
+    """Return what is asked ahead with each budget, by search."""
+    image = subject.load(engine.network.fit)
+    found: dict[str, dict[int, Asked]] = {}
+    for search, record in sample.records.items():
+        case = case_of(engine, image, record)
+        scorer = case.scorer(engine.exact, batch_size=engine.batch_size)
+        what_if = WhatIf(
+            case.num_patches,
+            [record.roots[i].patches for i in record.diverse_roots],
+            maps_of(record),
+        )
+        for budget in BUDGETS:
+            asking = asked_sets(what_if, scores_of(record), budget=budget)
+            drawn, sets = answer(asking, scorer)
+            table = {patches: float(scorer.table[patches]) for patches in sets}
+            found.setdefault(search, {})[budget] = Asked(drawn, pack_scores(table))
+    return found
+
+
+def asked_sets(
+    image: WhatIf, table: Mapping[PatchSet, float], *, budget: int
+) -> Asks[tuple[list[PatchSet], list[PatchSet]]]:
+    """Ask ahead; return the sets drawn at random, and all that were asked about."""
+    asking = what_if_sets(image, table, budget=budget, seed=0)
+    sets: list[PatchSet] = []
+    try:
+        question = next(asking)
+        while True:
+            sets += question.sets
+            question = asking.send((yield question))
+    except StopIteration as end:
+        return end.value, sets
 
 
 def as_record(sag: Sag) -> Sag:

@@ -27,7 +27,7 @@ import numpy as np
 
 from scoring.patch_sets import PatchSet
 
-MOST_SUPPORT = 256  # scored sets that an estimate keeps
+MOST_SUPPORT = 400  # scored sets that an estimate keeps
 LEAST_SETS = 8  # with fewer scored sets nothing is estimated
 SHARE = 0.8  # of sets whose confidence lies within the interval
 HALF_PERCENT = 0.005  # of the full image's confidence: by so much a shown percentage is rounded
