@@ -22,6 +22,7 @@ from scoring.questions import Asks, Question
 MOST_SINGLES = 100  # patches taken from the whole one at a time: those that matter most
 CANDIDATES = 100  # of each kind, from which a round is chosen
 ROUNDS = 3
+MOST_FITTED = 300  # scored sets of which the estimate that chooses is made, evenly spaced
 # Of the estimate that chooses; a fit to the image would take longer than the network does.
 CHOOSING = Kernel(length=6.0, common=0.003, mapped=0.1, noise=0.1)
 
@@ -137,15 +138,17 @@ def least_sure(
         pool: sets to choose from.
         number: of sets to choose.
     """
+    items = list(known.items())
+    some_known = dict(items[:: -(-len(items) // MOST_FITTED)]) if items else {}
     estimate = fit_estimate(
-        known, image.num_patches, maps=image.maps, kernel=CHOOSING, has_interval=False
+        some_known, image.num_patches, maps=image.maps, kernel=CHOOSING, has_interval=False
     )
     if estimate is None or not pool:
         return list(pool[:number])
     rows = as_rows(pool, image.num_patches)
     probability = expit(estimate.log_odds(rows))
     slope = probability * (1 - probability)
-    nearest = distances(rows, estimate.support).min(axis=1)
+    nearest = distances(rows, as_rows(list(known), image.num_patches)).min(axis=1)
     chosen: list[PatchSet] = []
     for _ in range(min(number, len(pool))):
         unsure = slope * doubt(nearest, CHOOSING.length, 0.0)
