@@ -94,12 +94,11 @@ def singles(image: WhatIf) -> list[PatchSet]:
 
 
 def random_sets(num_patches: int, number: int, rng: np.random.Generator) -> list[PatchSet]:
-    """Return sets drawn at random: the size evenly, then the patches."""
-    sets = []
-    for _ in range(number):
-        size = rng.integers(1, max(2, num_patches))
-        sets.append(canonical(rng.permutation(num_patches)[:size]))
-    return list(dict.fromkeys(sets))
+    """Return sets drawn at random whose sizes go evenly from 1 to one less than all patches."""
+    edges = np.linspace(1, num_patches, number + 1)
+    sizes = np.floor((edges[:-1] + edges[1:]) / 2).astype(int)
+    drawn = [rng.permutation(num_patches)[:size] for size in sizes]
+    return list(dict.fromkeys(canonical(one) for one in drawn))
 
 
 def candidates(image: WhatIf, rng: np.random.Generator) -> list[PatchSet]:
