@@ -13,6 +13,7 @@ are drawn in drawing/, questions are answered in running/ask.py, pages served by
 """
 
 import csv
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -171,6 +172,8 @@ def results_below(path: Path) -> list[Path]:
 
 def ask(settings: Ask) -> None:
     """Print the answer to a question about one result."""
+    # Before NumPy is imported: threads that wait for each other make a small fit take seconds.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from running.ask import answer
 
     print(

@@ -87,6 +87,8 @@ class Settings:
     #   and all sets of up to 16 named regions
     fill_up: bool = True  # beam: add diverse ones where fewer than are drawn overlap little
     proof_sets: CountOrZero = 200  # by which a drawn explanation of more than 10 patches is checked
+    what_if_sets: CountOrZero = 60  # scored so that readers' questions can be answered, beside all
+    #   that lack one patch; 0: none of either
     time_limit: Seconds | None = None  # per image, on the clock; what is found by then is kept
     # What counts
     measure: Literal["relative", "between"] = "relative"  # shares count from 0, or from the
@@ -163,6 +165,7 @@ from running.steps import (
     Saliency,
     StepTimes,
     Thresholds,
+    ask_ahead,
     measure_curves,
     measure_saliency,
     with_other_baselines,
@@ -318,7 +321,7 @@ def explain_class(
     follower: Follower | None = None,
     kept: KeptScores | None = None,
 ) -> Steps[Explanation]:
-    """Explain one class: baseline and saliency, search, certificate and graph, curves.
+    """Explain one class: baseline and saliency, search, certificate and graph, questions, curves.
 
     Args:
         engine: the network.
@@ -383,6 +386,7 @@ def find_out(
     end = times.start + seconds
     sag = yield from find_enough(saliency, answerer, times, settings, end=end)
     needed = yield from find_needed(saliency, answerer, times, settings, end=end)
+    drawn = yield from ask_ahead(case, answerer, times, saliency, sag, settings=settings, end=end)
     with times.step("curves"):
         curves = yield from measure_curves(
             case, answerer, saliency=saliency, result=sag.result, all_counts=settings.full_curves
@@ -393,6 +397,7 @@ def find_out(
         answerer,
         sag=sag,
         needed=needed,
+        drawn=drawn,
         curves=curves,
         seconds=times.seconds,
     )

@@ -1,4 +1,8 @@
-"""The original, Grad-CAM, I-GOS and the roots in a row: comparison.png and comparison.gif."""
+"""The original, saliency maps and the roots in a row: comparison.png and comparison.gif.
+
+The maps are Grad-CAM, I-GOS, that of all explanations, and that of all breaking sets, where there
+are such.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +15,7 @@ from drawing.canvas import Canvas
 from drawing.masked_images import MaskedImages
 from drawing.record import Root, Sag
 from drawing.roots import captioned, root_cards, save_animation, side_by_side
-from drawing.saliency_maps import gradcam_map, igos_map, overlaid
+from drawing.saliency_maps import all_explanations_map, gradcam_map, igos_map, overlaid
 from drawing.styles import Style
 from drawing.text import shrunk
 from drawing.words import conjunction, percent
@@ -52,7 +56,7 @@ def draw_comparison(
 
 
 def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
-    """Return the panels of the original, and of Grad-CAM and I-GOS where there are such maps."""
+    """Return the panels of the original, and of each map that there is."""
     image = masked.image
     size = image.shape[:2]
     panels = [Panel((sag.title, f"{sag.probability:.3f}"), image)]
@@ -60,7 +64,18 @@ def saliency_panels(sag: Sag, masked: MaskedImages) -> list[Panel]:
         panels.append(Panel(("Grad-CAM", ""), overlaid(image, gradcam_map(sag.gradcam, size))))
     if sag.settings.get("saliency") != "gradcam":
         panels.append(Panel(("I-GOS", ""), overlaid(image, igos_map(sag.saliency, masked))))
+    if sag.roots:
+        panels.append(map_panel("what is enough", sag.roots, masked))
+    if sag.needed and sag.needed.roots:
+        panels.append(map_panel("what is needed", sag.needed.roots, masked))
     return panels
+
+
+def map_panel(title: str, roots: Sequence[Root], masked: MaskedImages) -> Panel:
+    """Return the panel of the map of all MSEs, or of all breaking sets."""
+    weights = all_explanations_map([root.patches for root in roots], masked)
+    number = f"all {len(roots)}" if len(roots) > 1 else "the only one"
+    return Panel((title, number), overlaid(masked.image, weights))
 
 
 def root_title(root: Root, names: Sequence[str] | None) -> tuple[str, str]:

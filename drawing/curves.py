@@ -15,8 +15,13 @@ from drawing.text import FAMILY, FONT
 
 Side = Literal["insertion", "deletion"]
 SIDES: tuple[Side, Side] = ("insertion", "deletion")
-TITLES = {"igos": "I-GOS", "gradcam": "Grad-CAM", "roots": "roots"}  # by name in the record
-DASHES = {"igos": "-", "gradcam": "-.", "roots": "--"}  # curves often coincide
+TITLES = {  # by name in the record
+    "igos": "I-GOS",
+    "gradcam": "Grad-CAM",
+    "roots": "roots",
+    "explanations": "map of roots",
+}
+DASHES = {"igos": "-", "gradcam": "-.", "roots": "--", "explanations": ":"}  # curves often coincide
 X_LABELS = {"insertion": "patches shown", "deletion": "patches hidden"}
 
 
@@ -36,7 +41,12 @@ class Measures:
 def measures_of(style: Style) -> Measures:
     """Return the measures of the figure in a style."""
     if style.width is None:
-        colours = {"igos": "#56b4e9", "gradcam": "#2fd6a3", "roots": "#ffb347"}
+        colours = {
+            "igos": "#56b4e9",
+            "gradcam": "#2fd6a3",
+            "roots": "#ffb347",
+            "explanations": "#f48fc2",
+        }
         width = 8.4
         return Measures(
             width=width,
@@ -47,7 +57,12 @@ def measures_of(style: Style) -> Measures:
             legend=-0.15,
             colours=colours,
         )
-    colours = {"igos": "#0072b2", "gradcam": "#009e73", "roots": "#d55e00"}
+    colours = {
+        "igos": "#0072b2",
+        "gradcam": "#009e73",
+        "roots": "#d55e00",
+        "explanations": "#aa3377",
+    }
     width = style.width / POINTS_PER_INCH
     return Measures(
         width=width,

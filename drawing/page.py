@@ -23,6 +23,7 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 
+from drawing.estimates import estimate_of, estimate_values
 from drawing.masked_images import MaskedImages
 from drawing.png import png_bytes
 from drawing.record import Sag
@@ -104,6 +105,9 @@ def page_record(sag: Sag, masked: MaskedImages) -> dict[str, Any]:
         "squares": masked.squares,
         "node_threshold": sag.node_threshold or sag.settings.get("node_prob_thresh", 0.0),
     }
+    estimate = estimate_of(sag)
+    if estimate:
+        known["estimate"] = estimate_values(estimate)
     if sag.needed:
         known["needed"] = {
             "words": needed_in_words(sag),

@@ -9,7 +9,7 @@ Figures and pages are drawn from a record alone. A file is validated here, when 
 ranges and every index. Code that holds a Sag need not check it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,6 +23,8 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
 # A probability that float32 arithmetic may have put just above 1.
 Confidence = Annotated[float, Meta(ge=0, le=1.0001)]
+# Patch sets as hexadecimal numbers separated by spaces; see Scores.
+PackedSets = Annotated[str, Meta(pattern=r"^([0-9a-f]+( [0-9a-f]+)*)?$")]
 
 
 class Resizing(Struct):
@@ -136,6 +138,7 @@ class Needed(Struct, kw_only=True):
     diverse_roots: list[Index]
     diverse_set: list[Index]
     diverse_set_proven: bool = False
+    explanation_map: list[NonNegative] = []  # of all breaking sets, likewise
     cnf: str  # what must show: P11 & (P24 | P25)
     sag: Graph
     disjoint: int = 0
@@ -165,6 +168,7 @@ class Curves(Struct, omit_defaults=True):
     igos: Curve | None = None
     gradcam: Curve | None = None
     roots: Curve | None = None
+    explanations: Curve | None = None  # by the map of all explanations
 
     def __post_init__(self) -> None:
         """Give the curves of an older record their counts, and check the counts of all."""
@@ -177,7 +181,12 @@ class Curves(Struct, omit_defaults=True):
 
     def by_name(self) -> dict[str, Curve]:
         """Return the curves that exist, by the name of their order of the patches."""
-        named = {"igos": self.igos, "gradcam": self.gradcam, "roots": self.roots}
+        named = {
+            "igos": self.igos,
+            "gradcam": self.gradcam,
+            "roots": self.roots,
+            "explanations": self.explanations,
+        }
         return {name: curve for name, curve in named.items() if curve is not None}
 
 
@@ -187,8 +196,17 @@ class Scores(Struct):
     sets: hexadecimal numbers separated by spaces; bit p is set where patch p is visible.
     """
 
-    sets: Annotated[str, Meta(pattern=r"^([0-9a-f]+( [0-9a-f]+)*)?$")] = ""
+    sets: PackedSets = ""
     probabilities: list[Confidence] = []
+
+
+class WhatIf(Struct, kw_only=True):
+    """What was scored so that the table can answer a reader's questions.
+
+    drawn: sets drawn at random, as Scores has its sets; their confidences are in scores.
+    """
+
+    drawn: PackedSets = ""
 
 
 class Evaluations(Struct, kw_only=True):
@@ -212,6 +230,7 @@ class Seconds(Struct, kw_only=True):
     search: float = 0.0
     tree: float = 0.0
     needed: float = 0.0
+    what_if: float = 0.0
     curves: float = 0.0
     draw: float = 0.0
     total: float = 0.0
@@ -248,6 +267,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     node_threshold: Probability | UnsetType = UNSET  # of nodes that are expanded
     saliency: list[float]
     gradcam: list[list[float]] | None = None
+    explanation_map: list[NonNegative] = []  # of all MSEs, a weight per patch; see scoring/
     search: Search
     roots: list[Root]
     diverse_roots: list[Index]
@@ -258,6 +278,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
     needed: Needed | UnsetType = UNSET  # where --explain asks for it
     curves: Curves | None = None
     scores: Scores = msgspec.field(default_factory=Scores)
+    what_if: WhatIf | UnsetType = UNSET  # where sets were scored for readers' questions
     evaluations: Evaluations
     seconds: Seconds
     settings: dict[str, Any]
@@ -371,9 +392,8 @@ def pack_scores(table: Mapping[PatchSet, float]) -> Scores:
     Smaller sets come first; probabilities are rounded to the seven digits of float32.
     """
     rows = sorted(table.items(), key=lambda row: (len(row[0]), row[0]))
-    bits = [sum(1 << patch for patch in patches) for patches, _ in rows]
     return Scores(
-        sets=" ".join(f"{number:x}" for number in bits),
+        sets=packed(patches for patches, _ in rows),
         probabilities=[float(f"{probability:.7g}") for _, probability in rows],
     )
 
@@ -383,17 +403,24 @@ def scores_of(sag: Sag) -> dict[PatchSet, float]:
 
     These are the sets listed as scored, the roots and nodes, the full image and the baseline.
     """
-    numbers = [int(text, 16) for text in sag.scores.sets.split()]
-    table = {
-        patches_of_bits(number): probability
-        for number, probability in zip(numbers, sag.scores.probabilities)
-    }
+    table = dict(zip(sets_of(sag.scores.sets), sag.scores.probabilities))
     entries: list[Node] = [*sag.roots, *sag.sag.nodes]
     for entry in entries:
         table[entry.patches] = entry.probability
     table[tuple(range(sag.num_patches))] = sag.probability
     table[()] = sag.baseline.probability
     return table
+
+
+def packed(sets: Iterable[PatchSet]) -> str:
+    """Return sets as hexadecimal numbers separated by spaces; see Scores."""
+    numbers = (sum(1 << patch for patch in patches) for patches in sets)
+    return " ".join(f"{number:x}" for number in numbers)
+
+
+def sets_of(text: str) -> list[PatchSet]:
+    """Return the sets that a text of hexadecimal numbers stands for; see Scores."""
+    return [patches_of_bits(int(number, 16)) for number in text.split()]
 
 
 def patches_of_bits(number: int) -> PatchSet:

@@ -1,6 +1,6 @@
 """Saliency maps as images: I-GOS and Grad-CAM, coloured from blue (low) to red (high)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,6 +9,8 @@ import numpy as np
 from drawing.masked_images import MaskedImages
 from drawing.png import save_png
 from drawing.record import Sag
+from scoring.explanation_map import explanation_map
+from scoring.patch_sets import PatchSet
 
 
 def igos_map(saliency: Sequence[float], masked: MaskedImages) -> np.ndarray:
@@ -32,6 +34,17 @@ def gradcam_map(gradcam: Sequence[Sequence[float]], size: tuple[int, int]) -> np
     height, width = size
     coarse = np.array(gradcam, np.float32)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def all_explanations_map(sets: Iterable[PatchSet], masked: MaskedImages) -> np.ndarray:
+    """Return the map of all explanations at the image's size, (H, W) in [0, 1].
+
+    Args:
+        sets: All MSEs, or all breaking sets; see scoring/explanation_map.py.
+        masked: Images of the record's patch sets.
+    """
+    weights = explanation_map(sets, masked.num_patches).astype(np.float32)
+    return masked.spread(weights) / max(weights.max(), 1e-6)
 
 
 def coloured(saliency_map: np.ndarray) -> np.ndarray:

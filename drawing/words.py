@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drawing.record import Root, Sag, Search
+    from scoring.estimate import Guess
 
 MOST_NAMED = 6  # patches of a set in a sentence; of a larger one their number
 MAX_NAME = 150  # characters of a file's name made from a patch set
@@ -44,6 +45,21 @@ NEEDS_NOTHING_REASONS = {  # by search.stopped_by, for an image without a breaki
 def percent(relative: float) -> str:
     """Return a confidence relative to the full image as a rounded percentage: 92 %."""
     return f"{100 * relative:.0f} %"
+
+
+def estimate_in_words(guess: Guess, full: float) -> str:
+    """Return an estimate, never as a score: estimated 81 %, likely 70 to 90 %.
+
+    Args:
+        guess: the estimated probability and its interval.
+        full: probability of the full image; where it is 0, the probabilities themselves are given.
+    """
+    if full == 0:
+        likely = f"{guess.low:.4f} to {guess.high:.4f}"
+        return f"estimated probability {guess.probability:.4f}, likely {likely}"
+    middle = percent(guess.probability / full)
+    low = percent(guess.low / full).removesuffix(" %")
+    return f"estimated {middle}, likely {low} to {percent(guess.high / full)}"
 
 
 def cost(drop: float) -> str:

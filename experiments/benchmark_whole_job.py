@@ -69,7 +69,12 @@ def measure_whole_job(
     root = Path(os.path.commonpath([path.parent for path in paths]))
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
-            images=root, results=Path(folder), search=search, precision=precision, model="benchmark"
+            images=root,
+            results=Path(folder),
+            search=search,
+            precision=precision,
+            model="benchmark",
+            what_if_sets=0,  # the sides that it is compared with ask none
         )
         explainer = FolderExplainer(engine, settings)
         loading = TimedLoading(explainer)

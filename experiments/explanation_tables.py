@@ -8,8 +8,19 @@ from experiments.rows import SHOWN_TRIED, Agreement, MainJobRow, Rule, SearchRow
 from experiments.simulated_reader import GROUPS
 from experiments.table_files import Cell, Table
 
-ORDERS = {"gradcam": "Grad-CAM", "igos": "I-GOS", "roots": "roots"}  # of patches, for the curves
-READERS = {"sag": "SAG alone", "root": "one root", "gradcam": "Grad-CAM", "igos": "I-GOS"}
+ORDERS = {  # of patches, for the curves
+    "gradcam": "Grad-CAM",
+    "igos": "I-GOS",
+    "roots": "roots",
+    "explanations": "map of all MSEs",
+}
+READERS = {
+    "sag": "SAG alone",
+    "map": "map of all MSEs",
+    "root": "one root",
+    "gradcam": "Grad-CAM",
+    "igos": "I-GOS",
+}
 AGREEMENT_COLUMNS = ["precision", "recall", "precision of random sets", "recall of random sets"]
 
 

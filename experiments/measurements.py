@@ -90,6 +90,7 @@ class MainJobSettings:
     full_curves: bool = True  # the main job's default is False
     proof_sets: int = 0  # as in the paper; the main job's default is 200
     fill_up: bool = False  # as in the paper; the main job's default is True
+    what_if_sets: int = 0  # as in the paper; the main job's default is 60
 
     @property
     def num_patches(self) -> int:

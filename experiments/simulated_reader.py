@@ -8,6 +8,7 @@ rule. The larger number is its answer; equal numbers count as half an answer, as
 tossed.
 
     gradcam, igos   the sum of the saliency map over what the shown patches let through
+    map             the sum of the map of all MSEs over the shown patches (explanation_map.py)
     root            the share of the most confident drawn root's patches that is shown
     sag             see sag_reader: from the nodes of the graph and their confidences alone
 
@@ -30,6 +31,7 @@ from scipy.special import expit, logit
 
 from drawing.record import Graph
 from experiments.findings import Question
+from scoring.explanation_map import explanation_map
 from scoring.patch_sets import PatchSet
 from scoring.patches import tents
 
@@ -218,6 +220,8 @@ def readers(finding: Explained, grid: tuple[int, int], size: tuple[int, int]) ->
         saliency_map = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
         made["gradcam"] = map_reader(basis @ saliency_map.ravel())
     made["igos"] = map_reader((1 - np.ravel(finding.saliency)) * area)
+    mses = [root.patches for root in finding.roots]
+    made["map"] = map_reader(explanation_map(mses, len(area)))
     roots = [finding.roots[i].patches for i in finding.diverse_roots]
     made["root"] = root_reader(roots[0] if roots else ())
     made["sag"] = sag_reader({node.patches: node.relative for node in finding.sag.nodes})

@@ -4,8 +4,9 @@
     python draw_sag.py ask Results/copper_jay --only 10,30          # these patches alone
     python draw_sag.py ask Results/copper_jay --only 10,30 --score  # run the record's network
 
-A set that was scored has an exact answer. For any other set the most similar scored sets are
-listed, larger and smaller ones, and nothing is estimated.
+A set that was scored has an exact answer. Any other set has an estimate with an interval
+(scoring/estimate.py), said to be one, and the most similar scored sets are listed beside it, larger
+and smaller ones.
 
 PyTorch is imported only where the network is run, so that answers from the record are immediate.
 """
@@ -14,9 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from drawing.estimates import estimate_of
 from drawing.record import Sag, scores_of
-from drawing.words import conjunction, percent
+from drawing.words import conjunction, estimate_in_words, percent
 from running.record_files import load_record
+from scoring.estimate import Estimate
 from scoring.labels import plain_name
 from scoring.patch_sets import PatchSet, canonical
 from utils import UserError
@@ -50,7 +53,8 @@ def answer(
         model: With score, the network, where its code is the user's own.
 
     Returns:
-        One line where the set was scored, else a line for each of the most similar scored sets.
+        One line where the set was scored, else an estimate, and a line for each of the most similar
+        scored sets.
 
     Raises:
         UserError: There is no record, no such patch, or the network is not the record's.
@@ -209,11 +213,14 @@ def describe_nearest(
 ) -> Iterator[str]:
     """Yield the answer's lines for a set that was not scored.
 
-    There is a line for each of the nearest scored sets: how it differs, and its confidence.
+    The first has the estimate. Then there is a line for each of the nearest scored sets: how it
+    differs, and its confidence.
     """
     visible = set(question.visible)
     larger, smaller = nearest(table, question.visible)
-    yield f"{question.text}: not scored. The nearest sets that were:"
+    estimate = estimate_of(sag)
+    yield f"{question.text}: not scored{estimate_clause(sag, estimate, question.visible)}."
+    yield "The nearest sets that were scored:"
     for patches in larger:
         added = name_patches(canonical(set(patches) - visible), sag.region_names)
         yield f"  showing also {added}: {describe_confidence(sag, table[patches])}"
@@ -221,6 +228,14 @@ def describe_nearest(
         removed = name_patches(canonical(visible - set(patches)), sag.region_names)
         yield f"  hiding also {removed}: {describe_confidence(sag, table[patches])}"
     yield "--score runs the network on the set itself."
+
+
+def estimate_clause(sag: Sag, estimate: Estimate | None, visible: PatchSet) -> str:
+    """Return what is added to "not scored": the estimate, or nothing where there is none."""
+    if estimate is None:
+        return ""
+    words = estimate_in_words(estimate(visible), sag.probability)
+    return f"; {words} of the full image's confidence" if sag.probability > 0 else f"; {words}"
 
 
 def name_patches(patches: PatchSet, names: Sequence[str] | None) -> str:

@@ -825,17 +825,21 @@ def curve_orders(record: dict[str, Any]) -> dict[str, list[int]]:
 
     Args:
         record: A record. I-GOS sorts by saliency; the roots by the probabilities of the roots that
-            have the patch, then by saliency.
+            have the patch, then by saliency; the map of all roots gives each a weight of 1, shared
+            among its patches.
     """
     saliency = record["saliency"]
     held = [0.0] * len(saliency)
+    shared = [0.0] * len(saliency)
     for root in record["roots"]:
         for patch in root["patches"]:
             held[patch] += root["probability"]
+            shared[patch] += 1 / len(root["patches"])
     patches = range(len(saliency))
     return {
         "igos": sorted(patches, key=lambda patch: saliency[patch]),
         "roots": sorted(patches, key=lambda patch: (-held[patch], saliency[patch], patch)),
+        "explanations": sorted(patches, key=lambda p: (-shared[p], saliency[p], p)),
     }
 
 

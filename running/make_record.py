@@ -14,7 +14,9 @@ from drawing.record import (
     Needed,
     RegionMap,
     Search,
+    WhatIf,
     pack_scores,
+    packed,
 )
 from drawing.words import clause, conjunction
 from patch_deletion_tree import DiverseSag
@@ -24,6 +26,7 @@ from running.record_files import versions
 from running.steps import Findings
 from scoring.answerer import Answerer
 from scoring.engine import Engine
+from scoring.explanation_map import explanation_map
 from scoring.hidden import rest_of
 from scoring.patch_sets import PatchSet
 from scoring.regions import Regions
@@ -74,11 +77,13 @@ def make_record(
         node_threshold=findings.thresholds.node,
         saliency=saliency.mask.flatten().tolist(),
         gradcam=None if saliency.gradcam is None else saliency.gradcam.tolist(),
+        explanation_map=map_entry(findings.sag.result.mses, case.num_patches),
         **side_entries(findings.sag, saliency.full, settings),
         dnf=formula(findings.sag.result.mses, names=names),
         needed=needed_entry(findings, settings=settings, names=names),
         curves=findings.curves,
         scores=pack_scores(findings.answerer.exact),
+        what_if=what_if_entry(findings.drawn),
         evaluations=evaluations(findings.answerer, engine),
         seconds=findings.seconds,
         settings=dict(settings),
@@ -116,6 +121,18 @@ def baseline_entry(findings: Findings, name: str) -> Baseline:
     return Baseline(name, findings.saliency.hidden, others)
 
 
+def map_entry(mses: Sequence[MSE], num_patches: int) -> list[float]:
+    """Return the map of all explanations as the record has it; empty where there is none."""
+    if not mses:
+        return []
+    return explanation_map([mse.patches for mse in mses], num_patches).round(6).tolist()
+
+
+def what_if_entry(drawn: Sequence[PatchSet] | None) -> WhatIf | msgspec.UnsetType:
+    """Return which sets were drawn at random, as the record has it; UNSET where none was asked."""
+    return msgspec.UNSET if drawn is None else WhatIf(drawn=packed(drawn))
+
+
 def formula(mses: Sequence[MSE], *, names: Sequence[str] | None) -> str:
     """Return MSEs as a monotone DNF: P11 & P30 | P10 & P30."""
     return " | ".join(conjunction(mse.patches, names) for mse in mses)
@@ -131,6 +148,7 @@ def needed_entry(
     sets = [mse.patches for mse in side.result.mses]
     enough = [mse.patches for mse in findings.sag.result.mses]
     return Needed(
+        explanation_map=map_entry(side.result.mses, findings.answerer.slot.num_patches),
         **side_entries(side, findings.saliency.full, settings),
         cnf=" & ".join(clause(patches, names) for patches in sets),
         disjoint=sum(set(a).isdisjoint(b) for a in enough for b in sets),

@@ -18,6 +18,7 @@ STEPS = {
     "search": "search",
     "tree": "check and graph",
     "needed": "what is needed",
+    "what_if": "what if",
     "curves": "curves",
 }
 SEARCHES = ("search", "needed")  # steps with a search to tell about

@@ -439,7 +439,7 @@ def _draw(sag: Sag, image: np.ndarray, folder: Path, pictures: Pictures) -> None
             sag.settings["pictures"] = pictures
         seconds = sag.seconds
         seconds.draw = time.monotonic() - start
-        searched = seconds.search + seconds.tree + seconds.needed
+        searched = seconds.search + seconds.tree + seconds.needed + seconds.what_if
         seconds.total = seconds.mask + searched + seconds.curves + seconds.draw
         sag.files = files_below(new)
         write_record(new / RECORD, sag)

@@ -6,7 +6,7 @@ advance in one thread.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -30,10 +30,14 @@ from running.image_case import ImageCase
 from scoring.answerer import Answerer
 from scoring.curves import explanation_orders, insertion_deletion, patch_means
 from scoring.engine import Engine
+from scoring.explanation_map import maps_of_patches
 from scoring.patch_sets import PatchSet
 from scoring.questions import Question
 from scoring.requests import Kind, Request, Steps
+from scoring.what_if import WhatIf, what_if_sets
 from search import Asks, SearchResult
+
+QUESTION_SEED = 0  # of the sets that are drawn at random for readers' questions
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class Findings:
     answerer: Answerer
     sag: DiverseSag
     needed: DiverseSag | None  # of breaking sets; None: not asked for
+    drawn: Sequence[PatchSet] | None  # at random, for readers' questions; None: none were asked
     curves: Curves | None
     seconds: Seconds
     other_baselines: dict[str, float] = field(default_factory=dict)
@@ -226,6 +231,62 @@ def _answered_softly(
             question = asking.send(torch.stack(values))
     except StopIteration as end:
         return end.value
+
+
+class QuestionSettings(Protocol):
+    """The settings of readers' questions, as the main job has them."""
+
+    @property
+    def what_if_sets(self) -> int:
+        """Sets to ask about beside those that lack one patch; 0: no set at all."""
+
+    @property
+    def num_roots_sag(self) -> int:
+        """Number of roots drawn."""
+
+
+def ask_ahead(
+    case: ImageCase,
+    answerer: Answerer,
+    times: StepTimes,
+    saliency: Saliency,
+    sag: DiverseSag,
+    *,
+    settings: QuestionSettings,
+    end: float,
+) -> Steps[list[PatchSet] | None]:
+    """Have the sets scored that readers ask about; return those drawn at random, or None.
+
+    Nothing is asked where that is not wanted, where the class has no confidence, and where the
+    baseline keeps it. Half of the time that is left is for the curves.
+
+    Args:
+        case: the image.
+        answerer: of its questions.
+        times: of its steps.
+        saliency: full confidence, and Grad-CAM's map.
+        sag: the MSEs, and which of them are drawn first.
+        settings: how many sets are asked about.
+        end: a time.monotonic() by which the curves should be done.
+    """
+    mses = sag.result.mses
+    is_settled = saliency.full <= 0 or sag.result.stopped_by == "baseline_sufficient"
+    if not settings.what_if_sets or is_settled:
+        return None
+    gradcam = None if case.regions else saliency.gradcam
+    maps = maps_of_patches([mse.patches for mse in mses], case.grid, gradcam=gradcam)
+    roots = [mses[i].patches for i in sag.subset.chosen[: settings.num_roots_sag]]
+    asking = what_if_sets(
+        WhatIf(case.num_patches, roots, maps),
+        answerer.exact,
+        budget=settings.what_if_sets,
+        seed=QUESTION_SEED,
+    )
+    with times.step("what_if"):
+        answerer.deadline = (time.monotonic() + end) / 2
+        drawn = yield from answerer.run(asking, step="what_if", only_exact=True)
+        answerer.deadline = end
+    return drawn
 
 
 def measure_curves(

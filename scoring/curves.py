@@ -28,6 +28,7 @@ import numpy.typing as npt
 import torch
 from scipy.integrate import trapezoid
 
+from scoring.explanation_map import explanation_map
 from scoring.patch_sets import PatchSet
 from scoring.patches import Basis
 from scoring.questions import Asks, Question
@@ -217,7 +218,9 @@ def explanation_orders(
     basis: Basis,
     size: tuple[int, int],
 ) -> dict[str, list[int]]:
-    """Return the order of the patches by each explanation that exists: igos, gradcam, roots.
+    """Return the order of the patches by each explanation that exists.
+
+    These are igos, gradcam, roots, and explanations: the map of all of them.
 
     Args:
         saliency: the I-GOS mask, one number per patch.
@@ -231,4 +234,6 @@ def explanation_orders(
         orders["gradcam"] = map_order(saliency_map, basis, size)
     if roots:
         orders["roots"] = roots_order(roots, saliency)
+        weights = explanation_map([patches for patches, _ in roots], len(orders["igos"]))
+        orders["explanations"] = sorted(orders["igos"], key=lambda patch: -weights[patch])
     return orders

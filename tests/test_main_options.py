@@ -136,6 +136,9 @@ CASES = {
     "--proof-sets": Case(
         60, "running.sides.diverse_sag", lambda *_, proof_sets, **options: proof_sets == 60
     ),
+    "--what-if-sets": Case(
+        20, "running.steps.what_if_sets", lambda *_, budget, **options: budget == 20
+    ),
     "--explain": Case("both", "main_generate_sag.needed_side", lambda goal, **_: goal.full > 0.9),
     "--fill-up": Case(None, "running.searches.fill_up", lambda *_, **options: options),
     "--time-limit": Case(

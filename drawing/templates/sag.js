@@ -116,20 +116,25 @@ function keyOf(set) {
   return key;
 }
 
+// Sets as the record has them, hexadecimal numbers with spaces between them.
+function keysOf(text, count) {
+  const keys = new Uint32Array(count * words);
+  let start = 0;
+  for (let i = 0; i < count; i++) {
+    let stop = text.indexOf(" ", start);
+    if (stop < 0) stop = text.length;
+    for (let word = 0, end = stop; end > start; word++, end -= 8) keys[i * words + word] = parseInt(text.slice(Math.max(start, end - 8), end), 16);
+    start = stop + 1;
+  }
+  return keys;
+}
+
 function decoded() {
   const text = $("sets").textContent.trim(), probabilities = JSON.parse($("probabilities").textContent);
   const known = text ? [] : [...new Map([...nodes, ...record.roots, {patches: everything, probability: record.probability},
     {patches: [], probability: record.baseline.probability}].map(s => [s.patches.join(), s])).values()];      // an older record
-  const count = text ? probabilities.length : known.length, keys = new Uint32Array(count * words);
-  if (text) {
-    let start = 0;
-    for (let i = 0; i < count; i++) {
-      let stop = text.indexOf(" ", start);
-      if (stop < 0) stop = text.length;
-      for (let word = 0, end = stop; end > start; word++, end -= 8) keys[i * words + word] = parseInt(text.slice(Math.max(start, end - 8), end), 16);
-      start = stop + 1;
-    }
-  } else known.forEach((s, i) => keys.set(keyOf(s.patches), i * words));
+  const count = text ? probabilities.length : known.length, keys = text ? keysOf(text, count) : new Uint32Array(count * words);
+  if (!text) known.forEach((s, i) => keys.set(keyOf(s.patches), i * words));
   return {count, keys, probabilities: text ? probabilities : known.map(s => s.probability)};
 }
 
@@ -157,6 +162,31 @@ function lookUp(set) {
   }
   const spelled = best => best.map(({i, probability}) => ({set: everything.filter(p => keys[i * words + (p >>> 5)] >>> (p & 31) & 1), probability}));
   return {exact, larger: spelled(larger), smaller: spelled(smaller)};
+}
+
+// What the network would say of a set that it was never shown: the formula of scoring/estimate.py. Null without an estimate.
+let support = null;                                     // made when the first set is estimated
+
+function estimated(set) {
+  const known = record.estimate;
+  if (!known) return null;
+  support ??= keysOf(known.sets, known.weights.length);
+  const key = keyOf(set);
+  let odds = known.constant, nearest = Infinity;
+  for (const p of set) odds += known.effects[p];
+  known.weights.forEach((weight, i) => {
+    let differ = 0;
+    for (let word = 0; word < words; word++) differ += bits(support[i * words + word] ^ key[word]);
+    odds += weight * Math.exp(-differ / known.length);
+    nearest = Math.min(nearest, differ);
+  });
+  const half = known.spread * Math.sqrt(1 + known.noise - Math.exp(-2 * nearest / known.length) / (1 + known.noise));
+  const [probability, low, high] = [odds, odds - half, odds + half].map(value => 1 / (1 + Math.exp(-value)));
+  return {probability, low, high};
+}
+
+function estimateInWords({probability, low, high}) {
+  return `estimated ${percent(probability)}, likely ${percent(low).replace(" %", "")} to ${percent(high)}`;
 }
 
 function keepBest(best, item) {
@@ -222,13 +252,14 @@ function update() {
   const hidden = everything.filter(p => !chosen.has(p));
   $("visible").textContent = !hidden.length ? `All ${many} are visible.` : hidden.length < set.length ? `Hidden: ${said(hidden.map(nameOf))}. The rest is visible.`
     : set.length ? `Visible: ${said(set.map(nameOf))}. The rest is hidden.` : `All ${many} are hidden.`;
-  const known = exact !== null, bar = $("answer-bar");
-  $("confidence").textContent = known ? percent(exact) : "not scored";
+  const known = exact !== null, bar = $("answer-bar"), guess = known ? null : estimated(set);
+  $("confidence").textContent = known ? percent(exact) : guess ? estimateInWords(guess) : "not scored";
   $("confidence").classList.toggle("unknown", !known);
   bar.hidden = !known;
   if (known) fillBar(bar, exact);
   $("verdict").textContent = known ? `of the full image's confidence: probability ${exact.toFixed(4)}, ${sufficient(exact) ? "" : "not "}sufficient (above ${Math.round(100 * record.threshold)} % is). This very set was scored.`
-    : "This very set was never shown to the network, so its confidence is unknown. The nearest sets that were scored:";
+    : (guess ? "An estimate from the sets that were scored, in % of the full image's confidence; 4 of 5 lie within what is likely. This very set was never shown to the network."
+      : "This very set was never shown to the network, so its confidence is unknown.") + " The nearest sets that were scored:";
   $("near").replaceChildren(...(known ? [] : [nearList("With more visible", larger, set), nearList("With less visible", smaller, set)]));
 }
 

@@ -6,12 +6,14 @@ import pytest
 from PIL import Image
 from planted import network
 
+from drawing.comparison import saliency_panels
 from drawing.figures import Look, draw_all
 from drawing.masked_images import RED, MaskedImages
 from drawing.needed import HiddenSets
 from drawing.styles import paper
 from drawing.words import clause, in_words, needed_in_words
 from main_generate_sag import explain
+from scoring.explanation_map import explanation_map
 
 WHITE = np.full((56, 56, 3), 255, np.uint8)
 
@@ -29,6 +31,18 @@ def drawn(sag, tmp_path_factory):
     folder = tmp_path_factory.mktemp("needed")
     draw_all(sag, WHITE, folder)
     return folder
+
+
+def test_the_comparison_has_a_map_of_each_side(sag):
+    titles = [panel.title for panel in saliency_panels(sag, MaskedImages.of(sag, WHITE))]
+    assert ("what is enough", f"all {len(sag.roots)}") in titles
+    assert ("what is needed", f"all {len(sag.needed.roots)}") in titles
+
+
+def test_the_record_has_the_map_of_each_side(sag):
+    for side in (sag, sag.needed):
+        expected = explanation_map([root.patches for root in side.roots], 16)
+        np.testing.assert_allclose(side.explanation_map, expected, atol=1e-6)
 
 
 def test_a_hidden_set_is_hidden_and_the_rest_shows(sag):

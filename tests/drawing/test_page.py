@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from drawn import NAME, read_image, read_sag
 
+from drawing.estimates import estimate_of
 from drawing.masked_images import MaskedImages
 from drawing.page import json_in_html, write_page
-from drawing.record import Category, Scores, encode_sag, scores_of
-from drawing.words import percent
+from drawing.record import Category, Graph, Scores, encode_sag, scores_of
+from drawing.words import estimate_in_words, percent
 from patch_deletion_tree import build_sag
 from running.ask import nearest
 from scoring.questions import answer
@@ -185,9 +186,23 @@ def unscored(page):
     return page
 
 
-def test_an_unscored_set_is_said_to_be_unscored(unscored):
-    assert unscored.inner_text("#confidence") == "not scored"
-    assert "%" not in unscored.inner_text("#answer")
+def test_an_unscored_set_has_an_estimate_that_is_marked_as_one(unscored, sag):
+    guess = estimate_of(sag)(UNSCORED)
+    assert unscored.inner_text("#confidence") == estimate_in_words(guess, sag.probability)
+    assert "never shown to the network" in unscored.inner_text("#verdict")
+    assert unscored.is_hidden("#answer-bar")
+
+
+def test_the_page_estimates_the_numbers_of_python(visit, results):
+    folder = results / "wide/scene"
+    estimate = estimate_of(read_sag(folder))
+    chance = random.Random(1)
+    sets = [sorted(chance.sample(range(49), chance.randint(0, 49))) for _ in range(100)]
+    script = "sets => sets.map(s => Object.values(estimated(s)))"
+    shown = visit(folder / "sag.html").evaluate(script, sets)
+    guesses = [estimate(tuple(patches)) for patches in sets]
+    expected = [(guess.probability, guess.low, guess.high) for guess in guesses]
+    np.testing.assert_allclose(shown, expected, atol=1e-9)
 
 
 def test_the_answer_is_announced_to_screen_readers(unscored):
@@ -352,7 +367,9 @@ def test_an_empty_sag_can_still_be_asked(empty):
 
 @pytest.mark.parametrize("patches, said", [((6, 10), "100 %"), ((0, 9), "not scored")])
 def test_a_record_without_scores_knows_its_roots(visit, planted, tmp_path, patches, said):
+    """Nothing is estimated from so few sets."""
     sag = read_sag(planted)
+    sag.sag = Graph(nodes=[], edges=[])
     sag.scores = Scores()
     page = visit(written(sag, read_image(planted), tmp_path))
     show_only(page, patches)

@@ -30,9 +30,9 @@ def test_the_animated_comparison_shows_each_root(planted):
     assert Image.open(planted / "comparison.gif").n_frames == 3
 
 
-def test_the_animated_comparison_has_three_panels(planted):
-    # the original, I-GOS and a root: without a convolution there is no Grad-CAM
-    assert Image.open(planted / "comparison.gif").width == 3 * SIDE + 2 * GAP
+def test_the_animated_comparison_has_four_panels(planted):
+    # the original, I-GOS, the map of all MSEs and a root: without a convolution, no Grad-CAM
+    assert Image.open(planted / "comparison.gif").width == 4 * SIDE + 3 * GAP
 
 
 def test_the_panels_of_the_animated_comparison_stand_still(planted):
@@ -52,7 +52,7 @@ def test_the_strip_shows_the_roots_as_the_network_saw_them(planted):
     assert np.array_equal(second, np.asarray(Image.open(planted / "roots/2_6-10.png")))
 
 
-def test_the_comparison_has_its_five_panels_in_a_row(planted):
+def test_the_comparison_has_its_six_panels_in_a_row(planted):
     drawn = Image.open(planted / "comparison.png")
     assert drawn.width > 3.5 * drawn.height
 
@@ -61,7 +61,7 @@ def test_the_image_is_kept_as_the_network_got_it(planted):
     assert read_image(planted).shape == (SIDE, SIDE, 3)
 
 
-@pytest.mark.parametrize("name", ["igos", "roots"])
+@pytest.mark.parametrize("name", ["igos", "roots", "explanations"])
 @pytest.mark.parametrize("side", ["insertion", "deletion"])
 def test_every_curve_is_drawn(curves_svg, name, side):
     assert f"{side}-{name}" in ids(curves_svg)

@@ -120,7 +120,9 @@ def test_the_main_jobs_settings_have_its_defaults():
     main_job = Settings()
     settings = MainJobSettings()
     assert settings.full_curves and not settings.fill_up and not settings.proof_sets
-    names = MainJobSettings.__dataclass_fields__.keys() - {"full_curves", "fill_up", "proof_sets"}
+    assert not settings.what_if_sets
+    others = {"full_curves", "fill_up", "proof_sets", "what_if_sets"}
+    names = MainJobSettings.__dataclass_fields__.keys() - others
     assert {name: getattr(settings, name) for name in names} == {
         name: getattr(main_job, name) for name in names
     }

@@ -1,5 +1,6 @@
 """Questions to a record: exact answers for scored sets, neighbours for others, or the network."""
 
+import re
 import subprocess
 import sys
 
@@ -126,10 +127,15 @@ def test_a_record_without_scores_knows_its_roots(tmp_path):
 # ---------------------------------------------------------------- sets that were not scored
 
 
-def test_an_unscored_set_has_no_confidence(result):
+def test_an_unscored_set_has_an_estimate_and_not_a_score(result):
     first = answer(result, only=UNSCORED_TEXT).splitlines()[0]
-    assert "not scored" in first
-    assert "%" not in first
+    assert re.search(r": not scored; estimated \d+ %, likely \d+ to \d+ % of the full", first)
+
+
+def test_a_record_of_few_sets_estimates_nothing(tmp_path):
+    sag = planted_sag(scores=pack_scores({}))
+    first = answer(write_result(tmp_path, sag), only=UNSCORED_TEXT).splitlines()[0]
+    assert first.endswith(": not scored.")
 
 
 def test_three_larger_and_three_smaller_sets_are_listed(result):
@@ -140,12 +146,12 @@ def test_three_larger_and_three_smaller_sets_are_listed(result):
 
 def test_a_listed_set_is_named_by_its_difference(result):
     lines = answer(result, only=UNSCORED_TEXT).splitlines()
-    assert "  showing also P5: 100 % of the full image's confidence" in lines[1]
+    assert "  showing also P5: 100 % of the full image's confidence" in lines[2]
 
 
 def test_a_removed_patch_is_named(result):
     lines = answer(result, only=UNSCORED_TEXT).splitlines()
-    assert "  hiding also P15: 2 % of the full image's confidence" in lines[4]
+    assert "  hiding also P15: 2 % of the full image's confidence" in lines[5]
 
 
 def test_an_unscored_set_says_how_to_score_it(result):

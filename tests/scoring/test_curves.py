@@ -391,7 +391,16 @@ def test_each_explanation_has_an_order():
         "igos": [1, 2, 0, 3],
         "gradcam": [3, 2, 1, 0],
         "roots": [3, 1, 2, 0],
+        "explanations": [3, 1, 2, 0],
     }
+
+
+def test_the_map_of_explanations_puts_small_ones_first():
+    """Two large roots have more patches in common, a small one more of its weight in each."""
+    roots = [((0, 1, 2), 0.99), ((0, 1, 3), 0.99), ((2,), 0.9)]
+    orders = orders_for(None, roots)
+    assert orders["roots"] == [1, 0, 2, 3]
+    assert orders["explanations"] == [2, 1, 0, 3]
 
 
 def test_an_explanation_that_does_not_exist_has_no_order():
