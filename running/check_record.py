@@ -67,6 +67,7 @@ PatchSet = tuple[int, ...]
 
 TOLERANCE = 1e-5  # between two float32 probabilities scored in different batches
 AREA_TOLERANCE = 1e-9  # between two areas under the same curve
+MAP_TOLERANCE = 2e-6  # the record has six digits
 BATCH_SIZE = 8
 MAX_SAMPLED_SCORES = 200  # rows of the table of scored sets that are checked
 CURVE_POINTS = 4  # points of each curve that are scored again
@@ -912,6 +913,28 @@ def check_areas(claims: Claims, case: Case) -> None:
             claims.check(holds, f"curves: the {side} area of {name} is {area}")
 
 
+def check_maps(claims: Claims, case: Case) -> None:
+    """The maps of all explanations give each a weight of 1, shared evenly among its patches."""
+    for name, side in (("", case.record), ("needed: ", case.needed or {})):
+        weights = side.get("explanation_map")
+        if not weights:  # without explanations, or in an older record
+            continue
+        expected = [0.0] * len(case.everything)
+        for root in side["roots"]:
+            for patch in root["patches"]:
+                expected[patch] += 1 / len(root["patches"])
+        holds = len(weights) == len(expected) and np.allclose(weights, expected, atol=MAP_TOLERANCE)
+        claims.check(holds, f"{name}the map of all explanations is not that of the roots")
+
+
+def check_drawn(claims: Claims, case: Case) -> None:
+    """The sets drawn at random for readers' questions are among the scored ones."""
+    drawn = (case.record.get("what_if") or {"drawn": ""})["drawn"].split()
+    scored = (case.record.get("scores") or {"sets": ""})["sets"].split()
+    if scored:  # without a table of scored sets nothing can be looked up
+        claims.check(set(drawn) <= set(scored), "what_if: a set was drawn that was not scored")
+
+
 def mean_height(positions: Sequence[float], heights: Sequence[float]) -> float:
     """Return the area under a polygon divided by its last position (trapezoid rule)."""
     points = zip(positions, heights, strict=True)
@@ -975,6 +998,8 @@ CHECKS = (
     check_curves,
     check_measured,
     check_areas,
+    check_maps,
+    check_drawn,
     check_files,
     check_root_images,
 )

@@ -167,6 +167,14 @@ FALSE_CLAIMS = {  # what is changed -> (how, what the check says)
         lambda r: r["curves"]["igos"].update(insertion_area=0.1),
         "the insertion area of igos is",
     ),
+    "map of explanations": (
+        lambda r: r["explanation_map"].__setitem__(0, 7.0),
+        "the map of all explanations is not that of the roots",
+    ),
+    "drawn set": (
+        lambda r: r["what_if"].update(drawn="0 abcde"),
+        "what_if: a set was drawn that was not scored",
+    ),
     "curve": (lambda r: r["curves"]["roots"]["deletion"].__setitem__(0, 0.5), "curves: "),
     "counts": (
         lambda r: r["curves"]["roots"]["insertion_patches"].__setitem__(0, 1),
