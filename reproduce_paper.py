@@ -112,7 +112,7 @@ from experiments.question_sheets import write_sheets
 from experiments.rows import MAIN_JOB
 from experiments.table_files import write_tables
 from experiments.tables import all_tables
-from running.checks import check_sizes
+from running.checks import check_sizes, exhaustive_limit
 from running.failures import report_failures
 from running.images import not_the_images
 from running.network_check import check_users_network
@@ -198,7 +198,9 @@ def main_job_settings(settings: Settings) -> MainJobSettings:
             changed.num_patches,
             comb_top=changed.comb_top,
             comb_size=changed.comb_size,
-            exhaustive_size=changed.exhaustive_size,
+            exhaustive_size=exhaustive_limit(
+                changed.exhaustive_size, changed.num_patches, has_regions=False
+            ),
         )
     return main_job
 

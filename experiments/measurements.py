@@ -51,7 +51,7 @@ from experiments.findings import (
     SearchSeconds,
 )
 from experiments.held_searches import Scores, measure_budgets, measure_first, measure_orders
-from experiments.rows import AS_IT_IS, MAIN_JOB
+from experiments.rows import AS_IT_IS, MAIN_JOB, SMALL
 from experiments.simulated_reader import draw_questions, patch_kinds
 from experiments.sufficient_input_subsets import sufficient_input_subsets
 from get_perturbation_mask import grad_cam, igos_mask, integrated_gradient
@@ -80,7 +80,7 @@ class MainJobSettings:
     max_root_size: int = 49
     comb_top: int = 20
     comb_size: int = 4
-    exhaustive_size: int = 3
+    exhaustive_size: int | str = "auto"
     prob_thresh: float = 0.9
     node_prob_thresh: float = 0.4
     overlap_thresh: int = 1
@@ -106,7 +106,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "diverse": {"search": "diverse"},
     "sis": {},
     "choices": {},
-    "exhaustive": {"search": "exhaustive"},
+    "exhaustive": {"search": "exhaustive", "exhaustive_size": SMALL},
     "orders": {},
     "budgets": {},
     "first": {},

@@ -284,6 +284,7 @@ def find_out(
         answerer,
         sag=sag,
         needed=None,
+        drawn=None,
         curves=curves,
         seconds=Seconds(),
     )

@@ -28,6 +28,7 @@ import numpy as np
 from scoring.patch_sets import PatchSet
 
 MOST_SUPPORT = 400  # scored sets that an estimate keeps
+MOST_CHOSEN_FROM = 4000  # of a larger table, so many sets, evenly spaced, are looked at
 LEAST_SETS = 8  # with fewer scored sets nothing is estimated
 SHARE = 0.8  # of sets whose confidence lies within the interval
 HALF_PERCENT = 0.005  # of the full image's confidence: by so much a shown percentage is rounded
@@ -224,6 +225,8 @@ def chosen_support(
         others = set(kept)
         return [*kept, *(patches for patches in sets if patches not in others)]
     chosen = list(kept)
+    every = -(-len(sets) // MOST_CHOSEN_FROM)
+    sets = list(dict.fromkeys([*kept, *sets[::every]]))
     rows = as_rows(sets, num_patches)
     length = max(1.0, LENGTHS[1] * num_patches / USUAL_PATCHES)
     factors = np.zeros((MOST_SUPPORT, len(sets)))  # of a Cholesky decomposition, pivot by pivot

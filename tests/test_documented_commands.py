@@ -56,6 +56,8 @@ def commands(page, language):
             continue
         is_module = words[1] == "-m"
         module = words[2] if is_module else words[1].removesuffix(".py")
+        if module.startswith("tests."):
+            continue
         found.append((module, words[3:] if is_module else words[2:], line))
     return found
 

@@ -100,7 +100,7 @@ def test_of_three_results_two_are_drawn_and_the_damaged_one_is_named(three, monk
     drawn = []
     monkeypatch.setattr("drawing.figures.draw_all", lambda *_, folder, **__: drawn.append(folder))
     damage(three / "out/b", FIELDS["a missing key"])
-    images = ["--images", str(three / "in")]
+    images = ["--images", str(three / "in"), "--formats", "png"]
     assert draw_sag.main([str(three / "out"), *images]) == 1
     assert [folder.name for folder in drawn] == ["a", "c"]
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed")]

@@ -17,7 +17,7 @@ RUNS = {
     "main": f"main_generate_sag.py --images in --results out {MODEL} --pictures none --grid 2",
     "draw": "draw_sag.py done --images in --formats svg",
     "ask": "draw_sag.py ask done/a --only 0",
-    "score": "draw_sag.py ask half/a --only 0,1 --score --model net.py:build --device cpu",
+    "score": "draw_sag.py ask half/a --only 0,1,3 --score --model net.py:build --device cpu",
     "benchmark": "benchmark.py --images in --most-images 1 --quick --results out "
     "--model net.py:quick --labels labels.txt --device cpu",
     "paper": f"reproduce_paper.py --images pool {MODEL} --conditions beam3 --grid 2"

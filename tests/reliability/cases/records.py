@@ -314,7 +314,7 @@ def attacks() -> Iterator[Case]:
         edit(world, ("model", "name"), "evil.py:build")
 
     for model in ((), ("--model", "net.py:build")):
-        arguments = ("ask", "half/a", "--only", "0,1", "--score", "--device", "cpu", *model)
+        arguments = ("ask", "half/a", "--only", "0,1,3", "--score", "--device", "cpu", *model)
         yield Case(
             f"score: a record that names code {bool(model)}",
             "score",

@@ -104,7 +104,10 @@ def write_weights(world: Path) -> None:
 # The results that the rows start from: run key, options.
 RESULTS = (
     ("main", "--results done --pictures graph"),
-    ("main", "--results half --time-limit 100 --max-num-roots 1 --num-roots-sag 1"),
+    (
+        "main",
+        "--results half --time-limit 100 --max-num-roots 1 --num-roots-sag 1 --what-if-sets 0",
+    ),
     ("deviation", "--results done_deviation"),
     ("deliberative", "--results done_deliberative"),
     ("explain", "--results debug --images pool --regions pool_masks"),
