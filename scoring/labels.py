@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils import PROJECT, UserError
+from utils import PROJECT, UserError, shown
 
 IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
 
@@ -24,13 +24,16 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     if not path.is_file():  # a device or a pipe might never end
         raise UserError(f"--labels {path}: no such file")
     try:
-        names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"--labels {path}: {reason}") from None
+    if "\0" in text:
+        raise UserError(f"--labels {path}: not a text file")
+    names = text.rstrip("\n").split("\n")
     if len(names) != classes:
         raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
-    return [name.strip() for name in names]
+    return [shown(name.strip()) for name in names]  # they go to terminals, figures and pages
 
 
 def plain_name(name: str) -> str:

@@ -30,7 +30,7 @@ from PIL import Image
 
 from scoring.fitting import Fit
 from scoring.image_files import UNREADABLE_IMAGE
-from utils import UserError, one_line, require_regular
+from utils import UserError, one_line, require_regular, shown
 
 if TYPE_CHECKING:
     import torch
@@ -230,7 +230,7 @@ def read_names(path: Path) -> dict[int, str]:
     names = {0: UNLABELLED}
     for number, words in synonyms.items():
         is_shared = often[words[0]] > 1 and len(words) > 1
-        names[number] = f"{words[0]} ({words[1]})" if is_shared else words[0]
+        names[number] = shown(f"{words[0]} ({words[1]})" if is_shared else words[0])
     return names
 
 

@@ -125,6 +125,10 @@ def load_strictly(
     for key in wanted:
         if state[key].is_meta or state[key].layout != torch.strided:
             raise UserError(f"{option} {path}: {key} has no dense numbers")
+        if state[key].is_complex():
+            raise UserError(f"{option} {path}: {key} has complex numbers")
+        if state[key].is_floating_point() and not bool(torch.isfinite(state[key].float()).all()):
+            raise UserError(f"{option} {path}: {key} has numbers that are NaN or infinite")
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

@@ -133,7 +133,6 @@ ODD_TEXT = {
 }
 MAPS = {
     "of floats": encoded(Image.fromarray(np.full((32, 32), np.nan, np.float32)), "TIFF"),
-    "of one label that is none": encoded(Image.new("L", (32, 32))),
     "in colour": encoded(Image.new("RGB", (32, 32), "red")),
     "of another shape": encoded(Image.new("L", (32, 99), 1)),
     "of 16 bits": encoded(Image.fromarray(np.full((32, 32), 60_000, np.uint16))),

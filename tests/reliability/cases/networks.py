@@ -125,7 +125,7 @@ PLACES = {
     "a folder": lambda p: p.mkdir(),
     "a pipe": lambda p: __import__("os").mkfifo(p),
     "a dangling link": lambda p: p.symlink_to("nowhere.py"),
-    "in Latin-1": lambda p: p.write_bytes(b"# \xe9\n" + NETWORK.encode()),
+    "in Latin-1": lambda p: p.write_bytes(b"NAME = '\xe9'\n" + NETWORK.encode()),
     "an image": lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
 }
 
