@@ -164,7 +164,8 @@ def results_below(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         raise UserError(f"{path}: no such folder")
-    folders = sorted(file.parent for file in path.rglob("sag.json"))
+    # A link that leads nowhere counts: it is named when it is drawn. rglob() passes it over.
+    folders = sorted(Path(place) for place, _, names in os.walk(path) if "sag.json" in names)
     if not folders:
         raise UserError(f"{path}: no sag.json in it")
     return folders

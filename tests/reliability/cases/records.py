@@ -320,7 +320,9 @@ def attacks() -> Iterator[Case]:
             "score",
             arguments=arguments,
             change=hostile,
-            says="model|evil",
+            # The user's own network has the record's checksums; the stranger's code is not run.
+            status=(0,) if model else (2,),
+            says="" if model else "model|evil",
         )
     files = ["../../thesis.txt", "/etc/passwd", "..", "", "a/../../../thesis.txt", "\udcff", "a\0b"]
     for name in files:
