@@ -26,6 +26,8 @@ Confidence = Annotated[float, Meta(ge=0, le=1.0001)]
 # Patch sets as hexadecimal numbers separated by spaces; see Scores.
 PackedSets = Annotated[str, Meta(pattern=r"^([0-9a-f]+( [0-9a-f]+)*)?$")]
 
+MOST_PIXELS = 10_000  # along a side of an image as the network saw it
+
 
 class Resizing(Struct):
     """How images came to the network's input size: the fields of scoring.fitting.Fit."""
@@ -289,6 +291,7 @@ class Sag(Struct, kw_only=True, dict=True, tag_field="format", tag=1):
         """Check what types cannot say: every index points at something that exists."""
         _require(min(self.grid) >= 1, "grid: less than one row or column")
         _require(min(self.size) >= 1, "size: less than one pixel")
+        _require(max(self.size) <= MOST_PIXELS, f"size: more than {MOST_PIXELS} pixels")
         _require(self.category.index < self.model.classes, "category: the model has no such class")
         if self.against:
             _require(self.against.index < self.model.classes, "against: there is no such class")

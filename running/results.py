@@ -39,7 +39,7 @@ from running.result_files import (
     files_below,
     remove_leftovers,
 )
-from running.result_folders import NamedImage, result_folders
+from running.result_folders import NamedImage, require_below, result_folders
 from running.summary import SUMMARY
 from utils import UserError, printable, read_bytes
 
@@ -63,6 +63,8 @@ NOT_SETTINGS = (
     "images_at_once",
     "threads",
 )
+# What commands put into a results folder beside the images' own.
+OWN_FOLDERS = ("classes", "figures", "improved", "live", "measurements", "sheets", "tables")
 LEAST_FREE = 20_000_000  # bytes on the disk of the results; an image's are about 1 MB
 FINISHED = "finished.jsonl"
 UNDRAWN = ".sag.json.undrawn"
@@ -93,10 +95,13 @@ def make_writable(folder: Path) -> None:
     """Make the results folder.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or one of the program's folders in it leads out of it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in OWN_FOLDERS:
+            if (folder / name).is_symlink():
+                require_below(folder / name, folder)
         (folder / ".writable").touch()  # where a kill leaves it, the next run removes it
         (folder / ".writable").unlink()
         free = shutil.disk_usage(folder).free
