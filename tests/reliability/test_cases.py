@@ -6,7 +6,7 @@ import sys
 
 from utils import PROJECT
 
-SAMPLE = 20
+SAMPLE = 12
 LEAST = 1000  # cases in the table
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import random
 import signal
 import subprocess
@@ -27,7 +28,7 @@ import main_generate_sag
 from utils import PROJECT
 
 IMAGES = 16
-KILLS = 20
+KILLS = 20 if "SAG_SLOW" in os.environ else 12
 SEED = 5
 KILLED = -signal.SIGKILL
 
