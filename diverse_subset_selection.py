@@ -17,7 +17,7 @@ easy there. Both problems are NP-hard, so time is bounded, and the answer says w
 proven.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -25,6 +25,8 @@ from math import comb
 import numpy as np
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import csr_array
+
+from scoring.explanation_map import explanation_map
 
 MOST_SHARED_SETS = 200_000
 SIZE_SHARE = 0.5  # of the time limit, for the number of roots
@@ -84,10 +86,8 @@ def by_coverage(
         confidences: of the roots.
         chosen: places of the roots to order.
     """
-    weights: dict[int, float] = {}
-    for root in roots:
-        for patch in root:
-            weights[patch] = weights.get(patch, 0) + 1 / len(root)
+    highest = max((patch for root in roots for patch in root), default=0)
+    weights = explanation_map(roots, highest + 1)
     left = sorted(chosen, key=lambda i: (-confidences[i], roots[i]))
     ordered: list[int] = []
     while left:
@@ -98,9 +98,9 @@ def by_coverage(
     return ordered
 
 
-def _new_weight(root: tuple[int, ...], shown: set[int], weights: Mapping[int, float]) -> float:
+def _new_weight(root: tuple[int, ...], shown: set[int], weights: np.ndarray) -> float:
     """Return the weight of a root's patches that are not shown yet, over the number of all."""
-    return sum(weights[patch] for patch in root if patch not in shown) / len(root)
+    return float(sum(weights[patch] for patch in root if patch not in shown)) / len(root)
 
 
 class _Packing:

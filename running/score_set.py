@@ -7,7 +7,7 @@ import torch
 
 from drawing.record import Model, Sag
 from running.image_case import ImageCase
-from running.record_files import load_result
+from running.record_files import Result, load_result
 from scoring.networks import (
     Network,
     choose_device,
@@ -39,7 +39,20 @@ def score_set(
     result = load_result(folder, images)
     sag = result.sag
     network = load_record_network(sag, choose_device(device), model)
-    case = ImageCase.of(
+    case = record_case(result, network)
+    scorer = case.scorer(network.module, batch_size=1)
+    return float(scorer([visible])[0])
+
+
+def record_case(result: Result, network: Network) -> ImageCase:
+    """Return a record's image and class as its sets were scored, ready to be scored again.
+
+    Args:
+        result: The record and its image.
+        network: The network that it was made with.
+    """
+    sag = result.sag
+    return ImageCase.of(
         network,
         result.image,
         category=sag.category.index,
@@ -48,8 +61,6 @@ def score_set(
         regions=record_regions(sag),
         against=sag.against.index if sag.against else None,
     )
-    scorer = case.scorer(network.module, batch_size=1)
-    return float(scorer([visible])[0])
 
 
 def load_record_network(sag: Sag, device: torch.device, model: str | None = None) -> Network:

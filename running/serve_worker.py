@@ -19,9 +19,8 @@ from typing import Any, TypeVar
 
 from drawing.record import Sag
 from running.failures import why
-from running.image_case import ImageCase
 from running.record_files import load_result
-from running.score_set import load_record_network, path_setting, record_regions, text_setting
+from running.score_set import load_record_network, path_setting, record_case, text_setting
 from running.serve_messages import Answer, Ask, WorkerSettings
 from scoring.networks import Network, choose_device, runs_code
 from scoring.scorer import MaskScorer
@@ -89,15 +88,7 @@ class Worker:
         result = load_result(folder, self.settings.images)
         sag = result.sag
         network = self.network_of(sag)
-        case = ImageCase.of(
-            network,
-            result.image,
-            category=sag.category.index,
-            baseline=sag.baseline.name,
-            grid=sag.grid,
-            regions=record_regions(sag),
-            against=sag.against.index if sag.against else None,
-        )
+        case = record_case(result, network)
         scorer = case.scorer(network.module, batch_size=BATCH_SIZE)
         full = float(scorer([case.everything])[0])
         if abs(full - sag.probability) > TOLERANCE:
