@@ -181,6 +181,7 @@ from scoring.openvino_forward import check_openvino
 from scoring.regions import Regions
 from scoring.requests import Steps
 from scoring.segmentation import Segmentation
+from scoring.shared_scores import SharedScores
 from utils import PROJECT, UserError, file_sha256, log
 
 IMAGES_AT_ONCE = {"cuda": 32, "mps": 4}  # by device: images whose searches share batches; else 1
@@ -320,6 +321,7 @@ def explain_class(
     seconds: float | None = None,
     follower: Follower | None = None,
     kept: KeptScores | None = None,
+    shared: SharedScores | None = None,
 ) -> Steps[Explanation]:
     """Explain one class: baseline and saliency, search, certificate and graph, questions, curves.
 
@@ -333,19 +335,13 @@ def explain_class(
         seconds: that this may take, if not the settings' time limit.
         follower: of the steps, for a progress bar.
         kept: scores of an earlier run that was stopped.
+        shared: scores that passes for other classes have brought.
     """
-    case = ImageCase.of(
-        engine.network,
-        image,
-        category=category,
-        baseline=settings.baseline,
-        grid=(settings.grid, settings.grid),
-        regions=cut.regions if cut else None,
-        against=check_against(settings.against, engine.network),
-    )
+    case = case_of(engine.network, image, settings, category=category, cut=cut)
     seconds = seconds or settings.time_limit or float("inf")
     times = StepTimes()
-    answerer = Answerer(case.slot, has_reduced=has_reduced(engine, settings), kept=kept)
+    reduced = has_reduced(engine, settings)
+    answerer = Answerer(case.slot, has_reduced=reduced, kept=kept, shared=shared)
     (follower or Follower()).follow(times, answerer)
     findings = yield from find_out(case, answerer, times, engine, settings, seconds=seconds)
     if findings.sag.result.stopped_by == "baseline_sufficient":
@@ -354,6 +350,21 @@ def explain_class(
         findings, case, engine=engine, source=source, cut=cut, settings=settings_dict(settings)
     )
     return explanation.attach(image, case.scorer(engine.network.module))
+
+
+def case_of(
+    network: Network, image: np.ndarray, settings: Settings, *, category: int, cut: Cut | None
+) -> ImageCase:
+    """Return an image and class, ready to be scored."""
+    return ImageCase.of(
+        network,
+        image,
+        category=category,
+        baseline=settings.baseline,
+        grid=(settings.grid, settings.grid),
+        regions=cut.regions if cut else None,
+        against=check_against(settings.against, network),
+    )
 
 
 def has_reduced(engine: Engine, settings: Settings) -> bool:
@@ -514,6 +525,7 @@ class FolderExplainer:
             return Explained(loaded.stamp, loaded.earlier.sags, image, is_new=False)
         cut = self.cut(job, loaded)
         categories = classes_to_explain(self.settings, self.engine, image)
+        shared = SharedScores(categories)
         sags = []
         for category in categories:
             sag = yield from explain_class(
@@ -526,6 +538,7 @@ class FolderExplainer:
                 seconds=(self.settings.time_limit or float("inf")) / len(categories),
                 follower=follower,
                 kept=self.kept_scores(job, loaded, category),
+                shared=shared,
             )
             sags.append(sag)
         return Explained(loaded.stamp, sags, image)

@@ -199,6 +199,7 @@ def evaluations(answerer: Answerer, engine: Engine) -> Evaluations:
         backend=backend,
         doubted=answerer.doubted,
         disagreed=answerer.disagreed,
+        shared=answerer.num_shared,
         passes=passes,
     )
 

@@ -13,12 +13,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from scoring.patch_sets import PatchSet
 from scoring.patches import masks_of
 from scoring.questions import Asks, Progress, Question
 from scoring.requests import Kind, OutOfTime, Request, Slot, Steps
+from scoring.shared_scores import SharedScores
 
 T = TypeVar("T")
 DOUBT = 0.03  # reduced precision is not trusted so close to the threshold, until more is known
@@ -55,6 +56,8 @@ class Answerer:
         progress: of the search that runs, or None.
         kept: scores of an earlier run that was stopped, or None. They count as if they were scored
             now.
+        shared: scores that passes for other classes have brought, or None. They count as shared.
+        num_shared: number of answers from there.
     """
 
     slot: Slot
@@ -69,6 +72,8 @@ class Answerer:
     doubt: float = DOUBT
     progress: Progress | None = None
     kept: Kept | None = None
+    shared: SharedScores | None = None
+    num_shared: int = 0
     _differences: list[float] = field(default_factory=list)
     _trusted: set[PatchSet] = field(default_factory=set)  # answered without float32
 
@@ -132,6 +137,8 @@ class Answerer:
         """Ask the engine about the sets that are not known yet, and remember its answers."""
         table = self.reduced if kind == "reduced" else self.exact
         unknown = [patches for patches in dict.fromkeys(sets) if patches not in table]
+        if self.shared:
+            unknown = self._take_shared(self.shared, unknown, kind=kind)
         if self.kept:
             kept = self.kept.known(kind)
             known = [patches for patches in unknown if patches in kept]
@@ -140,27 +147,58 @@ class Answerer:
         if not unknown:
             return
         masks = masks_of(unknown, self.slot.num_patches)
-        request = Request(self.slot, masks, kind=kind, deadline=self.deadline, step=step)
+        others = self.shared.others_than(self.slot.category) if self.shared else ()
+        request = Request(
+            self.slot, masks, kind=kind, deadline=self.deadline, step=step, others=others
+        )
         try:
             answers = yield request
         except OutOfTime as late:
-            self._remember(unknown, late.answers, kind=kind, step=step)
+            self._remember(unknown, self._own(unknown, late.answers, kind), kind=kind, step=step)
             raise
-        self._remember(unknown, answers, kind=kind, step=step)
+        self._remember(unknown, self._own(unknown, answers, kind), kind=kind, step=step)
         if self.kept:
             self.kept.note({"float32": self.exact, "reduced": self.reduced})
+
+    def _take_shared(
+        self, shared: SharedScores, unknown: list[PatchSet], *, kind: Kind
+    ) -> list[PatchSet]:
+        """Remember what passes for other classes have brought; return what is still unknown."""
+        known = shared.known(self.slot.category, kind)
+        found = {patches: known[patches] for patches in unknown if patches in known}
+        self._enter(found, kind=kind)
+        self.num_shared += len(found)
+        return [patches for patches in unknown if patches not in found]
+
+    def _own(
+        self, sets: Sequence[PatchSet], answers: Sequence[Any], kind: Kind
+    ) -> Sequence[float | None]:
+        """Return this class's answers; those of the other classes go to what is shared."""
+        if not self.shared or not self.shared.others_than(self.slot.category):
+            return answers
+        self.shared.note(self.slot.category, kind, sets, answers)
+        return [None if answer is None else answer[0] for answer in answers]
 
     def _remember(
         self, sets: Sequence[PatchSet], answers: Sequence[float | None], *, kind: Kind, step: str
     ) -> None:
+        """Remember what the network answered; None: it was not asked in time."""
+        answered = {patches: answer for patches, answer in zip(sets, answers) if answer is not None}
+        self._enter(answered, kind=kind)
+        if answered:
+            self.passes[step, kind] += len(answered)
+
+    def _enter(self, scores: Mapping[PatchSet, float], *, kind: Kind) -> None:
+        """Enter scores into the table of their kind.
+
+        Raises:
+            FloatingPointError: NaN in float32.
+        """
         table = self.reduced if kind == "reduced" else self.exact
-        for patches, probability in zip(sets, answers):
-            if probability is None:
-                continue
+        for patches, probability in scores.items():
             if kind == "float32" and not math.isfinite(probability):
                 raise FloatingPointError("the model returns NaN")
             table[patches] = probability
-            self.passes[step, kind] += 1
             if kind == "float32" and patches in self.reduced:
                 self._compare(patches)
 

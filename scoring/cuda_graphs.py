@@ -1,7 +1,7 @@
 """Batches as captured CUDA graphs, one per batch shape and kind of request.
 
     graphed = GraphedBatches(basis, forwards, example, slots=64)
-    probabilities = graphed.run("reduced", masks, slots, shape=512)
+    logits = graphed.run("reduced", masks, slots, shape=512)
 
 A graph launches a whole pass, composition included, with a single call. Its inputs lie at fixed
 places: the masks, and the number of each mask's image. The images themselves lie in a bank on the
@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from scoring.compilation import Forward
-from scoring.networks import confidences
 from scoring.patches import Basis
 from scoring.requests import Kind, Slot
 
@@ -35,8 +34,6 @@ class SlotBank:
         image = example.image
         self.baselines = image.new_zeros(most, *image.shape)
         self.differences = torch.zeros_like(self.baselines)
-        self.categories = torch.zeros(most, dtype=torch.long, device=image.device)
-        self.rivals = torch.zeros_like(self.categories)
         self.numbers: dict[Slot, int] = {}  # the one that was used longest ago comes first
         self.most = most
 
@@ -63,8 +60,6 @@ class SlotBank:
             number = self.numbers.pop(next(iter(self.numbers)))
         self.baselines[number] = slot.baseline
         self.differences[number] = slot.image - slot.baseline
-        self.categories[number] = slot.category
-        self.rivals[number] = slot.rival
         self.numbers[slot] = number
 
 
@@ -75,7 +70,7 @@ class Graph:
     masks: torch.Tensor  # (shape, patches)
     numbers: torch.Tensor  # (shape,)
     replay: Callable[[], None]
-    probabilities: torch.Tensor  # (shape,)
+    logits: torch.Tensor  # (shape, classes)
 
 
 class GraphedBatches:
@@ -107,7 +102,7 @@ class GraphedBatches:
     def run(
         self, kind: Kind, masks: torch.Tensor, slots: Sequence[Slot], *, shape: int
     ) -> torch.Tensor:
-        """Return the probabilities of masks (rows, patches); the next run overwrites them.
+        """Return the logits of masks (rows, patches); the next run overwrites them.
 
         Args:
             kind: of the request.
@@ -125,7 +120,7 @@ class GraphedBatches:
         graph.masks[: len(masks)].copy_(masks, non_blocking=True)
         graph.numbers[: len(masks)].copy_(numbers, non_blocking=True)
         graph.replay()
-        return graph.probabilities
+        return graph.logits
 
     def drop(self) -> None:
         """Free all graphs."""
@@ -148,14 +143,13 @@ class GraphedBatches:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            probabilities = self.compute(kind, masks, numbers)
-        return Graph(masks, numbers, graph.replay, probabilities)
+            logits = self.compute(kind, masks, numbers)
+        return Graph(masks, numbers, graph.replay, logits)
 
     @torch.no_grad()
     def compute(self, kind: Kind, masks: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities of masks of the images with these numbers, (rows,)."""
+        """Return the logits of masks of the images with these numbers, (rows, classes)."""
         weights = self.basis.weights(masks)[:, None]
         baselines = self.bank.baselines[numbers]
         images = torch.addcmul(baselines, weights, self.bank.differences[numbers])
-        logits = self.forwards[kind](images)
-        return confidences(logits, self.bank.categories[numbers], self.bank.rivals[numbers])
+        return self.forwards[kind](images)

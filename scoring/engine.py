@@ -27,7 +27,7 @@ from scoring.networks import Network, class_probabilities, confidences, use_ieee
 from scoring.openvino_forward import check_openvino, is_installed, openvino_forward
 from scoring.patches import Tents, compose
 from scoring.precision import PRECISIONS, has_bfloat16, in_precision
-from scoring.requests import KINDS, Kind
+from scoring.requests import KINDS, Kind, Request
 from scoring.speed import BATCHES, Speed, auto_batch_size, fastest_batch, times_as_fast
 from utils import UserError, log, one_line
 
@@ -66,8 +66,8 @@ class BatchCounts:
 class Handle:
     """A batch that runs on the device."""
 
-    values: torch.Tensor  # (rows,), or (rows, patches) for gradients
-    count: int  # rows that were asked for
+    values: torch.Tensor  # (rows, classes that are answered), or (rows, patches) for gradients
+    classes: Sequence[int]  # how many are answered in each row that was asked for; 0: a gradient
     done: "torch.cuda.Event | None"
 
 
@@ -318,9 +318,11 @@ class Engine:
         counts = self.counts[kind]
         if kind == "gradient":
             values = self._gradients(parts)
+            classes = [0] * count
             shape = count
         else:
-            values = self._probabilities(kind, parts, shape)
+            values = self._wanted(self._logits(kind, parts, shape), parts)
+            classes = [1 + len(part.request.others) for part in parts for _ in range(len(part))]
         counts.batches += 1
         counts.masks += count
         counts.rows += shape
@@ -331,21 +333,24 @@ class Engine:
             values = values.to("cpu", non_blocking=True)
             done = torch.cuda.Event()
             done.record()
-        return Handle(values, count, done)
+        return Handle(values, classes, done)
 
     def wait(self, handle: Handle) -> list:
-        """Wait for a batch and return one answer per mask, float or (patches,) for gradients."""
+        """Wait for a batch and return one answer per mask; see scoring.requests.Kind."""
         if handle.done is not None:
             handle.done.synchronize()
-        values = handle.values.cpu()[: handle.count]
-        return values.tolist() if values.dim() == 1 else list(values)
+        values = handle.values.cpu()
+        if not any(handle.classes):
+            return list(values)
+        rows = zip(values.tolist(), handle.classes)
+        return [row[0] if number == 1 else row[:number] for row, number in rows]
 
-    def _probabilities(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor:
-        """Return the probability of each mask's class, (rows,)."""
+    def _logits(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor:
+        """Return the logits of each mask, (shape, classes)."""
         if self.device.type == "cuda" and self.why_no_graphs is None:
-            probabilities = self._graphed(kind, parts, shape)
-            if probabilities is not None:
-                return probabilities
+            logits = self._graphed(kind, parts, shape)
+            if logits is not None:
+                return logits
         return self._eager(kind, parts, shape)
 
     def _graphed(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor | None:
@@ -374,22 +379,31 @@ class Engine:
     def _eager(self, kind: Kind, parts: Sequence[Part], shape: int) -> torch.Tensor:
         dropped = parts[0].request.slot.dropped
         if dropped is not None:
-            logits = dropped(torch.cat([self._masks(part) for part in parts]))
-        else:
-            images = [self._composed(part, self._masks(part)) for part in parts]
-            missing = shape - sum(map(len, images))
-            if missing:
-                images.append(images[0].new_zeros(missing, *images[0].shape[1:]))
-            forward = self.reduced if kind == "reduced" and self.reduced else self.exact
-            logits = forward(images[0] if len(images) == 1 else torch.cat(images))
-        return self._wanted(logits, parts)
+            return dropped(torch.cat([self._masks(part) for part in parts]))
+        images = [self._composed(part, self._masks(part)) for part in parts]
+        missing = shape - sum(map(len, images))
+        if missing:
+            images.append(images[0].new_zeros(missing, *images[0].shape[1:]))
+        forward = self.reduced if kind == "reduced" and self.reduced else self.exact
+        return forward(images[0] if len(images) == 1 else torch.cat(images))
 
     def _wanted(self, logits: torch.Tensor, parts: Sequence[Part]) -> torch.Tensor:
-        """Return the confidence in each row's own class, (rows,); padding has none."""
-        slots = [part.request.slot for part in parts for _ in range(len(part))]
-        classes = torch.tensor([[slot.category, slot.rival] for slot in slots])
-        on_device = self._on_device(classes)
-        return confidences(logits[: len(slots)], on_device[:, 0], on_device[:, 1])
+        """Return the confidence in each row's classes, its own first; padding has none.
+
+        Args:
+            logits: (at least as many rows as are asked for, classes).
+            parts: what is asked for.
+
+        Returns:
+            (rows, as many as the part with the most classes); what others lack is filled up with
+            their own class.
+        """
+        most = max(1 + len(part.request.others) for part in parts)
+        rows = []
+        for part in parts:
+            rows += [_classes_of(part.request, most)] * len(part)
+        classes = self._on_device(torch.tensor(rows))
+        return confidences(logits[: len(rows)], classes[..., 0], classes[..., 1])
 
     def _on_device(self, values: torch.Tensor) -> torch.Tensor:
         """Return a tensor of the CPU on the device, without waiting for it."""
@@ -401,7 +415,7 @@ class Engine:
         """Return the gradient of each mask's probability, (rows, patches)."""
         leaves = [self._masks(part).requires_grad_() for part in parts]
         images = torch.cat([self._composed(part, leaf) for part, leaf in zip(parts, leaves)])
-        wanted = self._wanted(self._for_gradients(images), parts)
+        wanted = self._wanted(self._for_gradients(images), parts)[:, 0]
         return torch.cat(torch.autograd.grad(wanted.sum(), leaves))
 
     def _masks(self, part: Part) -> torch.Tensor:
@@ -429,6 +443,14 @@ class Engine:
 
 
 _MEASURED: "weakref.WeakKeyDictionary[torch.nn.Module, Measured]" = weakref.WeakKeyDictionary()
+
+
+def _classes_of(request: Request, number: int) -> list[list[int]]:
+    """Return the classes that a request wants, `number` pairs of a class and its rival."""
+    slot = request.slot
+    classes = [slot.category, *request.others]
+    classes += [slot.category] * (number - len(classes))
+    return [[category, slot.rival_of(category)] for category in classes]
 
 
 def _test_images(network: Network) -> torch.Tensor:

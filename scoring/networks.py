@@ -134,19 +134,19 @@ def class_probabilities(logits: torch.Tensor) -> torch.Tensor:
 def confidences(
     logits: torch.Tensor, categories: torch.Tensor, against: torch.Tensor
 ) -> torch.Tensor:
-    """Return each row's confidence in its class, (B,) float32.
+    """Return each row's confidence in its classes, (B, K) float32.
 
     Args:
         logits: (B, C), or (B, 1) for a single logit.
-        categories: class indices, (B,).
-        against: the classes against which they are measured, (B,): then it is the sigmoid of the
+        categories: class indices, (B, K).
+        against: the classes against which they are measured, (B, K): then it is the sigmoid of the
             margin between the two logits. The same class as in categories: against all, the
             softmax's probability.
     """
-    among_all = class_probabilities(logits).gather(1, categories[:, None])[:, 0]
+    among_all = class_probabilities(logits).gather(1, categories)
     each = two_logits(logits).float()
-    margins = each.gather(1, categories[:, None]) - each.gather(1, against[:, None])
-    return torch.where(categories == against, among_all, margins[:, 0].sigmoid())
+    margins = each.gather(1, categories) - each.gather(1, against)
+    return torch.where(categories == against, among_all, margins.sigmoid())
 
 
 def confidence(logits: torch.Tensor, category: int, against: int | None = None) -> torch.Tensor:

@@ -18,8 +18,9 @@ from scoring.patches import Basis
 from scoring.token_dropping import TokenDropping
 
 T = TypeVar("T")
-# "float32" and "reduced" are answered with the class's probability, a float. "gradient" is answered
-# with the gradient of that probability with respect to the mask, (patches,).
+# "float32" and "reduced" are answered with the class's probability, a float; where other classes
+# are wanted as well, with a list of floats, the class's own first. "gradient" is answered with the
+# gradient of that probability with respect to the mask, (patches,).
 Kind = Literal["float32", "reduced", "gradient"]
 KINDS: tuple[Kind, ...] = ("float32", "reduced", "gradient")
 
@@ -49,10 +50,9 @@ class Slot:
         """Number of patches or regions."""
         return self.basis.num_patches
 
-    @property
-    def rival(self) -> int:
-        """The class against which the confidence is measured; the class itself: all others."""
-        return self.category if self.against is None else self.against
+    def rival_of(self, category: int) -> int:
+        """Return the class against which a class is measured; the class itself: all others."""
+        return category if self.against is None else self.against
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,7 @@ class Request:
         noise: (N, 3, H, W) on the CPU, added to the composed images; or None.
         deadline: a time.monotonic() after which no further mask is answered; OutOfTime is thrown.
         step: the step of the main job that asks, for the counts.
+        others: classes that are answered along with the image's own; not for gradients.
     """
 
     slot: Slot
@@ -74,6 +75,7 @@ class Request:
     noise: torch.Tensor | None = None
     deadline: float = float("inf")
     step: str = ""
+    others: tuple[int, ...] = ()
 
 
 Steps = Generator[Request, Sequence[Any], T]

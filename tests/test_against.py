@@ -70,13 +70,13 @@ def test_of_a_single_logit_it_is_the_probability(category, against):
 
 
 def test_rows_are_measured_each_against_its_own_class(logits):
-    categories = torch.tensor([0, 1, 2, 3, 0, 1])
-    against = torch.tensor([0, 3, 2, 0, 1, 1])
-    expected = [
-        confidence(row[None], int(a), None if a == b else int(b)).item()
-        for row, a, b in zip(logits, categories, against)
-    ]
-    assert confidences(logits, categories, against).tolist() == pytest.approx(expected)
+    categories = torch.tensor([[0, 2], [1, 3], [2, 1], [3, 3], [0, 0], [1, 0]])
+    against = torch.tensor([[0, 0], [3, 3], [2, 1], [0, 2], [1, 0], [1, 1]])
+    found = confidences(logits, categories, against)
+    for row, classes, rivals, values in zip(logits, categories, against, found):
+        for a, b, value in zip(classes.tolist(), rivals.tolist(), values.tolist()):
+            expected = confidence(row[None], a, None if a == b else b).item()
+            assert value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("against", [1, 2])
