@@ -6,11 +6,6 @@ must not write beside the next run. It does not import PyTorch.
 """
 
 import gc
-import os
-import pickle
-import queue
-import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +15,7 @@ import numpy as np
 from drawing.record import Seconds, decode_sag
 from drawing.styles import Pictures
 from running.failures import why
+from running.job_pipe import JobPipe
 from running.results import draw_kept
 
 
@@ -65,20 +61,7 @@ def draw(drawing: Drawing) -> DrawingAnswer:
 
 def main() -> None:
     """Draw what comes until the input ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get among the answers
+    pipe = JobPipe()
     gc.freeze()  # what was imported is not looked at by every collection
-    drawings: queue.Queue[Drawing] = queue.Queue()
-    threading.Thread(target=_read, args=[drawings], daemon=True).start()
     while True:
-        pickle.dump(draw(drawings.get()), answers)
-        answers.flush()
-
-
-def _read(drawings: queue.Queue[Drawing]) -> None:
-    """Queue what comes; end the process with its input."""
-    try:
-        while True:
-            drawings.put(pickle.load(sys.stdin.buffer))
-    finally:  # also where it ends within a drawing
-        os._exit(0)
+        pipe.answer(draw(pipe.next_job()))

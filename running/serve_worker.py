@@ -6,19 +6,15 @@ with the server, even while it answers. Networks and images on the device stay i
 each.
 """
 
-import os
-import pickle
-import queue
-import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from drawing.record import Sag
 from running.failures import why
+from running.job_pipe import JobPipe
 from running.record_files import load_result
 from running.score_set import load_record_network, path_setting, record_case, text_setting
 from running.serve_messages import Answer, Ask, WorkerSettings
@@ -108,20 +104,7 @@ class Worker:
 
 def main() -> None:
     """Answer what comes until the input ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a network prints must not get among the answers
-    incoming: queue.Queue[Any] = queue.Queue()
-    threading.Thread(target=_read, args=[incoming], daemon=True).start()
-    worker = Worker(incoming.get())
+    pipe = JobPipe()
+    worker = Worker(pipe.next_job())
     while True:
-        pickle.dump(worker.answer(incoming.get()), answers)
-        answers.flush()
-
-
-def _read(incoming: queue.Queue[Any]) -> None:
-    """Queue what comes; end the process with its input."""
-    try:
-        while True:
-            incoming.put(pickle.load(sys.stdin.buffer))
-    finally:  # also where it ends within an ask
-        os._exit(0)
+        pipe.answer(worker.answer(pipe.next_job()))
