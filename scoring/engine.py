@@ -22,7 +22,7 @@ from scoring.batching import Part, rows_of
 from scoring.compilation import CannotCompile, Forward, compile_forward
 from scoring.cuda_graphs import GraphedBatches
 from scoring.devices import check_device, ensure_float32
-from scoring.memory import BatchLimit, is_out_of_memory
+from scoring.memory import BatchLimit, is_out_of_memory, keep_freed_memory
 from scoring.networks import Network, class_probabilities, confidences, use_ieee_float32
 from scoring.openvino_forward import check_openvino, is_installed, openvino_forward
 from scoring.patches import Tents, compose
@@ -113,6 +113,8 @@ class Engine:
         if backend == "openvino":
             check_openvino(network.device)
         use_ieee_float32()
+        if network.device.type == "cpu":
+            keep_freed_memory()
         self.network = network
         self.device = network.device
         self.compiled = False

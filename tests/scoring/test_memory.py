@@ -1,6 +1,9 @@
 """Batches that memory limits, on a simulated device; real networks, without values."""
 
 import gc
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -300,3 +303,34 @@ def test_these_errors_mean_that_memory_ran_out(error):
 )
 def test_other_errors_do_not_mean_it(error):
     assert not is_out_of_memory(error)
+
+
+FAULTS = """
+import resource
+import sys
+
+import torch
+
+from scoring.memory import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+
+def faults_of(times):
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.ones(16, 2**19)  # 32 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
+
+faults_of(2)
+print(faults_of(20))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_is_used_again():
+    def page_faults(what):
+        command = [sys.executable, "-c", FAULTS, what]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    assert page_faults("keep") < page_faults("give back") / 4
