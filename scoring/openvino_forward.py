@@ -88,6 +88,7 @@ def _converted(module: torch.nn.Module, example: torch.Tensor, *, precision: str
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "ENABLE_CPU_PINNING": False,  # else several processes all compute on the first cores
     }
     compiled = openvino.Core().compile_model(model, "CPU", settings)
 

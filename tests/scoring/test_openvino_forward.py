@@ -1,5 +1,6 @@
 """OpenVINO as the search's backend: the same answers, taken where it is faster, else PyTorch."""
 
+import os
 import sys
 
 import numpy as np
@@ -50,6 +51,14 @@ def forwards(resnet, images):
 
 
 # ---------------------------------------------------------------- the forward pass
+
+
+@needs_openvino
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system pins no process")
+def test_no_process_is_pinned_to_a_core(forwards, images):
+    everywhere = os.sched_getaffinity(0)
+    forwards["float32"](images[:1])
+    assert os.sched_getaffinity(0) == everywhere
 
 
 @needs_openvino
