@@ -28,6 +28,7 @@ from companions.concepts.records import (
     ImageRecord,
     MadeGraphs,
     read_typed,
+    require_typed,
     write_typed,
 )
 from scoring.labels import plain_name
@@ -168,10 +169,10 @@ def compare_annotations(human: Path, results: Path, *, hard: float = 0.5) -> Com
         hard: images with an F1 below this are hard.
 
     Raises:
-        UserError: there are no annotations, or explain has not finished a run.
+        UserError: there are no annotations, explain has not finished a run, or its file is damaged.
     """
     paths = annotation_files(human)
-    made = read_typed(results / "explain.json", MadeGraphs)
+    made = require_typed(results / "explain.json", MadeGraphs)
     if made is None:
         raise UserError(
             f"--results {results}: no explain.json in it that names its graphs; "

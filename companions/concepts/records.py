@@ -4,8 +4,9 @@
     record.concepts[0].deviation
     write_typed(path, record)
 
-A file is validated here, when it is read; one that is absent, damaged or of another kind is None,
-and what it held is then made again.
+A file is validated here, when it is read. For the step that makes it, one that is absent, damaged
+or of another kind is None, and what it held is made again. Where it is only read, the line says
+which field is wrong.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from companions.score_deviation.record import MapSource
 from drawing.record import Model
-from utils import read_bytes, write_json
+from utils import UserError, one_line, read_bytes, write_json
 
 T = TypeVar("T")
 Versions = dict[str, str | None]
@@ -28,6 +29,20 @@ def read_typed(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(read_bytes(path), type=kind)
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def require_typed(path: Path, kind: type[T]) -> T | None:
+    """Return the record in a JSON file; None where there is no file.
+
+    Raises:
+        UserError: it is damaged or of another kind. The line names the file and the field.
+    """
+    try:
+        return msgspec.json.decode(read_bytes(path), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
 def write_typed(path: Path, record: Struct) -> None:

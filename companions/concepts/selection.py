@@ -31,7 +31,7 @@ from companions.concepts.network_outputs import (
     read_outputs,
     write_outputs,
 )
-from companions.concepts.records import ComparedClass, CompareReport, read_typed
+from companions.concepts.records import ComparedClass, CompareReport, require_typed
 from scoring.image_files import load_image
 from scoring.networks import Network
 from utils import UserError, log, write_atomically
@@ -286,7 +286,11 @@ def write_prompts(results: Path) -> None:
 
     A line is "a <class> with a <concept>", for each concept of a person's, the missed ones first.
     """
-    compared = read_typed(results / "compare.json", CompareReport)
+    try:
+        compared = require_typed(results / "compare.json", CompareReport)
+    except UserError as error:  # the selection is not lost by it
+        log(f"no prompts.txt: {error}")
+        return
     if compared is None:
         return
     lines: list[str] = []

@@ -8,6 +8,7 @@ from concept_networks import graph_json
 from PIL import Image
 
 from companions.concepts.comparison import ComparedImage, compare, most_confounded
+from companions.concepts.selection import write_prompts
 
 # ---------------------------------------------------------------- by hand
 
@@ -92,6 +93,24 @@ def test_compare_needs_a_finished_explain(folders, run, only_line):
     (results / "explain.json").unlink()
     assert run("compare", "--human", human, "--results", results) == 2
     assert "explain.json" in only_line()
+
+
+def test_a_damaged_explain_json_is_named_with_its_field(folders, run, only_line):
+    results, human = folders
+    (results / "explain.json").write_text('{"graphs": ["jay/a", 7]}')
+    assert run("compare", "--human", human, "--results", results) == 2
+    line = only_line()
+    assert "explain.json: cannot be read: " in line
+    assert "$.graphs[1]" in line
+
+
+def test_a_damaged_compare_json_costs_the_prompts_and_says_so(tmp_path, capsys):
+    (tmp_path / "compare.json").write_text('{"format": 1, "classes": []}')
+    write_prompts(tmp_path)
+    assert not (tmp_path / "prompts.txt").exists()
+    err = capsys.readouterr().err
+    assert "compare.json: cannot be read: " in err
+    assert "$.classes" in err
 
 
 def test_compare_names_what_cannot_be_compared(outcome):
