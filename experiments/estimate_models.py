@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 
 from drawing.estimates import maps_of
 from drawing.record import Sag
-from experiments.simulated_reader import patch_weights
+from experiments.simulated_reader import Reader, patch_weights, sag_reader
 from scoring.curves import patch_means
 from scoring.estimate import as_rows, clipped_log_odds, fit_estimate
 from scoring.explanation_map import explanation_map
@@ -102,22 +102,32 @@ def with_shares(rows: np.ndarray, log_odds: np.ndarray, mses: np.ndarray) -> Log
     return lambda sets: fitted(np.hstack([sets, 3 * shares(sets, mses)]))
 
 
-def best_cut(weights: np.ndarray, table: Mapping[PatchSet, float], threshold: float) -> float:
-    """Return the sum of a heat map from which on a set is said to keep the class.
+def figure_reader(record: Sag) -> Reader:
+    """Return what a SAG figure tells of a set: its graph, its strip of roots, and the map.
+
+    The roots in the strip are looked up as those in the graph are (simulated_reader.sag_reader),
+    and the share of the map that the set shows is added.
+    """
+    nodes = {root.patches: root.relative for root in record.roots}
+    nodes |= {node.patches: node.relative for node in record.sag.nodes}
+    looked_up = sag_reader(nodes)
+    weights = heat_maps(record)["map of all MSEs"]
+    return lambda patches: looked_up(patches) + float(weights[list(patches)].sum())
+
+
+def best_cut(numbers: np.ndarray, keeps: np.ndarray) -> float:
+    """Return the number from which on a reader says that a set keeps the class.
 
     It is the one that is right most often about the scored sets: the same table that models read.
 
     Args:
-        weights: the map, (patches,).
-        table: probability of every scored set.
-        threshold: above this probability the class is kept.
+        numbers: the reader's, of every scored set, (sets,).
+        keeps: whether the set does, (sets,) of bool.
     """
-    sums = as_rows(list(table), len(weights)) @ weights
-    keeps = np.array(list(table.values())) > threshold
-    order = np.argsort(sums)
+    order = np.argsort(numbers)
     # cutting before place k: right are the lost ones before it and the kept ones from it on
     lost_before = np.concatenate([[0], np.cumsum(~keeps[order])])
     kept_after = keeps.sum() - np.concatenate([[0], np.cumsum(keeps[order])])
     place = int((lost_before + kept_after).argmax())
-    ordered: Sequence[float] = [-np.inf, *sums[order], np.inf]
+    ordered: Sequence[float] = [-np.inf, *numbers[order], np.inf]
     return float((ordered[place] + ordered[place + 1]) / 2)

@@ -5,12 +5,13 @@
     samples[0].fresh                            # sets that no record knows, scored
 
 Fresh sets are of two kinds: those of the simulated study's pairs (random sets of every size), and
-sets near the image, the whole less one to six patches drawn at random, which is what readers of a
-page ask first. A file that is there is not measured again.
+sets near the image, the whole less one to six patches drawn at random or less a drawn root's, which
+is what readers of a page ask first. These are drawn in pairs too: both lack as many patches of each
+kind. A file that is there is not measured again.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,10 +22,11 @@ from drawing.estimates import maps_of
 from drawing.record import Sag, Scores, pack_scores, scores_of
 from experiments.findings import Question
 from experiments.images import Subject
-from experiments.simulated_reader import draw_questions, patch_kinds
+from experiments.simulated_reader import draw_like, draw_questions, patch_kinds
 from main_generate_sag import explain
 from running.image_case import ImageCase
 from scoring.engine import Engine
+from scoring.hidden import rest_of
 from scoring.patch_sets import PatchSet
 from scoring.questions import Asks, answer
 from scoring.what_if import WhatIf, what_if_sets
@@ -33,7 +35,8 @@ from utils import write_atomically
 SEARCHES = ("diverse", "beam")
 BUDGETS = (0, 30, 60, 120)  # sets asked ahead beside those that lack one patch
 MOST_REMOVED = 6  # patches taken from the whole image, for sets near it
-NEAR_SETS = 8  # drawn for each number of removed patches
+NEAR_PAIRS = 4  # drawn for each number of removed patches
+NEAR_GAP = 0.1  # between the relative confidences of such a pair; few differ by more
 EXPANDED = 0.6  # share above which a node of the graph is expanded; lower, graphs have thousands
 
 
@@ -58,6 +61,7 @@ class Sample(Struct, kw_only=True):
     image: str
     records: dict[str, Sag]  # by search
     pairs: list[Question]
+    near_pairs: list[Question]
     fresh: list[Fresh]
     asked: dict[str, dict[int, Asked]] = {}  # by search, then by budget
 
@@ -93,17 +97,32 @@ def measure(engine: Engine, subject: Subject) -> Sample:
         scorer, patch_kinds(case.grid), full_probability=record.probability, in_sag=[], seed=seed
     )
     random_sets = list(scorer.table)
-    near = near_sets(case.num_patches, seed)
+    roots = [one.roots[i].patches for one in records.values() for i in one.diverse_roots]
+    drawn = draw_near_pairs(patch_kinds(case.grid), roots, seed)
+    near = list(dict.fromkeys(patches for pair in drawn for patches in pair))
     scorer(near)
     known = set().union(*(scores_of(one) for one in records.values()))
+    relative = {p: float(score) / record.probability for p, score in scorer.table.items()}
     fresh = [
-        Fresh(patches, float(scorer.table[patches]) / record.probability, is_near)
+        Fresh(patches, relative[patches], is_near)
         for sets, is_near in ((random_sets, False), (near, True))
         for patches in sets
         if patches not in known
     ]
-    pairs = [pair for pair in pairs if pair.a not in known and pair.b not in known]
-    return Sample(image=subject.name, records=records, pairs=pairs, fresh=fresh)
+    near_pairs = [Question(a, b, relative=(relative[a], relative[b])) for a, b in drawn]
+    near_pairs = [q for q in near_pairs if abs(q.relative[0] - q.relative[1]) >= NEAR_GAP]
+    return Sample(
+        image=subject.name,
+        records=records,
+        pairs=without_known(pairs, known),
+        near_pairs=without_known(near_pairs, known),
+        fresh=fresh,
+    )
+
+
+def without_known(pairs: Sequence[Question], known: Collection[PatchSet]) -> list[Question]:
+    """Return the pairs of which no set is known."""
+    return [pair for pair in pairs if pair.a not in known and pair.b not in known]
 
 
 def ask_with_budgets(
@@ -159,12 +178,24 @@ def case_of(engine: Engine, image: np.ndarray, record: Sag) -> ImageCase:
     )
 
 
-def near_sets(num_patches: int, seed: Sequence[int]) -> list[PatchSet]:
-    """Return the whole image less one to six patches, drawn at random, a few of each number."""
+def draw_near_pairs(
+    kinds: np.ndarray, roots: Sequence[PatchSet], seed: Sequence[int]
+) -> list[tuple[PatchSet, PatchSet]]:
+    """Return pairs of sets near the image: both lack as many patches of each kind.
+
+    Args:
+        kinds: the kind of each patch, (patches,).
+        roots: drawn ones; each is taken from the whole image, against random patches.
+        seed: of what is drawn at random.
+    """
     rng = np.random.default_rng([*seed, 1])
-    sets = []
-    for removed in range(1, MOST_REMOVED + 1):
-        for _ in range(NEAR_SETS):
-            kept = rng.permutation(num_patches)[removed:]
-            sets.append(tuple(sorted(kept.tolist())))
-    return list(dict.fromkeys(sets))
+    removed = [
+        tuple(rng.choice(len(kinds), number, replace=False).tolist())
+        for number in range(1, MOST_REMOVED + 1)
+        for _ in range(NEAR_PAIRS)
+    ]
+    lacking = [*removed, *dict.fromkeys(roots)]
+    return [
+        (rest_of(one, len(kinds)), rest_of(draw_like(one, kinds, rng), len(kinds)))
+        for one in lacking
+    ]

@@ -7,16 +7,16 @@ import numpy as np
 
 from drawing.estimates import maps_of
 from drawing.record import Sag, Scores, scores_of, sets_of
-from experiments.estimate_models import best_cut, fitted_models, heat_maps
-from experiments.estimate_samples import Asked, Fresh, Sample
+from experiments.estimate_models import best_cut, figure_reader, fitted_models, heat_maps
+from experiments.estimate_samples import Asked, Fresh, Sample, without_known
 from experiments.estimates import estimate
 from experiments.findings import Question
-from experiments.simulated_reader import is_tie
+from experiments.simulated_reader import Reader, is_tie, sag_reader
 from experiments.table_files import Table
 from scoring.estimate import Estimate, as_rows, expit, fit_estimate
 from scoring.patch_sets import PatchSet
 
-Reader = Callable[[np.ndarray], np.ndarray]  # rows (sets, patches) to a number for each set
+RowReader = Callable[[np.ndarray], np.ndarray]  # rows (sets, patches) to a number for each set
 
 
 def all_tables(
@@ -35,11 +35,19 @@ def readers_table(samples: Sequence[Sample], search: str) -> Table:
     table = Table(
         f"readers_{search}",
         f"What a record of the {search} search tells of sets that were not scored",
-        columns=["read from", "images", "which is higher", "kept: random", "kept: near the whole"],
+        columns=[
+            "read from",
+            "images",
+            "which is higher",
+            "the same, near the whole",
+            "kept: random",
+            "kept: near the whole",
+        ],
         note="Which is higher: the pairs of the simulated study, as many patches of each kind in "
-        "both, confidences at least 0.2 apart; a tie counts one half. Kept: is this set above the "
-        "threshold? A heat map says so from the sum that is right most often about the scored "
-        "sets.",
+        "both, confidences at least 0.2 apart; near the whole image, where one to six patches or a "
+        "drawn root's are missing, 0.1. A tie counts one half. Kept: is this set above the "
+        "threshold? A heat map and a SAG say so from the number that is right most often about "
+        "the scored sets.",
     )
     answers: dict[str, list[list[float | None]]] = {}
     for sample in samples:
@@ -50,6 +58,7 @@ def readers_table(samples: Sequence[Sample], search: str) -> Table:
             answers.setdefault(name, []).append(
                 [
                     right_pairs(sample.pairs, rival.read, record.num_patches),
+                    right_pairs(sample.near_pairs, rival.read, record.num_patches),
                     *right_keeps(sample.fresh, rival, record),
                 ]
             )
@@ -68,17 +77,18 @@ def in_percent(shares: Sequence[float | None]) -> list[float | None]:
 class Rival:
     """A model or heat map: its number of each set, and from which number on the class is kept."""
 
-    read: Reader
+    read: RowReader
     cut: float
 
 
 def rivals_of(record: Sag, table: Mapping[PatchSet, float]) -> dict[str, Rival]:
     """Return all models and heat maps of a record by name."""
     threshold = record.threshold * record.probability
-    found = {}
-    for name, weights in heat_maps(record).items():
-        cut = best_cut(weights, table, threshold)
-        found[name] = Rival(lambda rows, weights=weights: rows @ weights, cut)
+    rows = as_rows(list(table), record.num_patches)
+    keeps = np.array(list(table.values())) > threshold
+    found = {
+        name: Rival(read, best_cut(read(rows), keeps)) for name, read in by_number(record).items()
+    }
     log_odds = float(np.log(threshold / (1 - threshold)))
     for name, model in fitted_models(record, table).items():
         cut = 0.5 if "cubed" in name else log_odds
@@ -86,7 +96,24 @@ def rivals_of(record: Sag, table: Mapping[PatchSet, float]) -> dict[str, Rival]:
     return found
 
 
-def right_pairs(pairs: Sequence[Question], read: Reader, num_patches: int) -> float | None:
+def by_number(record: Sag) -> dict[str, RowReader]:
+    """Return what gives sets a number that has no scale: heat maps and the SAG, by name."""
+    found: dict[str, RowReader] = {
+        name: lambda rows, weights=weights: rows @ weights
+        for name, weights in heat_maps(record).items()
+    }
+    nodes = {node.patches: node.relative for node in record.sag.nodes}
+    found["SAG, graph alone"] = on_rows(sag_reader(nodes))
+    found["SAG: graph, strip and map"] = on_rows(figure_reader(record))
+    return found
+
+
+def on_rows(read: Reader) -> RowReader:
+    """Return a reader of patch sets as one of rows, (sets, patches)."""
+    return lambda rows: np.array([read(tuple(np.flatnonzero(row).tolist())) for row in rows])
+
+
+def right_pairs(pairs: Sequence[Question], read: RowReader, num_patches: int) -> float | None:
     """Return the share of right answers to pairs, a tie counting half; None without pairs."""
     if not pairs:
         return None
@@ -122,6 +149,7 @@ def budgets_table(samples: Sequence[Sample], search: str, budgets: Sequence[int]
             "asked ahead",
             "images",
             "which is higher",
+            "the same, near the whole",
             "kept: random",
             "kept: near the whole",
             "off by, points",
@@ -164,7 +192,10 @@ def budget_row(sample: Sample, search: str, budget: int | None) -> list[float | 
     threshold = record.threshold * record.probability
     rival = Rival(fitted.log_odds, float(np.log(threshold / (1 - threshold))))
     fresh = [one for one in sample.fresh if one.patches not in ahead]
-    shares = [right_pairs(sample.pairs, rival.read, record.num_patches)]
+    shares = [
+        right_pairs(without_known(pairs, ahead), rival.read, record.num_patches)
+        for pairs in (sample.pairs, sample.near_pairs)
+    ]
     shares += right_keeps(fresh, rival, record)
     return [*in_percent(shares), *interval_cells(fitted, fresh, record)]
 

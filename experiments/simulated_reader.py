@@ -136,13 +136,23 @@ def draw_questions(
 def _draw_pair(rng: np.random.Generator, kinds: np.ndarray) -> tuple[PatchSet, PatchSet]:
     """Return two random patch sets with the same number of patches of each kind."""
     size = int(rng.integers(1, max(2, len(kinds))))
-    a = rng.choice(len(kinds), size, replace=False)
-    parts_of_b = []
+    a = tuple(sorted(rng.choice(len(kinds), size, replace=False).tolist()))
+    return a, draw_like(a, kinds, rng)
+
+
+def draw_like(patches: PatchSet, kinds: np.ndarray, rng: np.random.Generator) -> PatchSet:
+    """Return a random set with as many patches of each kind as a set has.
+
+    Args:
+        patches: The set.
+        kinds: The kind of each patch, shape (num_patches,).
+        rng: Draws it.
+    """
+    parts = []
     for kind in np.unique(kinds):
         of_kind = np.flatnonzero(kinds == kind)
-        parts_of_b.append(rng.choice(of_kind, np.isin(of_kind, a).sum(), replace=False))
-    b = np.concatenate(parts_of_b)
-    return tuple(sorted(a.tolist())), tuple(sorted(b.tolist()))
+        parts.append(rng.choice(of_kind, np.isin(of_kind, patches).sum(), replace=False))
+    return tuple(sorted(np.concatenate(parts).tolist()))
 
 
 # ---------------------------------------------------------------- answers

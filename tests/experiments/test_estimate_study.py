@@ -8,11 +8,12 @@ from drawn import make_sag
 from PIL import Image
 
 from drawing.record import Root, pack_scores
-from experiments.estimate_models import best_cut, monotone, ridge, shares
-from experiments.estimate_samples import Asked, Fresh, Sample, near_sets
+from experiments.estimate_models import best_cut, figure_reader, monotone, ridge, shares
+from experiments.estimate_samples import Asked, Fresh, Sample, draw_near_pairs
 from experiments.estimate_study import main
 from experiments.estimate_tables import all_tables, right_pairs
 from experiments.findings import Question
+from experiments.simulated_reader import patch_kinds
 from scoring.estimate import as_rows, expit
 from utils import PROJECT
 
@@ -38,8 +39,8 @@ def test_shares_of_an_explanation_are_cubed():
 
 
 def test_the_cut_of_a_map_is_right_most_often_about_the_table():
-    table = {(): 0.1, (0,): 0.2, (1,): 0.9, (0, 1): 0.95}
-    assert 1 < best_cut(np.array([1.0, 3.0]), table, threshold=0.5) < 3
+    numbers = np.array([0.0, 1.0, 3.0, 4.0])
+    assert 1 < best_cut(numbers, np.array([False, False, True, True])) < 3
 
 
 def test_pairs_are_marked_and_a_tie_counts_half():
@@ -48,8 +49,28 @@ def test_pairs_are_marked_and_a_tie_counts_half():
     assert right_pairs(pairs, lambda rows: rows @ weights, 3) == 0.75
 
 
-def test_near_sets_lack_one_to_six_patches():
-    assert {49 - len(patches) for patches in near_sets(49, [0])} == {1, 2, 3, 4, 5, 6}
+def test_near_pairs_lack_one_to_six_patches_or_a_root_and_as_many_of_each_kind():
+    kinds = patch_kinds((7, 7))
+    root = (0, 1, 2, 8, 9, 10, 11, 12)
+    pairs = draw_near_pairs(kinds, [root, root], [0])
+    assert {49 - len(patches) for pair in pairs for patches in pair} == {1, 2, 3, 4, 5, 6, 8}
+    assert [a for a, _ in pairs if len(a) == 41] == [tuple(sorted(set(range(49)) - set(root)))]
+    for a, b in pairs:
+        assert sorted(kinds[list(a)]) == sorted(kinds[list(b)])
+
+
+def test_a_figure_tells_by_all_its_roots_and_the_map():
+    sag = make_sag(
+        grid=(1, 3),
+        saliency=[1.0] * 3,
+        roots=[
+            Root((0,), probability=0.9, relative=1.0, minimal="subset"),
+            Root((1,), probability=0.8, relative=0.9, minimal="subset"),
+        ],
+    )
+    read = figure_reader(sag)
+    assert read((0,)) > read((1,)) > read((2,))
+    assert read((0, 1)) > read((0, 2)) > 1.4  # a root, and half of the map
 
 
 def additive(patches):
@@ -87,6 +108,7 @@ def sample():
         image="scene",
         records={"beam": record},
         pairs=pairs,
+        near_pairs=pairs[:3],
         fresh=[Fresh(s, value, i % 2 == 0) for i, (s, value) in enumerate(zip(fresh, relative))],
         asked={"beam": {30: asked}},
     )
