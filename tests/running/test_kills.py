@@ -28,7 +28,7 @@ import main_generate_sag
 from utils import PROJECT
 
 IMAGES = 16
-KILLS = 20 if "SAG_SLOW" in os.environ else 12
+KILLS = 20 if "SAG_SLOW" in os.environ else 8
 SEED = 5
 KILLED = -signal.SIGKILL
 
@@ -82,7 +82,7 @@ def rows_without_times(results):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """Twenty runs that were killed, and the one that finished them.
+    """Runs that were killed, and the one that finished them.
 
     statuses and times (of change, of every record) are of each kill; before and after are the bytes
     of the records before and after the last run.
