@@ -112,9 +112,7 @@ class Engine:
     ):
         if backend == "openvino":
             check_openvino(network.device)
-        use_ieee_float32()
-        if network.device.type == "cpu":
-            keep_freed_memory()
+        prepare_process(network.device)
         self.network = network
         self.device = network.device
         self.compiled = False
@@ -445,6 +443,13 @@ class Engine:
 
 
 _MEASURED: "weakref.WeakKeyDictionary[torch.nn.Module, Measured]" = weakref.WeakKeyDictionary()
+
+
+def prepare_process(device: torch.device) -> None:
+    """Set what holds for the whole process: true float32, and memory that is used again."""
+    use_ieee_float32()
+    if device.type == "cpu":
+        keep_freed_memory()
 
 
 def _classes_of(request: Request, number: int) -> list[list[int]]:
