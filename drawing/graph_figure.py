@@ -32,6 +32,7 @@ MIN_GRAPH_WIDTH = 220  # points in the dark style, for the caption
 HEADER_HEIGHT = 118  # points in the paper style; the numbers in the image are readable there
 NUMBER = 6.2  # points; numbers of the patches in it
 LEADING = 1.35  # of the caption
+LONGEST_LINE = 62  # of the caption on a screen, in sizes of its letters: some 110 letters
 ORIGINAL = "original"  # id of the image in the header
 SUMMARY = "summary"  # and of its lines
 HEADER_IDS = frozenset({ORIGINAL, SUMMARY})
@@ -208,7 +209,7 @@ def compose_beside(summary: Summary, layout: Layout, text: str, strip: Strip) ->
     header_height = side + sum(1.6 * line.size for line in header_lines) + 12
     graph_width = max(layout.width, MIN_GRAPH_WIDTH)
     size = style.text * 0.85
-    lines = wrapped(text, size, graph_width)
+    lines = wrapped(text, size, min(graph_width, LONGEST_LINE * size))
     caption_height = LEADING * size * len(lines) + pad
     below = caption_height + strip.height + (pad if strip.roots else 0)
     graph_height = layout.height + below
