@@ -267,6 +267,23 @@ def test_a_missing_file_is_named(name, result, run_folder, network):
     assert f"{name} is missing" in found(result, run_folder, network)
 
 
+def test_a_record_without_pictures_is_confirmed_without_them(result, run_folder, network):
+    def leave_the_text(record):
+        record["files"] = ["dnf.txt"]
+
+    change_record(result, leave_the_text)
+    for path in (*result.glob("*.png"), *result.glob("*.gif"), *result.glob("roots/*.png")):
+        path.unlink()
+    assert found(result, run_folder, network) == ""
+    (result / "dnf.txt").write_text("")
+    assert "dnf.txt is missing or empty" in found(result, run_folder, network)
+
+
+def test_a_listed_file_that_is_gone_is_named(result, run_folder, network):
+    (result / "curves.png").unlink()
+    assert found(result, run_folder, network) == "curves.png is missing or empty"
+
+
 def test_a_wrong_image_of_a_root_is_named(result, run_folder, network):
     shutil.copy(result / "roots/1_5.png", result / "roots/2_6-10.png")
     expected = "the image of root 2 is not what the network was shown"

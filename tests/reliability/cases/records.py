@@ -85,6 +85,7 @@ def cases() -> Iterator[Case]:
                 yield read(file, path, reader, more, what, change)
     yield from tables()
     yield from measurements()
+    yield from benchmarks()
     yield from pictures()
     yield from attacks()
 
@@ -250,6 +251,35 @@ def measurements() -> Iterator[Case]:
                 status=(0, 1, 2) if options else (0,),
                 writes="done_paper",
             )
+
+
+def benchmarks() -> Iterator[Case]:
+    """Yield results of an earlier benchmark that are damaged: it measures again."""
+    contents = {k: d for k, d in WHOLE.items() if d is not None}
+    contents["of another kind"] = b'{"images": 3, "sides": {"zz": []}, "machine": null}'
+    for what, data in contents.items():
+        yield Case(
+            f"benchmark again: benchmark.json: {what}",
+            "benchmark",
+            change=lambda w, d=data: put(w / "out/benchmark.json", d),
+            status=(0,),
+            keeps=("out/benchmark.json", "out/benchmark.png"),
+            seconds=60.0,
+        )
+    for what in ("a pipe", "a folder", "a link to /dev/zero", "a dangling link"):
+        yield Case(
+            f"benchmark again: benchmark.json is {what}",
+            "benchmark",
+            change=lambda w, m=BINARY[what]: (put(w / "out/x", b""), m(w / "out/benchmark.json")),
+            status=(0, 1, 2),
+            seconds=60.0,
+        )
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file and the folder above it."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
 
 
 def pictures() -> Iterator[Case]:
