@@ -230,7 +230,9 @@ def _replaced(
             found: dict[PatchSet, MSE] = {}
             yield from minimise([inside], threshold, found, most=1)
             mses.remove(mse)
-            mses.update(found.values())
+            known = {other.patches for other in mses}
+            new = [replace(one, found_by=mse.found_by) for one in found.values()]
+            mses.update(one for one in new if one.patches not in known)
     except TimeoutError:
         stopped_by = "time_limit"
     return SearchResult.of(mses, stopped_by)

@@ -543,9 +543,14 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
             certified = {mse.patches: mse for mse in sufficient}
     except TimeoutError:
         stopped_by = "time_limit"
-    found_by = {mse.patches: mse.found_by for mse in result.mses}
-    mses = [replace(mse, found_by=found_by.get(mse.patches)) for mse in certified.values()]
+    mses = [replace(mse, found_by=_origin(mse, result)) for mse in certified.values()]
     return SearchResult.of(mses, stopped_by)
+
+
+def _origin(mse: MSE, result: SearchResult) -> Literal["diverse"] | None:
+    """Return what found an MSE, or every set that shrank to it, beside the search itself."""
+    larger = [other for other in result.mses if set(mse.patches) <= set(other.patches)]
+    return "diverse" if all(other.found_by == "diverse" for other in larger) else None
 
 
 def _is_left_unproven(mse: MSE) -> bool:

@@ -78,6 +78,29 @@ def test_a_root_that_is_refuted_by_a_draw_gives_way():
     assert [(mse.patches, mse.minimal) for mse in sag.result.mses] == [((0, 1), "subset")]
 
 
+def test_what_a_refuted_root_gives_way_to_keeps_what_found_it():
+    whole = tuple(range(12))
+    added = MSE(whole, 0.95, "single", found_by="diverse")
+    result = SearchResult((added, MSE((20,), 0.95, "subset")), "max_num_roots")
+    scorer = dnf_scorer([whole, (0, 1), (20,)])
+    sag = answer(diverse_sag(result, 0.95, node_prob_thresh=1.0, proof_sets=200), scorer)
+    assert {mse.patches: mse.found_by for mse in sag.result.mses} == {
+        (20,): None,
+        (0, 1): "diverse",
+    }
+
+
+def test_a_root_that_is_refuted_by_one_that_is_known_leaves_it_once():
+    whole = tuple(range(12))
+    roots = (MSE(whole, 0.95, "single", found_by="diverse"), MSE((0, 1), 0.95, "subset"))
+    result = SearchResult(roots, "max_num_roots")
+    scorer = dnf_scorer([whole, (0, 1)])
+    sag = answer(
+        diverse_sag(result, 0.95, node_prob_thresh=1.0, proof_sets=200, overlap=12), scorer
+    )
+    assert [mse.patches for mse in sag.result.mses] == [(0, 1)]
+
+
 def test_a_root_that_stands_says_how_far_it_was_checked():
     whole = tuple(range(12))
     result = SearchResult((MSE(whole, 0.95, "single"),), "max_num_roots")

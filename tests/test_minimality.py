@@ -158,6 +158,15 @@ def test_a_set_that_float32_finds_not_minimal_gives_way():
     assert sets_of(answer(certify(FOUND, 0.9, anew=True), exact).mses) == {(0,), (2,)}
 
 
+@pytest.mark.parametrize("other, origin", [((3, 4), "diverse"), ((2, 3), None)])
+def test_a_set_that_shrinks_keeps_what_found_it(other, origin):
+    added = MSE((1, 2), 0.93, "subset", found_by="diverse")
+    found = SearchResult((MSE(other, 0.95, "subset"), added), "exhausted")
+    exact = table_scorer({other: 0.94, (1, 2): 0.92, (2,): 0.93})
+    certified = answer(certify(found, 0.9, anew=True), exact)
+    assert {mse.patches: mse.found_by for mse in certified.mses}[(2,)] == origin
+
+
 def test_what_is_certified_before_time_is_up_stays():
     inner = dnf_scorer([(0,), (1, 2)])
 
