@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from drawing.record import Sag, scores_of
-from drawing.words import conjunction, percent
+from drawing.words import conjunction, counted, percent
 from scoring.patch_sets import PatchSet
 from utils import UserError
 
@@ -178,12 +178,7 @@ def summary(comparison: Comparison) -> str:
     """Return in one sentence how many MSEs both records have, and each alone."""
     lost = len(comparison.only_a)
     new = len(comparison.only_b)
-    return f"{counted(len(comparison.shared))} in both, {lost} only in A, {new} only in B."
-
-
-def counted(number: int) -> str:
-    """Return a number of MSEs."""
-    return "1 MSE" if number == 1 else f"{number} MSEs"
+    return f"{counted(len(comparison.shared), 'MSE')} in both, {lost} only in A, {new} only in B."
 
 
 def made_with(comparison: Comparison, side: str) -> str:

@@ -16,7 +16,6 @@ from drawing.compare import (
     ComparedMse,
     Comparison,
     confidences,
-    counted,
     made_with,
     summary,
     what_differs,
@@ -29,7 +28,7 @@ from drawing.record import Sag
 from drawing.saliency_maps import gradcam_map, igos_map, overlaid
 from drawing.styles import DARK, POINTS_PER_INCH, Hidden, Style, paper
 from drawing.text import shrunk, wrapped
-from drawing.words import conjunction
+from drawing.words import conjunction, counted
 
 NAME = "compare"
 PAD = 10  # points around everything, and between the columns
@@ -181,7 +180,7 @@ def place_maps(sheet: Sheet, side: Side, made: str, left: float, top: float, wid
     """Place a record's maps side by side, under its name; return where they end."""
     sag = side.sag
     top = sheet.write(f"{side.name}: {made or 'the same'}", left, top, width, bold=True)
-    words = f"{sag.title} {sag.probability:.3f}, {counted(len(sag.roots))}"
+    words = f"{sag.title} {sag.probability:.3f}, {counted(len(sag.roots), 'MSE')}"
     top = sheet.write(words, left, top, width) + 2
     shown = min(PANEL, width / 3 - GAP)
     end = top
@@ -238,7 +237,9 @@ def place_group(
     abreast = max(1, int((width + GAP) // step))
     shown = mses[:MOST_CARDS]
     left_out = f", {len(shown)} shown" if len(shown) < len(mses) else ""
-    top = sheet.write(f"{title}: {counted(len(mses))}{left_out}", left, top, width, bold=True)
+    top = sheet.write(
+        f"{title}: {counted(len(mses), 'MSE')}{left_out}", left, top, width, bold=True
+    )
     end = top
     for number, mse in enumerate(shown):
         if number % abreast == 0:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from drawing.canvas import Canvas, pixels_of
-from drawing.compare import ComparedMse, Comparison, confidences, counted, summary
+from drawing.compare import ComparedMse, Comparison, confidences, summary
 from drawing.compare_figure import NAME, Side, maps_of, put_graph
 from drawing.graph_layout import fitted
 from drawing.page import data_uri, filled
 from drawing.styles import DARK
-from drawing.words import conjunction, why_no_root
+from drawing.words import conjunction, counted, why_no_root
 from utils import write_atomically
 
 GRAPH_DPI = 96
@@ -65,7 +65,7 @@ def maps_section(side: Side) -> str:
 def heading(side: Side) -> str:
     """Return the HTML of a record's heading."""
     sag = side.sag
-    words = f"{side.name}: {sag.title} {sag.probability:.3f}, {counted(len(sag.roots))}"
+    words = f"{side.name}: {sag.title} {sag.probability:.3f}, {counted(len(sag.roots), 'MSE')}"
     return f"<h3>{html.escape(words)}</h3>"
 
 

@@ -42,6 +42,11 @@ NEEDS_NOTHING_REASONS = {  # by search.stopped_by, for an image without a breaki
 }
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number of things: 1 MSE, 2 MSEs; many: the plural, where it is not one with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def percent(relative: float) -> str:
     """Return a confidence relative to the full image as a rounded percentage: 92 %."""
     return f"{100 * relative:.0f} %"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from drawing.words import counted
 from running.steps import StepTimes
 from scoring.answerer import Answerer
 
@@ -53,7 +54,8 @@ class Follower:
         progress = self.answerer.progress
         if progress is None:
             return self.step
-        line = f"{self.step}: {progress.roots} MSEs, sets of {progress.size} patches"
+        roots = counted(progress.roots, "MSE")
+        line = f"{self.step}: {roots}, sets of {counted(progress.size, 'patch', 'patches')}"
         if progress.most_left is None:
             return line
         return f"{line}, at most {progress.most_left:,} left"

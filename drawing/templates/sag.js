@@ -15,6 +15,11 @@ const regions = record.regions, nameOf = p => regions ? regions.names[p] : `P${p
 const named = set => set.map(nameOf).join(" & ") || `no ${one}`;
 const short = set => set.length <= 4 ? named(set) : `${set.length} ${many}`;
 const sufficient = probability => probability > record.threshold * record.probability;
+// With a decimal where the rounded number is the threshold's, so that one sees on which side it is.
+const percentBesideThreshold = probability => {
+  const share = 100 * probability / record.probability, isClose = Math.round(share) === Math.round(100 * record.threshold);
+  return record.probability > 0 && isClose ? `${share.toFixed(1)} %` : percent(probability);
+};
 const said = list => list.length < 2 ? list.join("") : `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
 
 function element(tag, properties = {}, ...children) {
@@ -253,7 +258,7 @@ function update() {
   $("visible").textContent = !hidden.length ? `All ${many} are visible.` : hidden.length < set.length ? `Hidden: ${said(hidden.map(nameOf))}. The rest is visible.`
     : set.length ? `Visible: ${said(set.map(nameOf))}. The rest is hidden.` : `All ${many} are hidden.`;
   const known = exact !== null, bar = $("answer-bar"), guess = known ? null : estimated(set);
-  $("confidence").textContent = known ? percent(exact) : guess ? estimateInWords(guess) : "not scored";
+  $("confidence").textContent = known ? percentBesideThreshold(exact) : guess ? estimateInWords(guess) : "not scored";
   $("confidence").classList.toggle("unknown", !known);
   bar.hidden = !known;
   if (known) fillBar(bar, exact);

@@ -11,7 +11,7 @@ from drawn import NAME, read_image, read_sag
 from drawing.estimates import estimate_of
 from drawing.masked_images import MaskedImages
 from drawing.page import json_in_html, write_page
-from drawing.record import Category, Graph, Scores, encode_sag, scores_of
+from drawing.record import Category, Graph, Scores, encode_sag, pack_scores, scores_of
 from drawing.words import estimate_in_words, percent
 from patch_deletion_tree import build_sag
 from running.ask import nearest
@@ -374,6 +374,17 @@ def test_a_record_without_scores_knows_its_roots(visit, planted, tmp_path, patch
     page = visit(written(sag, read_image(planted), tmp_path))
     show_only(page, patches)
     assert page.inner_text("#confidence") == said
+
+
+@pytest.mark.parametrize("share, said", [(0.898, "89.8 %"), (0.902, "90.2 %"), (0.893, "89 %")])
+def test_a_confidence_beside_the_threshold_has_a_decimal(visit, planted, tmp_path, share, said):
+    sag = read_sag(planted)
+    sag.sag = Graph(nodes=[], edges=[])
+    sag.scores = pack_scores({(0, 9): share * sag.probability})
+    page = visit(written(sag, read_image(planted), tmp_path))
+    show_only(page, (0, 9))
+    assert page.inner_text("#confidence") == said
+    assert ("not sufficient" in page.inner_text("#verdict")) == (share < 0.9)
 
 
 def test_a_record_of_twenty_megabytes_opens_and_answers(visit, results, tmp_path):
