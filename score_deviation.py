@@ -121,9 +121,8 @@ def run(settings: Settings) -> int:
     """Explain all images, then each class; return the exit status."""
     settings = with_bundled(settings)
     scenes = scene_set_of(settings)
-    settings = replace(settings, region_names=settings.region_names or scenes.region_names)
+    settings = with_names_of(settings, scenes)
     scenes.require_regions(settings.regions)
-    settings = replace(settings, results=run_folder(settings.results, settings.run))
     folders = scene_sets.folders_of(scenes.items, settings.results)
     make_writable(settings.results)
     device = choose_device(settings.device)
@@ -184,6 +183,16 @@ def scene_set_of(settings: Settings) -> SceneSet:
         return SceneSet(scene_sets.manifest(settings.manifest))
     not_the_images(settings.results, settings.images)
     return SceneSet(scene_sets.folder(settings.images, settings.results))
+
+
+def with_names_of(settings: Settings, scenes: SceneSet) -> Settings:
+    """Return the settings with the names that the set brings, and the folder of this run."""
+    return replace(
+        settings,
+        region_names=settings.region_names or scenes.region_names,
+        labels=settings.labels or scenes.labels,
+        results=run_folder(settings.results, settings.run),
+    )
 
 
 def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Explainer:
