@@ -96,6 +96,8 @@ import sys
 import torch
 
 from companions.score_deviation import scene_sets
+from companions.score_deviation.accuracy import evaluate
+from companions.score_deviation.accuracy import table as accuracy_table
 from companions.score_deviation.class_figures import draw_classes
 from companions.score_deviation.explainer import Explainer, explain_all
 from companions.score_deviation.record import FILE, DeviationRecord, settings_that_count
@@ -227,17 +229,17 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
 
 
 def report_classes(records: list[DeviationRecord], settings: Settings) -> None:
-    """Write and draw the statistics of a set of images."""
+    """Write and draw the statistics of a set of images; log how well they are recognised."""
+    found = evaluate(records)
+    if found:
+        log("\n".join(accuracy_table(found, settings.model)))
     if any(record.segmentation.source == SUPERPIXELS for record in records):
         log("no statistics: superpixels have no names that two images share")
         return
-    found = statistics(records, settings.relevant)
-    write_statistics(found, records, settings.results)
+    tables = statistics(records, settings.relevant)
+    write_statistics(tables, records, settings.results)
     style = DARK if settings.style == "dark" else paper()
-    draw_classes(found, settings.results / "classes", style)
-    if found.accuracy:
-        shares = [f"top-{k[4:]} {100 * v:.2f} %" for k, v in found.accuracy.items()]
-        log("accuracy: " + ", ".join(shares))
+    draw_classes(tables, settings.results / "classes", style)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -29,12 +29,13 @@ import numpy as np
 import pandas as pd
 from msgspec import Struct
 
+from companions.score_deviation.accuracy import evaluate
 from companions.score_deviation.record import DeviationRecord, LabelDeviation
 from utils import write_atomically, written_beside
 
 RELEVANT = 0.01
 ALL_CLASSES = "all classes"
-TOP = (1, 2, 5)  # ranks up to which the true class counts as recognised
+TOP = ("top_1", "top_2", "top_5")
 QUARTILES = (25, 50, 75)
 Kind = Literal["relevant", "irrelevant", "opposing"]
 
@@ -73,6 +74,8 @@ class Statistics(Struct, kw_only=True):
     with_true_class: int
     relevant_above: float
     accuracy: dict[str, float] | None  # top_1, top_2, top_5; None: no true class is known
+    mean_class_accuracy: float | None
+    mean_loss: float | None
     classes: dict[str, ClassStatistics]
 
 
@@ -126,20 +129,16 @@ def statistics(records: Sequence[DeviationRecord], relevant: float = RELEVANT) -
     tables = {name: class_statistics(groups[name], relevant) for name in sorted(groups)}
     if len(groups) > 1:
         tables = {ALL_CLASSES: class_statistics(records, relevant), **tables}
-    ranks = [record.true.rank for record in records if record.true]
+    found = evaluate(records)
     return Statistics(
         images=len(records),
-        with_true_class=len(ranks),
+        with_true_class=found.images if found else 0,
         relevant_above=relevant,
-        accuracy=_accuracy(ranks),
+        accuracy={name: getattr(found, name) for name in TOP} if found else None,
+        mean_class_accuracy=found.mean_class_accuracy if found else None,
+        mean_loss=found.mean_loss if found else None,
         classes=tables,
     )
-
-
-def _accuracy(ranks: Sequence[int]) -> dict[str, float] | None:
-    if not ranks:
-        return None
-    return {f"top_{top}": sum(rank <= top for rank in ranks) / len(ranks) for top in TOP}
 
 
 def class_statistics(

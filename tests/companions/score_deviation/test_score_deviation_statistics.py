@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from lamps import probabilities
 
+from companions.score_deviation.accuracy import loss
 from companions.score_deviation.record import (
     Asked,
     ClassProbability,
@@ -152,6 +153,10 @@ def test_statistics_of_a_set_by_hand(lamp_set):
     # two: (0, 1), true b: right (a tie of b and c goes to b). three: (1, 0), true a: right.
     assert found["accuracy"] == {"top_1": 2 / 3, "top_2": 2 / 3, "top_5": 1.0}
     assert found["with_true_class"] == 3
+    # Class a: one of two images right. Class b: all. Losses by hand.
+    assert found["mean_class_accuracy"] == (1 / 2 + 1) / 2
+    of_true = [probabilities(1, 1)[0], probabilities(0, 1)[1], probabilities(1, 0)[0]]
+    assert found["mean_loss"] == pytest.approx(-np.log(of_true).mean(), abs=1e-6)
     a = found["classes"]["a"]
     b = found["classes"]["b"]
     assert (a["images"], a["correct"], b["images"], b["correct"]) == (2, 1, 1, 1)
@@ -168,6 +173,22 @@ def test_statistics_of_a_set_by_hand(lamp_set):
     every = {row["label"]: row for row in found["classes"]["all classes"]["labels"]}
     assert every["upper lamp"]["images"] == 2
     assert every["upper lamp"]["mean"] == pytest.approx(gone / 2, abs=1e-6)
+
+
+def test_the_log_has_the_table_of_the_published_readme(lamp_set, capsys):
+    lamp_set.run(*lamp_set.manifest)
+    lines = capsys.readouterr().err.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("Model"))
+    assert [word.strip() for word in lines[at].split("|")][1:] == [
+        *("Loss", "Top@1", "Top@2", "Top@5", "Mean Class Accuracy")
+    ]
+    assert [word.strip() for word in lines[at + 1].split("|")][2:] == [
+        *("66.67", "66.67", "100.00", "75.00")
+    ]
+
+
+def test_a_probability_that_rounds_to_0_has_a_finite_loss():
+    assert loss(TrueClass(0, "a", 0.0, rank=9)) == pytest.approx(103, abs=0.3)
 
 
 def test_arrays_have_a_row_per_image_and_a_column_per_label(lamp_set):
