@@ -57,15 +57,17 @@ class Settings:
     category: str | None = None  # class to explain, by index or name; else the most probable
 
     # Regions
-    regions: str | None = None  # a label map (PNG), a folder of them named as the images, slic,
-    #   or a torchvision segmentation network
+    regions: str | None = None  # a label map (PNG), a folder of them named as the images, slic
+    #   (superpixels: also what images without a label map get), or a torchvision segmentation
+    #   network
     region_names: Path | None = None  # names of the labels 1, 2, .., one per line; or ADE20K's
     #   objectInfo150.csv
     segments: Annotated[int, Between(2, 1000)] = 40  # slic: number of superpixels, roughly
     segmentation_weights: Path | None = None  # a state_dict for the segmentation network; else
     #   torchvision's own
-    baseline: Literal["black", "blur", "mean", "median", "mixed"] = "mean"  # what replaces the
-    #   pixels of a label; mean: ImageNet's mean colour
+    baseline: Literal["black", "blur", "mean", "median", "mixed", "published"] = "mean"  # what
+    #   replaces the pixels of a label; mean: ImageNet's mean colour; published: the paper's
+    #   program's fill, RGB (152, 142, 127)
 
     # Network
     model: str = "birds"  # birds, torchvision's, timm/NAME, hf/NAME, or FILE.py:function
@@ -83,6 +85,8 @@ class Settings:
     style: Literal["dark", "paper"] = "dark"  # of figures: dark, or white for print
     width: Inches = 3.3  # of maps in the paper style
     formats: tuple[FigureFormat, ...] = ("png",)  # of maps: png, svg, pdf
+    palette: Literal["diverging", "plasma"] = "diverging"  # of maps: one scale for all, or the
+    #   published colours, each image from its smallest to its largest deviation
     run: str | None = None  # a name: the results go into a folder of their own below --results
     overwrite: bool = False  # process images again whose record exists
 
@@ -124,7 +128,7 @@ def run(settings: Settings) -> int:
     settings = with_bundled(settings)
     scenes = scene_set_of(settings)
     settings = with_names_of(settings, scenes)
-    scenes.require_regions(settings.regions)
+    scenes.say_without_map(settings.regions)
     folders = scene_sets.folders_of(scenes.items, settings.results)
     make_writable(settings.results)
     device = choose_device(settings.device)
@@ -223,6 +227,7 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
         batch_size=settings.batch_size,
         style=DARK if settings.style == "dark" else paper(settings.width),
         formats=settings.formats,
+        palette=settings.palette,
         overwrite=settings.overwrite,
         settings=settings_dict(settings),
     )

@@ -18,7 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from companions.score_deviation.figures import colours, percent_of_area, remove_frame
+from companions.score_deviation.figures import percent_of_area, remove_frame
+from companions.score_deviation.palettes import colours
 from companions.score_deviation.statistics import ClassStatistics, LabelStatistics, Statistics
 from drawing.canvas import Canvas, save_figure
 from drawing.styles import Style

@@ -17,13 +17,14 @@ distracts.
 
 After Lopez-Cifuentes, Escudero-Vinolo, Gajic and Bescos, "Visualizing the Effect of Semantic
 Classes in the Attribution of Scene Recognition Models", ICPR 2020 workshops. The baseline is a
-colour before normalisation, as the paper says; the released program paints the mean after
-normalisation, which is another colour.
+colour before normalisation, as the paper says; the released program writes the mean after
+normalisation, which is another colour: the baseline "published".
 """
 
 import time
 
 import numpy as np
+import torch
 
 from companions.score_deviation.record import (
     ClassProbability,
@@ -37,6 +38,10 @@ from get_perturbation_mask import make_baseline
 from scoring.networks import Network
 from scoring.regions import Regions
 from scoring.scorer import score_image
+
+PUBLISHED = "published"  # name of the released program's fill
+# What it writes into normalised images: by ImageNet's mean and std, the colour (152, 142, 127).
+PUBLISHED_FILL = (0.485, 0.456, 0.406)
 
 
 def score_deviations(
@@ -53,7 +58,7 @@ def score_deviations(
         network: the network to explain.
         image: (H, W, 3) uint8 array, at the network's input size.
         labels: (H, W) int array, the label of each pixel.
-        baseline: what replaces the pixels of a label, a name that make_baseline() takes.
+        baseline: what replaces the pixels of a label, a name that hidden_image() takes.
         batch_size: images per forward pass, or "auto".
 
     Returns:
@@ -82,7 +87,7 @@ def probabilities_without(
         network: the network to explain.
         image: (H, W, 3) uint8 array, at the network's input size.
         regions: the regions of the image, with an index map of (H, W).
-        baseline: what replaces the pixels of a region, a name that make_baseline() takes.
+        baseline: what replaces the pixels of a region, a name that hidden_image() takes.
         batch_size: images per forward pass, or "auto".
 
     Returns:
@@ -92,7 +97,7 @@ def probabilities_without(
     scorer = score_image(
         network.module,
         network.prepare(image),
-        network.prepare(make_baseline(image, baseline)),
+        hidden_image(network, image, baseline),
         category=None,
         basis=regions.basis(),
         batch_size=batch_size,
@@ -100,6 +105,26 @@ def probabilities_without(
     hidden = [(), *((region,) for region in range(len(regions.names)))]
     probabilities = scorer.without(hidden).numpy()
     return probabilities[0], probabilities[1:]
+
+
+def hidden_image(network: Network, image: np.ndarray, baseline: str) -> torch.Tensor:
+    """Return what is seen of an image where it is hidden, as the network takes it.
+
+    Args:
+        network: the network to explain.
+        image: (H, W, 3) uint8 array.
+        baseline: a name that make_baseline() takes, or "published". A network that sees grey gets
+            the mean of the published values.
+
+    Returns:
+        Tensor (channels, H, W), float32, normalised, on the network's device.
+    """
+    if baseline != PUBLISHED:
+        return network.prepare(make_baseline(image, baseline))
+    fill = torch.tensor(PUBLISHED_FILL)
+    if network.channels == 1:
+        fill = fill.mean(0, keepdim=True)
+    return fill.view(-1, 1, 1).expand(-1, *image.shape[:2]).contiguous().to(network.device)
 
 
 def explain_regions(
@@ -120,7 +145,7 @@ def explain_regions(
         regions: the regions of the image.
         category: index of the class to explain; None: the most probable one.
         true_class: index of the true class, where it is known.
-        baseline: what replaces the pixels of a region, a name that make_baseline() takes.
+        baseline: what replaces the pixels of a region, a name that hidden_image() takes.
         batch_size: images per forward pass, or "auto".
     """
     start = time.monotonic()

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from companions.score_deviation.deviations import explain_regions
 from companions.score_deviation.figures import draw_map, map_files, remove_maps
+from companions.score_deviation.palettes import DIVERGING, PaletteName
 from companions.score_deviation.record import (
     FILE,
     Asked,
@@ -37,7 +38,7 @@ from running.record_files import versions
 from running.result_folders import require_below
 from scoring.fitting import load_fitted
 from scoring.networks import Network
-from scoring.segmentation import Segmentation
+from scoring.segmentation import SUPERPIXELS, Segmentation
 from utils import file_sha256
 
 
@@ -54,6 +55,7 @@ class Explainer:
         batch_size: images per forward pass, or "auto".
         style: of the figures.
         formats: of the figures.
+        palette: of the maps.
         overwrite: whether images are explained again whose record exists.
         settings: all settings of the run, for the record.
     """
@@ -66,6 +68,7 @@ class Explainer:
     batch_size: int | str = "auto"
     style: Style = DARK
     formats: Sequence[str] = ("png",)
+    palette: PaletteName = DIVERGING
     overwrite: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -92,7 +95,16 @@ class Explainer:
             # The record is written last: its presence means that the folder is complete.
             (folder / FILE).unlink(missing_ok=True)
             remove_maps(folder)
-        draw_map(record, image, folder, style=self.style, formats=self.formats)
+        draw_map(
+            record,
+            image,
+            folder,
+            self.style,
+            formats=self.formats,
+            palette=self.palette,
+            numbered=record.segmentation.source == SUPERPIXELS,
+        )
+        record.settings["palette"] = self.palette
         if self.style.is_paper:
             record.settings["width"] = self.settings.get("width")
         write_deviation(folder / FILE, record)
@@ -128,8 +140,10 @@ class Explainer:
         return new_record(question, found, settings=settings, versions=versions())
 
     def _is_drawn(self, record: DeviationRecord, folder: Path) -> bool:
-        """Return whether the figures asked for exist; those for print, as wide as asked."""
+        """Return whether the figures asked for exist, in their colours and, for print, as wide."""
         if not all(path.is_file() for path in map_files(folder, self.style, self.formats)):
+            return False
+        if record.settings.get("palette", DIVERGING) != self.palette:
             return False
         if not self.style.is_paper:
             return True

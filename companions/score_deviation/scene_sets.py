@@ -46,13 +46,13 @@ class SceneSet:
     num_classes: int | None = None  # targets are indices among so many classes
     foreign_scenes: bool = False  # targets are scenes that a network need not know
 
-    def require_regions(self, regions: str | None) -> None:
-        """Raise UserError where an image has no label map and no other source is given."""
-        without = next((item.name for item in self.items if item.mask is None), None)
-        if without is not None and regions is None:
-            raise UserError(
-                f"{without} has no label map: say --regions with a PNG, a folder of them, slic or "
-                "a segmentation network"
+    def say_without_map(self, regions: str | None) -> None:
+        """Log how many images are cut into superpixels, where no source of regions is named."""
+        without = sum(item.mask is None for item in self.items)
+        if without and regions is None:
+            log(
+                f"{without} of {len(self.items)} images have no label map and are cut into "
+                "superpixels; --regions names a PNG, a folder of them or a segmentation network"
             )
 
     def for_network(self, labels: Sequence[str]) -> "SceneSet":

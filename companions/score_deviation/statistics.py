@@ -8,7 +8,8 @@ For each class, over its N correctly classified images, with d = 0 where a label
 
 Over its misclassified images, a label is *distracting* where the network predicts the true class
 once the label is removed. The released program counts differently, and both counts are kept: the
-largest probability in the (labels x classes) matrix of an image lies in the true class's column.
+largest probability in the (labels x classes) matrix of an image, with the untouched image's row for
+absent labels, lies in the true class's column.
 
 Absent labels dilute the mean, so the mean over the images that have the label is kept beside it,
 with their number. Where the true class of an image is unknown, the explained class takes its place
@@ -103,14 +104,16 @@ def distracting(record: DeviationRecord) -> set[str]:
 
 
 def distracting_by_largest(record: DeviationRecord) -> set[str]:
-    """Return the labels of a misclassified image that the released program's rule names."""
-    largest = max(label.top.probability for label in record.labels)
-    wins = distracting(record)
-    return {
-        label.name
-        for label in record.labels
-        if label.name in wins and label.top.probability == largest
-    }
+    """Return the labels of a misclassified image that the released program's rule names.
+
+    Its matrix has a row for each of its 150 labels; those of absent labels are the untouched image.
+    """
+    tops = [label.top for label in record.labels]
+    largest = max(record.predicted.probability, *(top.probability for top in tops))
+    at_largest = [label for label in record.labels if label.top.probability == largest]
+    if not any(label.top.index == record.true.index for label in at_largest):
+        return set()
+    return {label.name for label in at_largest}
 
 
 # ---------------------------------------------------------------- many images

@@ -1,15 +1,22 @@
 """What the published program does: its checkpoints, its crop, its folders, its fill and counts."""
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 import torchvision
+from lamps import LABELS, SCENE, lamps, probabilities
 from PIL import Image
 
+from companions.score_deviation import explainer as explainer_module
 from companions.score_deviation import scene_sets
+from companions.score_deviation.deviations import hidden_image, score_deviations
+from companions.score_deviation.figures import deviation_map
+from companions.score_deviation.palettes import palette_of
 from scoring.fitting import Fit
 from scoring.labels import read_labels
 from scoring.networks import load_network
+from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from scoring.regions import load_label_map
 
 CATEGORIES = "/a/airfield 0\n/a/apartment_building/outdoor 1\n/b/bus_station/indoor 2\n"
@@ -72,6 +79,71 @@ def test_crop_is_centercrop_on_image_and_label_map_alike(tmp_path):
     assert np.array_equal(fit.image(image), np.asarray(crop(image)))
     cut = load_label_map(tmp_path / "map.png", fit=fit, image=tmp_path / "a.png", channel=2)
     assert np.array_equal(cut, np.asarray(crop(Image.fromarray(labels)))[..., 2] + 1)
+
+
+# ---------------------------------------------------------------- fill
+
+
+def test_the_published_fill_is_written_after_normalisation():
+    network = lamps(mean=IMAGENET_MEAN)
+    network.std = IMAGENET_STD
+    fill = hidden_image(network, SCENE, "published")
+    assert fill.shape == (3, 12, 8)
+    assert fill[:, 0, 0].tolist() == pytest.approx([0.485, 0.456, 0.406])
+    colour = [255 * (v * s + m) for v, s, m in zip(fill[:, 0, 0], IMAGENET_STD, IMAGENET_MEAN)]
+    assert [round(float(value)) for value in colour] == [152, 142, 127]
+    assert not torch.allclose(fill, hidden_image(network, SCENE, "mean"), atol=0.3)
+
+
+def test_deviations_with_the_published_fill_by_hand():
+    """All lamps at 1; without the upper lamp its red is 0.485, which shines so brightly."""
+    numbers, found = score_deviations(lamps(), SCENE, LABELS, baseline="published")
+    assert numbers == [1, 2, 5]
+    without = [probabilities(0.485, 1), probabilities(1, 0.485), probabilities(1, 1)]
+    np.testing.assert_allclose(found, probabilities(1, 1) - np.array(without), atol=1e-6)
+
+
+def test_the_command_takes_the_published_fill(lamp_set):
+    assert lamp_set.run(lamp_set.path / "in/one.png", *lamp_set.maps, baseline="published") == 0
+    label = next(row for row in lamp_set.record("one").labels if row.name == "middle lamp")
+    # One red channel of ImageNet's mean and std is not the lamps': they are not normalised.
+    assert label.probability == pytest.approx(probabilities(1, 0.485)[1], abs=1e-6)
+
+
+# ---------------------------------------------------------------- colours
+
+
+def test_plasma_runs_from_the_smallest_to_the_largest_deviation():
+    palette = palette_of("plasma", [-0.2, 0.0, 0.4])
+    plasma = matplotlib.colormaps["plasma"]
+    assert palette.colours(-0.2) == pytest.approx(plasma(0.0)[:3])
+    assert palette.colours(0.4) == pytest.approx(plasma(1.0)[:3])
+    middle = (round(0.1 * 255) + 0.2 * 255) / (0.6 * 255)
+    assert palette.colours(0.1) == pytest.approx(plasma(middle)[:3])
+
+
+def test_equal_deviations_have_one_colour():
+    palette = palette_of("plasma", [0.3, 0.3])
+    assert palette.colours(0.3) == pytest.approx(matplotlib.colormaps["plasma"](0.0)[:3])
+
+
+def test_a_map_in_plasma_shows_no_image(lamp_set):
+    lamp_set.run(lamp_set.path / "in/one.png", *lamp_set.maps)
+    record = lamp_set.record("one")
+    noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    own = palette_of("plasma", [label.deviation for label in record.labels])
+    pixels = deviation_map(record, noise, own)
+    assert len(np.unique(pixels[1:3].reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(deviation_map(record, noise)[1:3].reshape(-1, 3), axis=0)) > 9
+
+
+def test_another_palette_is_drawn_from_the_record(lamp_set, monkeypatch):
+    options = (lamp_set.path / "in/one.png", *lamp_set.maps)
+    lamp_set.run(*options)
+    before = (lamp_set.path / "out/one/deviation.png").read_bytes()
+    monkeypatch.setattr(explainer_module, "explain_regions", None)
+    assert lamp_set.run(*options, "--palette", "plasma") == 0
+    assert (lamp_set.path / "out/one/deviation.png").read_bytes() != before
 
 
 # ---------------------------------------------------------------- folders

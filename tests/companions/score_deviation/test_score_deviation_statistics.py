@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lamps import probabilities
+from msgspec.structs import replace
 
 from companions.score_deviation.accuracy import loss
 from companions.score_deviation.record import (
@@ -135,6 +136,18 @@ def test_published_rule_names_no_label_of_another_class():
 
 def test_published_rule_names_only_the_largest():
     assert distracting_by_largest(three_labels(0.65)) == {"lamp"}
+
+
+def test_published_rule_counts_the_untouched_image_among_the_rows():
+    """Absent labels have rows too: class b's 0.75 there is above the 0.7 of a without the lamp."""
+    sure = replace(three_labels(0.65), predicted=ClassProbability(1, "b", 0.75))
+    assert distracting_by_largest(sure) == set()
+    assert distracting(sure) == {"lamp", "door"}
+
+
+def test_published_rule_names_all_labels_at_the_largest():
+    """Where the maximum stands in several rows, all of them are recorded, as np.where finds."""
+    assert distracting_by_largest(three_labels(0.7)) == {"lamp", "wall"}
 
 
 def test_both_counts_are_kept():
