@@ -82,6 +82,8 @@ class Settings:
     # Results
     results: Path = Path("Results/score_deviation")  # one folder per image below it
     relevant: Share = 0.01  # a label is relevant to a class above this mean deviation
+    absent_as_zero: bool = False  # box plots over all images of a class, absent labels with 0, as
+    #   published; else over the images with the label
     style: Literal["dark", "paper"] = "dark"  # of figures: dark, or white for print
     width: Inches = 3.3  # of maps in the paper style
     formats: tuple[FigureFormat, ...] = ("png",)  # of maps: png, svg, pdf
@@ -102,20 +104,22 @@ import torch
 from companions.score_deviation import scene_sets
 from companions.score_deviation.accuracy import evaluate
 from companions.score_deviation.accuracy import table as accuracy_table
-from companions.score_deviation.class_figures import draw_classes
+from companions.score_deviation.class_figures import class_stems, draw_classes
 from companions.score_deviation.explainer import Explainer, explain_all
+from companions.score_deviation.figures import map_files
+from companions.score_deviation.map_folders import sort_maps
 from companions.score_deviation.record import FILE, DeviationRecord, settings_that_count
 from companions.score_deviation.scene_sets import SceneSet
 from companions.score_deviation.statistics import statistics, write_statistics
 from companions.score_deviation.summary import COLUMNS
-from drawing.styles import DARK, paper
+from drawing.styles import DARK, Style, paper
 from running.each_image import log_interrupted
 from running.earlier_settings import say_what_is_replaced
 from running.failures import report_failures
 from running.images import not_the_images
 from running.network_check import check_users_network
 from running.network_of import network_of
-from running.result_folders import run_folder
+from running.result_folders import require_below, run_folder
 from running.results import make_writable
 from running.summary import merge_rows
 from scoring.labels import category_index
@@ -153,7 +157,8 @@ def run(settings: Settings) -> int:
     except (ValueError, csv.Error) as error:  # the old one is damaged: it is left as it is
         failures.append((f"{settings.results}: summary.csv", one_line(error)))
     if len(outcome.records) > 1 and not outcome.interrupted:
-        report_classes(outcome.records, settings)
+        by_name = {item.name: folder for item, folder in zip(scenes.items, folders)}
+        report_classes(outcome.records, by_name, settings)
     status = report_failures(failures)
     if outcome.interrupted:
         log_interrupted(settings.results)
@@ -225,7 +230,7 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
         baseline=settings.baseline,
         seed=settings.seed,
         batch_size=settings.batch_size,
-        style=DARK if settings.style == "dark" else paper(settings.width),
+        style=style_of(settings),
         formats=settings.formats,
         palette=settings.palette,
         overwrite=settings.overwrite,
@@ -233,18 +238,45 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
     )
 
 
-def report_classes(records: list[DeviationRecord], settings: Settings) -> None:
-    """Write and draw the statistics of a set of images; log how well they are recognised."""
-    found = evaluate(records)
-    if found:
-        log("\n".join(accuracy_table(found, settings.model)))
+def report_classes(
+    records: list[DeviationRecord], folders: dict[str, Path], settings: Settings
+) -> None:
+    """Write and draw the statistics of a set of images; log how well they are recognised.
+
+    Args:
+        records: of the images.
+        folders: an image's name -> its folder.
+        settings: of the run.
+    """
+    accuracy = evaluate(records)
+    if accuracy:
+        log("\n".join(accuracy_table(accuracy, settings.model)))
     if any(record.segmentation.source == SUPERPIXELS for record in records):
         log("no statistics: superpixels have no names that two images share")
         return
-    tables = statistics(records, settings.relevant)
-    write_statistics(tables, records, settings.results)
-    style = DARK if settings.style == "dark" else paper()
-    draw_classes(tables, settings.results / "classes", style)
+    found = statistics(records, settings.relevant, absent_as_zero=settings.absent_as_zero)
+    write_statistics(found, records, settings.results)
+    figures = settings.results / "classes"
+    require_below(figures, settings.results)
+    figures.mkdir(exist_ok=True)
+    style = style_of(settings)
+    draw_classes(found, figures, DARK if settings.style == "dark" else paper())
+    if accuracy is None:
+        return
+    left_out = sort_maps(
+        records,
+        folders,
+        figures / "maps",
+        stems=class_stems(found),
+        files=lambda folder: map_files(folder, style, settings.formats),
+    )
+    if left_out:
+        log(f"{left_out} maps are not of the class predicted (--category) and in no class's folder")
+
+
+def style_of(settings: Settings) -> Style:
+    """Return the style of the maps."""
+    return DARK if settings.style == "dark" else paper(settings.width)
 
 
 def main(argv: list[str] | None = None) -> int:

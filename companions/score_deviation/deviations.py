@@ -201,6 +201,7 @@ def _label_deviations(
 ) -> list[LabelDeviation]:
     """Return what the record says of each region."""
     deviation = full - without  # (regions, classes)
+    predicted = int(full.argmax())
     areas = regions.areas()
     labels = []
     for region, row in enumerate(without):
@@ -215,6 +216,7 @@ def _label_deviations(
                     None if true_class is None else float(deviation[region, true_class])
                 ),
                 top=_class_probability(network, row, int(row.argmax())),
+                predicted_deviation=float(deviation[region, predicted]),
             )
         )
     return labels

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from companions.score_deviation.palettes import (
     DIVERGING,
@@ -318,6 +319,7 @@ def draw_bars(
     right = max(0, *values, 0) + 0.32 * margin
     axes.set(ylim=(max(FEWEST_BARS, len(labels)) - 0.4, -0.6), xlim=(left, right))
     axes.axvline(0, color=style.muted, lw=0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     remove_frame(axes, style, text)
 
 

@@ -51,6 +51,8 @@ class LabelDeviation(Struct, kw_only=True):
     probability: Confidence  # of the explained class without the label
     true_deviation: Difference | None  # of the true class's probability, where it is known
     top: ClassProbability  # the most probable class without the label
+    predicted_deviation: Difference | None = None  # of the predicted class's probability; None:
+    #   the record is of an earlier version
 
 
 class Deviations(Struct, kw_only=True, rename={"baseline": "fill"}):
