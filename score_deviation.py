@@ -4,6 +4,7 @@
     python score_deviation.py kitchen.jpg --regions kitchen.png --region-names names.txt
     python score_deviation.py photos --model resnet50 --regions slic --segments 40
     python score_deviation.py --manifest images.csv --region-names names.txt
+    python score_deviation.py --from-matrices Results/score_deviation --category kitchen
     python score_deviation.py --ade20k ADE20K --model net.py:places --labels scenes.txt
 
 For every label l present in the image I, I_l is I with all pixels of l replaced by the baseline.
@@ -54,6 +55,8 @@ class Settings:
     manifest: Path | None = None  # a CSV file with the columns image, mask and class
     ade20k: Path | None = None  # ADE20K's folder: images/, annotations/, objectInfo150.csv
     places365: Path | None = None  # Places365's: val/ or val_256/, categories_places365.txt
+    from_matrices: Path | None = None  # a folder with the matrix.npz of --keep-matrices, from which
+    #   statistics are made without the network
     category: str | None = None  # class to explain, by index or name; else the most probable
 
     # Regions
@@ -82,6 +85,7 @@ class Settings:
     # Results
     results: Path = Path("Results/score_deviation")  # one folder per image below it
     relevant: Share = 0.01  # a label is relevant to a class above this mean deviation
+    keep_matrices: bool = False  # keep the probabilities of all classes, for --from-matrices
     absent_as_zero: bool = False  # box plots over all images of a class, absent labels with 0, as
     #   published; else over the images with the label
     style: Literal["dark", "paper"] = "dark"  # of figures: dark, or white for print
@@ -98,6 +102,7 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
 
 import csv
 import sys
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -108,9 +113,15 @@ from companions.score_deviation.class_figures import class_stems, draw_classes
 from companions.score_deviation.explainer import Explainer, explain_all
 from companions.score_deviation.figures import map_files
 from companions.score_deviation.map_folders import sort_maps
-from companions.score_deviation.record import FILE, DeviationRecord, settings_that_count
+from companions.score_deviation.matrices import read_records
+from companions.score_deviation.record import (
+    FILE,
+    DeviationRecord,
+    ImageDeviations,
+    settings_that_count,
+)
 from companions.score_deviation.scene_sets import SceneSet
-from companions.score_deviation.statistics import statistics, write_statistics
+from companions.score_deviation.statistics import Statistics, statistics, write_statistics
 from companions.score_deviation.summary import COLUMNS
 from drawing.styles import DARK, Style, paper
 from running.each_image import log_interrupted
@@ -129,6 +140,8 @@ from scoring.segmentation import SUPERPIXELS, Segmentation
 
 def run(settings: Settings) -> int:
     """Explain all images, then each class; return the exit status."""
+    if settings.from_matrices:
+        return run_from_matrices(settings)
     settings = with_bundled(settings)
     scenes = scene_set_of(settings)
     settings = with_names_of(settings, scenes)
@@ -158,13 +171,26 @@ def run(settings: Settings) -> int:
         failures.append((f"{settings.results}: summary.csv", one_line(error)))
     if len(outcome.records) > 1 and not outcome.interrupted:
         by_name = {item.name: folder for item, folder in zip(scenes.items, folders)}
-        report_classes(outcome.records, by_name, settings)
+        report_run(outcome.records, by_name, settings)
     status = report_failures(failures)
     if outcome.interrupted:
         log_interrupted(settings.results)
         return 130
     log(f"{len(outcome.records)} records in {settings.results}, {len(failures)} failed")
     return status
+
+
+def run_from_matrices(settings: Settings) -> int:
+    """Make the statistics of the matrices below a folder; return the exit status."""
+    if settings.images or settings.manifest or settings.ade20k or settings.places365:
+        raise UserError("--from-matrices reads no images: name either images or matrices")
+    settings = replace(settings, results=run_folder(settings.results, settings.run))
+    make_writable(settings.results)
+    found = read_records(settings.from_matrices, settings.category)
+    settings = replace(settings, model=found.first.model)
+    report_classes(found.records, settings, sources={found.first.source})
+    log(f"statistics of {len(found.records)} images in {settings.results}")
+    return report_failures(found.failures)
 
 
 # ---------------------------------------------------------------- what the settings ask for
@@ -231,6 +257,7 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
         seed=settings.seed,
         batch_size=settings.batch_size,
         style=style_of(settings),
+        keep_matrices=settings.keep_matrices,
         formats=settings.formats,
         palette=settings.palette,
         overwrite=settings.overwrite,
@@ -238,35 +265,64 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
     )
 
 
-def report_classes(
-    records: list[DeviationRecord], folders: dict[str, Path], settings: Settings
+def report_run(
+    records: Sequence[DeviationRecord], folders: Mapping[str, Path], settings: Settings
 ) -> None:
+    """Report the classes of a run, and sort its maps by class; folders: of images by name."""
+    sources = {record.segmentation.source for record in records}
+    found = report_classes(records, settings, sources=sources)
+    if found and found.accuracy:
+        sort_all_maps(found, records, folders, settings)
+
+
+def report_classes(
+    records: Sequence[ImageDeviations], settings: Settings, *, sources: Collection[str]
+) -> Statistics | None:
     """Write and draw the statistics of a set of images; log how well they are recognised.
 
     Args:
         records: of the images.
-        folders: an image's name -> its folder.
         settings: of the run.
+        sources: where their regions come from.
+
+    Returns:
+        The statistics; None where the regions have no names that images share.
     """
+    records = sorted(records, key=lambda record: record.image)  # sums depend on the order
     accuracy = evaluate(records)
     if accuracy:
         log("\n".join(accuracy_table(accuracy, settings.model)))
-    if any(record.segmentation.source == SUPERPIXELS for record in records):
+    if SUPERPIXELS in sources:
         log("no statistics: superpixels have no names that two images share")
-        return
+        return None
     found = statistics(records, settings.relevant, absent_as_zero=settings.absent_as_zero)
     write_statistics(found, records, settings.results)
     figures = settings.results / "classes"
     require_below(figures, settings.results)
     figures.mkdir(exist_ok=True)
-    style = style_of(settings)
     draw_classes(found, figures, DARK if settings.style == "dark" else paper())
-    if accuracy is None:
-        return
+    return found
+
+
+def sort_all_maps(
+    found: Statistics,
+    records: Sequence[DeviationRecord],
+    folders: Mapping[str, Path],
+    settings: Settings,
+) -> None:
+    """Put the maps into folders by class.
+
+    Args:
+        found: the statistics, whose classes have the folders.
+        records: of the images.
+        folders: an image's name -> its folder.
+        settings: of the run.
+    """
+    style = style_of(settings)
     left_out = sort_maps(
         records,
         folders,
-        figures / "maps",
+        settings.results / "classes/maps",
         stems=class_stems(found),
         files=lambda folder: map_files(folder, style, settings.formats),
     )

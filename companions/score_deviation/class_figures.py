@@ -185,7 +185,7 @@ def draw_boxes(axes: Axes, rows: Sequence[LabelStatistics], style: Style) -> Non
         ms=5,
         mfc=style.root,
         mec=style.background,
-        label=f"mean over all {rows[0].images}",
+        label=f"mean over all {rows[0].images} images",
     )
     names = [f"{row.label} (in {row.present}, {percent_of_area(row.mean_area)})" for row in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False)
@@ -273,7 +273,7 @@ def draw_distribution(
     figure = Figure(figsize=(PANEL_WIDTH, height), facecolor=style.background, layout="constrained")
     axes = figure.subplots()
     shares = [100 * row.share for row in rows]
-    axes.barh(range(len(rows)), shares, 0.7, color=style.removed)
+    axes.barh(range(len(rows)), shares, 0.7, color=style.bar)
     for place, row in enumerate(rows):
         axes.annotate(
             percent_of_area(row.share),

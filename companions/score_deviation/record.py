@@ -69,6 +69,12 @@ class Deviations(Struct, kw_only=True, rename={"baseline": "fill"}):
     seconds: float
 
 
+class ImageDeviations(Deviations, kw_only=True):
+    """Score deviations, and the image that they are of."""
+
+    image: str  # path below the folder of images
+
+
 class MapSource(Struct, omit_defaults=True):
     """Where the label map comes from: what must agree for the regions to be the same."""
 
@@ -99,10 +105,9 @@ class Question(Struct):
     asked: Asked
 
 
-class DeviationRecord(Deviations, kw_only=True, tag_field="format", tag=1):
+class DeviationRecord(ImageDeviations, kw_only=True, tag_field="format", tag=1):
     """Score deviations of one image, with what they belong to."""
 
-    image: str  # path below the folder of images
     image_sha256: str
     size: tuple[int, int]
     model: Model

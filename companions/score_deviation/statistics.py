@@ -33,7 +33,7 @@ import pandas as pd
 from msgspec import Struct
 
 from companions.score_deviation.accuracy import evaluate
-from companions.score_deviation.record import DeviationRecord, LabelDeviation
+from companions.score_deviation.record import ImageDeviations, LabelDeviation
 from utils import write_atomically, written_beside
 
 RELEVANT = 0.01
@@ -92,7 +92,7 @@ class Statistics(Struct, kw_only=True):
 # ---------------------------------------------------------------- one image
 
 
-def class_of(record: DeviationRecord, by: Grouping = TRUE) -> str:
+def class_of(record: ImageDeviations, by: Grouping = TRUE) -> str:
     """Return the name of the class that an image counts for.
 
     By true class, it is the explained one where the true one is unknown.
@@ -102,12 +102,12 @@ def class_of(record: DeviationRecord, by: Grouping = TRUE) -> str:
     return (record.true or record.category).name
 
 
-def is_correct(record: DeviationRecord) -> bool:
+def is_correct(record: ImageDeviations) -> bool:
     """Return whether the network predicts the true class; True where that is unknown."""
     return record.true is None or record.true.index == record.predicted.index
 
 
-def knows_predicted(record: DeviationRecord) -> bool:
+def knows_predicted(record: ImageDeviations) -> bool:
     """Return whether a record has the deviations of the predicted class.
 
     One of an earlier version does not where it explains another class.
@@ -116,7 +116,7 @@ def knows_predicted(record: DeviationRecord) -> bool:
     return is_explained or record.labels[0].predicted_deviation is not None
 
 
-def deviation_of(record: DeviationRecord, label: LabelDeviation, by: Grouping = TRUE) -> float:
+def deviation_of(record: ImageDeviations, label: LabelDeviation, by: Grouping = TRUE) -> float:
     """Return a label's deviation for the class that the image counts for."""
     if by == PREDICTED:
         is_explained = record.category.index == record.predicted.index
@@ -124,12 +124,12 @@ def deviation_of(record: DeviationRecord, label: LabelDeviation, by: Grouping = 
     return label.deviation if record.true is None else label.true_deviation
 
 
-def distracting(record: DeviationRecord) -> set[str]:
+def distracting(record: ImageDeviations) -> set[str]:
     """Return the labels of a misclassified image without which the true class is predicted."""
     return {label.name for label in record.labels if label.top.index == record.true.index}
 
 
-def distracting_by_largest(record: DeviationRecord) -> set[str]:
+def distracting_by_largest(record: ImageDeviations) -> set[str]:
     """Return the labels of a misclassified image that the released program's rule names.
 
     Its matrix has a row for each of its 150 labels; those of absent labels are the untouched image.
@@ -146,7 +146,7 @@ def distracting_by_largest(record: DeviationRecord) -> set[str]:
 
 
 def statistics(
-    records: Sequence[DeviationRecord], relevant: float = RELEVANT, *, absent_as_zero: bool = False
+    records: Sequence[ImageDeviations], relevant: float = RELEVANT, *, absent_as_zero: bool = False
 ) -> Statistics:
     """Return the statistics of a set of images: accuracies, and a table per class and of all.
 
@@ -175,10 +175,10 @@ def statistics(
 
 
 def _tables(
-    records: Sequence[DeviationRecord], relevant: float, *, by: Grouping, absent_as_zero: bool
+    records: Sequence[ImageDeviations], relevant: float, *, by: Grouping, absent_as_zero: bool
 ) -> dict[str, ClassStatistics]:
     """Return the table of each class by its name, and first that of all where there are several."""
-    groups: dict[str, list[DeviationRecord]] = {}
+    groups: dict[str, list[ImageDeviations]] = {}
     for record in records:
         groups.setdefault(class_of(record, by), []).append(record)
     named = [(name, groups[name]) for name in sorted(groups)]
@@ -191,7 +191,7 @@ def _tables(
 
 
 def class_statistics(
-    records: Sequence[DeviationRecord],
+    records: Sequence[ImageDeviations],
     relevant: float = RELEVANT,
     *,
     by: Grouping = TRUE,
@@ -228,7 +228,7 @@ def class_statistics(
     return ClassStatistics(len(records), len(correct), labels)
 
 
-def shares_of(records: Sequence[DeviationRecord]) -> dict[str, float]:
+def shares_of(records: Sequence[ImageDeviations]) -> dict[str, float]:
     """Return each label's share of the pixels of all images, which are of one size."""
     sums: Counter[str] = Counter()
     for record in records:
@@ -284,7 +284,7 @@ def kind_of(mean: float | None, relevant: float) -> Kind | None:
 # ---------------------------------------------------------------- files
 
 
-def write_statistics(found: Statistics, records: Sequence[DeviationRecord], folder: Path) -> None:
+def write_statistics(found: Statistics, records: Sequence[ImageDeviations], folder: Path) -> None:
     """Write statistics.json, labels.csv (a row per class and label) and deviations.npz."""
     content = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
     write_atomically(folder / "statistics.json", content)
@@ -307,7 +307,7 @@ def labels_table(found: Statistics) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _write_arrays(path: Path, records: Sequence[DeviationRecord]) -> None:
+def _write_arrays(path: Path, records: Sequence[ImageDeviations]) -> None:
     """Write deviations and areas as arrays, (images, labels); NaN where a label is absent."""
     names = sorted({label.name for record in records for label in record.labels})
     columns = {name: column for column, name in enumerate(names)}

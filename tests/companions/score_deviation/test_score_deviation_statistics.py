@@ -226,7 +226,8 @@ def test_arrays_have_a_row_per_image_and_a_column_per_label(lamp_set):
     gone = probabilities(1, 0)[0] - probabilities(0, 0)[0]
     assert arrays["deviation"].shape == arrays["area"].shape == (3, 3)
     assert arrays["labels"].tolist() == ["lower lamp", "middle lamp", "upper lamp"]
-    assert arrays["deviation"][2, 2] == pytest.approx(gone, abs=1e-6)
+    assert arrays["images"].tolist() == ["in/one.png", "in/three.png", "in/two.png"]
+    assert arrays["deviation"][1, 2] == pytest.approx(gone, abs=1e-6)
     assert arrays["correct"].tolist() == [False, True, True]
 
 
