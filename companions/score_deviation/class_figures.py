@@ -174,6 +174,7 @@ def draw_boxes(axes: Axes, rows: Sequence[LabelStatistics], style: Style) -> Non
 
     Box: quartiles; line: median; a dot per image; diamond: mean over all images that count.
     """
+    axes.use_sticky_edges = False  # a box at the edge leaves room for the dots there
     for place, row in enumerate(rows):
         draw_box(axes, row, place=place, style=style)
     axes.plot(

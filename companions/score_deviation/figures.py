@@ -28,7 +28,7 @@ from companions.score_deviation.palettes import (
 from companions.score_deviation.record import Deviations, LabelDeviation
 from drawing.canvas import save_figure
 from drawing.styles import DARK, FORMATS, POINTS_PER_INCH, Style, paper
-from drawing.text import FAMILY, shrunk, text_width
+from drawing.text import FAMILY, shrunk, text_width, wrapped
 from scoring.regions import Regions
 
 MOST_BARS = 14  # labels beside a map
@@ -36,6 +36,8 @@ FEWEST_BARS = 4  # as high as so many bars, even for fewer labels
 BORDER_BRIGHTNESS = 0.45
 SIDE = 2.9  # inches, of the image in the dark style
 BARS_WIDTH = 3.2
+MOST_OF_WIDTH = 0.96  # that a heading takes; small letters are drawn a little wider than measured
+SMALLEST_HEADING = 0.62  # of its size, before it is broken into two lines
 MINUS = "−"
 
 
@@ -182,7 +184,7 @@ def _bars_height(count: int, text: float) -> float:
 
 def _bars_below(count: int, names: float, *, width: float, shape: float, text: float) -> Layout:
     pad = text / POINTS_PER_INCH
-    title = 1.9 * pad
+    title = 2.1 * pad
     bars = _bars_height(count, text)
     side = (width - 2.5 * pad - 0.37) / 2  # 0.37: the colour scale and its numbers
     tall = side * shape
@@ -200,7 +202,7 @@ def _bars_below(count: int, names: float, *, width: float, shape: float, text: f
 
 def _bars_beside(count: int, names: float, *, shape: float, text: float) -> Layout:
     pad = text / POINTS_PER_INCH
-    title = 1.9 * pad
+    title = 2.1 * pad
     bars = _bars_height(count, text)
     tall = SIDE * shape
     height = max(tall, bars + 2 * pad) + 2 * title + pad
@@ -221,6 +223,18 @@ def _bars_beside(count: int, names: float, *, shape: float, text: float) -> Layo
 # ---------------------------------------------------------------- parts
 
 
+def fitted_lines(heading: str, size: float, width: float) -> tuple[list[str], float]:
+    """Return a heading in one line or two, and the size at which it fits the width.
+
+    Two lines are no higher than the place of one.
+    """
+    single = shrunk(heading, size, width)
+    if single >= SMALLEST_HEADING * size:
+        return [heading], single
+    lines = wrapped(heading, 1, 0.6 * text_width(heading, 1))
+    return lines, min(shrunk(line, SMALLEST_HEADING * size, width) for line in lines)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure in the making: what its images and titles share."""
@@ -235,8 +249,10 @@ class Drawing:
         axes = self.figure.add_axes(self.layout.fractions(box))
         axes.imshow(pixels, aspect="auto", interpolation=interpolation)
         axes.set_axis_off()
-        size = shrunk(heading, self.text * 1.1, POINTS_PER_INCH * box.width)
-        axes.set_title(heading, fontsize=size, parse_math=False, **self._ink())
+        width = MOST_OF_WIDTH * POINTS_PER_INCH * box.width
+        lines, size = fitted_lines(heading, self.text * 1.1, width)
+        pad = 0.4 * self.text
+        axes.set_title("\n".join(lines), fontsize=size, pad=pad, parse_math=False, **self._ink())
         return axes
 
     def bars_title(self, axes: Axes, *, shown: int, total: int) -> None:
@@ -244,7 +260,8 @@ class Drawing:
         left_out = f" (the {shown} largest of {total})" if total > shown else ""
         title = f"probability lost without it{left_out}"
         box = self.layout.bars
-        size = shrunk(title, self.text * 1.1, POINTS_PER_INCH * (box.width + self.layout.names))
+        most = MOST_OF_WIDTH * POINTS_PER_INCH * (box.width + self.layout.names)
+        size = shrunk(title, self.text * 1.1, most)
         is_wider = text_width(title, size) > POINTS_PER_INCH * box.width
         axes.set_title(title, fontsize=size, loc="right" if is_wider else "center", **self._ink())
 

@@ -11,8 +11,9 @@ from PIL import Image
 from companions.score_deviation import explainer as explainer_module
 from companions.score_deviation import scene_sets
 from companions.score_deviation.deviations import hidden_image, score_deviations
-from companions.score_deviation.figures import deviation_map
+from companions.score_deviation.figures import deviation_map, fitted_lines
 from companions.score_deviation.palettes import palette_of
+from drawing.text import text_width
 from scoring.fitting import Fit
 from scoring.labels import read_labels
 from scoring.networks import load_network
@@ -144,6 +145,19 @@ def test_another_palette_is_drawn_from_the_record(lamp_set, monkeypatch):
     monkeypatch.setattr(explainer_module, "explain_regions", None)
     assert lamp_set.run(*options, "--palette", "plasma") == 0
     assert (lamp_set.path / "out/one/deviation.png").read_bytes() != before
+
+
+# ---------------------------------------------------------------- headings
+
+
+@pytest.mark.parametrize(
+    "name, lines", [("kitchen 0.900", 1), ("apartment building with a long name, outdoor " * 2, 2)]
+)
+def test_a_heading_fits_its_place(name, lines):
+    found, size = fitted_lines(name, 11, 200)
+    assert len(found) == lines
+    assert " ".join(found).split() == name.split()
+    assert all(text_width(line, size) <= 200.001 for line in found)
 
 
 # ---------------------------------------------------------------- folders
