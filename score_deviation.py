@@ -37,7 +37,7 @@ from running.command_line import (
     parse,
     settings_dict,
 )
-from utils import PROJECT, UserError, log, one_line
+from utils import PROJECT, UserError, log, one_line, write_atomically
 
 PROG = "score_deviation.py"
 BUNDLED_IMAGES = PROJECT / "Images"
@@ -85,6 +85,7 @@ class Settings:
     # Results
     results: Path = Path("Results/score_deviation")  # one folder per image below it
     relevant: Share = 0.01  # a label is relevant to a class above this mean deviation
+    accuracy_only: bool = False  # only how well the images are recognised: one pass each
     keep_matrices: bool = False  # keep the probabilities of all classes, for --from-matrices
     absent_as_zero: bool = False  # box plots over all images of a class, absent labels with 0, as
     #   published; else over the images with the label
@@ -104,16 +105,18 @@ import csv
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
+import msgspec
 import torch
 
 from companions.score_deviation import scene_sets
-from companions.score_deviation.accuracy import evaluate
+from companions.score_deviation.accuracy import evaluate, figures_of
 from companions.score_deviation.accuracy import table as accuracy_table
 from companions.score_deviation.class_figures import class_stems, draw_classes
-from companions.score_deviation.explainer import Explainer, explain_all
+from companions.score_deviation.explainer import Explainer, Outcome, explain_all
 from companions.score_deviation.figures import map_files
 from companions.score_deviation.map_folders import sort_maps
 from companions.score_deviation.matrices import read_records
+from companions.score_deviation.recognition import recognise
 from companions.score_deviation.record import (
     FILE,
     DeviationRecord,
@@ -145,12 +148,14 @@ def run(settings: Settings) -> int:
     settings = with_bundled(settings)
     scenes = scene_set_of(settings)
     settings = with_names_of(settings, scenes)
-    scenes.say_without_map(settings.regions)
     folders = scene_sets.folders_of(scenes.items, settings.results)
     make_writable(settings.results)
     device = choose_device(settings.device)
     network = network_of(settings, device)
     scenes = scenes.for_network(network.labels)
+    if settings.accuracy_only:
+        return run_accuracy(network, scenes, settings)
+    scenes.say_without_map(settings.regions)
     explainer = explainer_for(network, scenes, settings)
     torch.manual_seed(settings.seed)
     log(f"{network.name} ({network.classes} classes) on {device}, {len(scenes.items)} images")
@@ -164,11 +169,7 @@ def run(settings: Settings) -> int:
         that_count=settings_that_count,
     )
     outcome = explain_all(explainer, scenes.items, folders, results=settings.results)
-    failures = outcome.failures
-    try:
-        merge_rows(settings.results / "summary.csv", outcome.rows, COLUMNS)
-    except (ValueError, csv.Error) as error:  # the old one is damaged: it is left as it is
-        failures.append((f"{settings.results}: summary.csv", one_line(error)))
+    failures = outcome.failures + merge_summary(outcome, settings.results)
     if len(outcome.records) > 1 and not outcome.interrupted:
         by_name = {item.name: folder for item, folder in zip(scenes.items, folders)}
         report_run(outcome.records, by_name, settings)
@@ -177,6 +178,31 @@ def run(settings: Settings) -> int:
         log_interrupted(settings.results)
         return 130
     log(f"{len(outcome.records)} records in {settings.results}, {len(failures)} failed")
+    return status
+
+
+def merge_summary(outcome: Outcome, results: Path) -> list[tuple[str, str]]:
+    """Write the rows of a run into summary.csv; return what failed."""
+    try:
+        merge_rows(results / "summary.csv", outcome.rows, COLUMNS)
+    except (ValueError, csv.Error) as error:  # the old one is damaged: it is left as it is
+        return [(f"{results}: summary.csv", one_line(error))]
+    return []
+
+
+def run_accuracy(network: Network, scenes: SceneSet, settings: Settings) -> int:
+    """Log and write how well the network recognises a set of images; return the exit status."""
+    found = recognise(network, scenes.items)
+    if found.interrupted:
+        log("interrupted: there are no figures of a part of the images")
+        return 130
+    status = report_failures(found.failures)
+    if not found.known:
+        raise UserError("--accuracy-only: no image with a true class")
+    figures = figures_of(found.known)
+    log("\n".join(accuracy_table(figures, settings.model)))
+    content = msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n"
+    write_atomically(settings.results / "accuracy.json", content)
     return status
 
 

@@ -33,8 +33,11 @@ class Evaluation(Struct, kw_only=True):
 def evaluate(records: Sequence[Deviations]) -> Evaluation | None:
     """Return the figures of the images whose true class is known; None where there is none."""
     known = [record.true for record in records if record.true]
-    if not known:
-        return None
+    return figures_of(known) if known else None
+
+
+def figures_of(known: Sequence[TrueClass]) -> Evaluation:
+    """Return the figures of images by their true classes, of which there is one at least."""
     return Evaluation(
         images=len(known),
         top_1=_share_within(known, 1),

@@ -188,7 +188,7 @@ def explain_regions(
     )
     if on_scored:
         on_scored(scores)
-    found = deviations_of(scores, category=category, true_class=true_class)
+    found = deviations_of(scores, category=category, true_index=true_class)
     found.seconds = time.monotonic() - start
     return found
 
@@ -200,16 +200,17 @@ def _label_map(regions: Regions) -> LabelMap:
 
 
 def deviations_of(
-    scores: Scores, *, category: int | None = None, true_class: int | None = None
+    scores: Scores, *, category: int | None = None, true_index: int | None = None
 ) -> Deviations:
     """Return what scores say about one class.
 
     Args:
         scores: of the image.
         category: index of the class to explain; None: the most probable one.
-        true_class: index of the true class, where it is known.
+        true_index: index of the true class, where it is known.
     """
     full = scores.full
+    true = None if true_index is None else true_class(full, scores.classes, true_index)
     predicted = int(full.argmax())
     if category is None:
         category = predicted
@@ -217,21 +218,22 @@ def deviations_of(
         category=Category(category, scores.classes[category]),
         probability=float(full[category]),
         predicted=scores.named(full, predicted),
-        true=None if true_class is None else _true_class(scores, true_class),
+        true=true,
         baseline=scores.baseline,
         regions=scores.regions,
-        labels=_label_deviations(scores, category=category, true_class=true_class),
+        labels=_label_deviations(scores, category=category, true_class=true_index),
         evaluations=1 + len(scores.without),
         seconds=0.0,
     )
 
 
-def _true_class(scores: Scores, index: int) -> TrueClass:
-    order = np.argsort(-scores.full, kind="stable").tolist()
+def true_class(full: np.ndarray, classes: Sequence[str], index: int) -> TrueClass:
+    """Return what the probabilities (classes,) of an image say of its true class."""
+    order = np.argsort(-full, kind="stable").tolist()
     return TrueClass(
         index=index,
-        name=scores.classes[index],
-        probability=float(scores.full[index]),
+        name=classes[index],
+        probability=float(full[index]),
         rank=1 + order.index(index),
     )
 

@@ -136,7 +136,7 @@ class Matrix:
         found = deviations_of(
             scores,
             category=about.category if category is None else category,
-            true_class=about.true if category is None else None,
+            true_index=about.true if category is None else None,
         )
         if found.true:
             found.true.rank = about.rank

@@ -116,7 +116,7 @@ def test_rounding_changes_no_most_probable_class():
         regions=LabelMap(names=["x", "y"], labels=[1, 2], areas=[0.5, 0.5], map=""),
         baseline="mean",
     )
-    direct = deviations_of(scores, true_class=1)
+    direct = deviations_of(scores, true_index=1)
     rows = np.concatenate([full[None], without])
     assert rows.astype(np.float16)[0, 0] == rows.astype(np.float16)[0, 1]  # the trap
     matrix = Matrix.of(scores, planted_record(direct))

@@ -1,5 +1,7 @@
 """Statistics of many images, counted by hand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -214,6 +216,22 @@ def test_the_log_has_the_table_of_the_published_readme(lamp_set, capsys):
     assert [word.strip() for word in lines[at + 1].split("|")][2:] == [
         *("66.67", "66.67", "100.00", "75.00")
     ]
+
+
+def test_accuracy_only_has_the_figures_of_a_whole_run(lamp_set):
+    assert lamp_set.run(*lamp_set.manifest, "--accuracy-only") == 0
+    figures = json.loads((lamp_set.path / "out/accuracy.json").read_text())
+    assert figures["images"] == 3
+    assert [figures[name] for name in ("top_1", "top_2", "top_5")] == [2 / 3, 2 / 3, 1]
+    assert figures["mean_class_accuracy"] == 3 / 4
+    of_true = [probabilities(1, 1)[0], probabilities(0, 1)[1], probabilities(1, 0)[0]]
+    assert figures["mean_loss"] == pytest.approx(-np.log(of_true).mean(), abs=1e-6)
+    assert not list((lamp_set.path / "out").rglob("deviation.json"))
+
+
+def test_accuracy_needs_true_classes(lamp_set, capsys):
+    assert lamp_set.run(lamp_set.path / "in", *lamp_set.maps, "--accuracy-only") == 2
+    assert "no image with a true class" in capsys.readouterr().err
 
 
 def test_a_probability_that_rounds_to_0_has_a_finite_loss():
