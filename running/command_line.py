@@ -12,14 +12,16 @@ group, and a comment line that begins with two or more spaces continues the help
 
     settings = parse(Settings, argv, prog="main_generate_sag.py", doc=__doc__)
 
-Every value is checked, a default that was edited like one that was passed. An error is one line on
-stderr that names the option and the value, and the exit status is 2. This module imports nothing
-heavy, so that --help answers at once.
+Every command also takes --settings FILE.yaml, which has options and their values; what is passed
+wins. Every value is checked, a default that was edited like one that was passed. An error is one
+line on stderr that names the option and the value, and the exit status is 2. This module imports
+nothing heavy, so that --help answers at once.
 """
 
 import argparse
 import ast
 import dataclasses
+import difflib
 import inspect
 import io
 import os
@@ -28,7 +30,7 @@ import sys
 import textwrap
 import tokenize
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -36,12 +38,15 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from running.start import INSTALL, start
 
 try:
+    from running.settings_file import read_settings_file
     from utils import UserError, log, one_line, printable, shown
 except ModuleNotFoundError as error:  # the first packages that are imported
     sys.exit(f"error: {error.name} is not installed here; {INSTALL}")
 
 T = TypeVar("T")
 MOST_SHOWN = 60  # characters of a number in an error
+SETTINGS = "--settings"  # names a settings file
+SETTINGS_FILE = "settings_file"  # the attribute that keeps its path
 UNNAMED = "unnamed_"  # begins the attribute that keeps an option given without its name
 
 # ---------------------------------------------------------------- kinds of values
@@ -256,17 +261,28 @@ def _grouped_comments(
     return found
 
 
-def _add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+def _add_options(
+    parser: argparse.ArgumentParser, settings: type, given: Container[str] = ()
+) -> None:
+    """Add the options of a settings class; those given in a settings file are not required."""
+    parser.add_argument(
+        SETTINGS,
+        dest=SETTINGS_FILE,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="a YAML file with options and their values; what is passed wins",
+    )
     groups: dict[str, Any] = {}
     for option in options_of(settings):
         if option.group not in groups:
             has_title = bool(option.group)
             groups[option.group] = parser.add_argument_group(option.group) if has_title else parser
-        _add_option(groups[option.group], option)
+        _add_option(groups[option.group], option, is_given=option.name in given)
 
 
-def _add_option(group: Any, option: Option) -> None:
+def _add_option(group: Any, option: Option, *, is_given: bool = False) -> None:
     """Add one option; a value that was not passed is absent from what argparse returns."""
+    is_required = option.default is MISSING and not is_given
     help_text = option.help.replace("%", "%%")
     metadata = get_args(option.kind)[1:] if get_origin(option.kind) is Annotated else ()
     if option.kind is bool:
@@ -290,13 +306,13 @@ def _add_option(group: Any, option: Option) -> None:
         arguments |= {"nargs": "?", "const": bare.value}
     if positional:
         unnamed = {**arguments, "metavar": positional.name, "default": None}
-        if not several and option.default is not MISSING:
-            unnamed["nargs"] = "?"
+        if not is_required and (is_given or not several):
+            unnamed["nargs"] = "*" if several else "?"
         group.add_argument(UNNAMED + option.name, **unnamed)
         if option.default is MISSING:
             return
         arguments["help"] = f"the same as {positional.name}"
-    arguments["required"] = option.default is MISSING
+    arguments["required"] = is_required
     group.add_argument(option.flag, dest=option.name, **arguments)
 
 
@@ -393,8 +409,9 @@ def parse(
         start()
     wait_without_spinning()
     parser = _parser(prog, doc)
-    _add_options(parser, settings)
-    return _checked(settings, parser.parse_args(argv), parser)
+    in_file = _settings_in_file(argv, settings, parser)
+    _add_options(parser, settings, in_file)
+    return _checked(settings, parser.parse_args(argv), parser, in_file)
 
 
 def parse_subcommands(
@@ -409,6 +426,9 @@ def parse_subcommands(
         start()
     wait_without_spinning()
     parser = _parser(prog, doc)
+    words = sys.argv[1:] if argv is None else argv
+    named = next((word for word in words if word in commands), None)
+    in_file = _settings_in_file(words, commands[named], parser) if named else {}
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     subparsers: dict[str, argparse.ArgumentParser] = {}
     for name, settings in commands.items():
@@ -419,11 +439,84 @@ def parse_subcommands(
             description=summary,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        _add_options(subparsers[name], settings)
+        _add_options(subparsers[name], settings, in_file)
     arguments = parser.parse_args(argv)
     name = arguments.command
     del arguments.command
-    return _checked(commands[name], arguments, subparsers[name])
+    return _checked(commands[name], arguments, subparsers[name], in_file)
+
+
+def _settings_in_file(
+    argv: Sequence[str] | None, settings: type, parser: argparse.ArgumentParser
+) -> dict[str, Any]:
+    """Return the values in the settings file that a command line names, by field; {} without one.
+
+    Args:
+        argv: the arguments; None: those of this process.
+        settings: the dataclass of the command.
+        parser: says what is wrong with the file.
+    """
+    early = argparse.ArgumentParser(add_help=False)
+    early.add_argument(SETTINGS, dest=SETTINGS_FILE, nargs="?")
+    path = early.parse_known_args(argv)[0].settings_file
+    if not path:
+        return {}
+    try:
+        return _converted_file(settings, read_settings_file(Path(path)))
+    except UserError as error:
+        parser.error(f"argument {SETTINGS}: {one_line(error)}")
+    except ValueError as error:
+        parser.error(f"argument {SETTINGS}: {path}: {one_line(error)}")
+    return {}
+
+
+def _converted_file(settings: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a settings file, converted as those of a command line are.
+
+    Raises:
+        ValueError: the first one that cannot be used, by its name.
+    """
+    options = {option.name: option for option in options_of(settings)}
+    converted = {}
+    for name, value in values.items():
+        if name not in options:
+            near = difflib.get_close_matches(name, options, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{shown(name)[:MOST_SHOWN]}: no such option{hint}")
+        try:
+            converted[name] = _converted_plain(value, options[name].kind)
+        except ValueError as error:
+            raise ValueError(f"{name}: {one_line(error)}") from None
+    return converted
+
+
+def _converted_plain(value: Any, kind: Any) -> Any:
+    """Return a plain value of a settings file as its kind."""
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError("neither true nor false")
+        return value
+    if value is None:
+        raise ValueError("no value")
+    is_several = _takes_several(kind)
+    entries = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and not is_several:
+        raise ValueError("one value is wanted, not a list")
+    if any(isinstance(entry, (bool, list, dict)) for entry in entries):
+        raise ValueError("true, false and tables are no values of it; a name needs quotes")
+    if is_several and isinstance(value, list):
+        element = _element_kind(kind)
+        return tuple(convert(str(entry), element) for entry in entries)
+    if get_origin(kind) is Annotated and is_several:  # on a command line, separated by spaces
+        return (convert(str(value), _element_kind(kind)),)
+    return convert(str(value), kind)
+
+
+def _takes_several(kind: Any) -> bool:
+    """Return whether an option's value is a tuple, also where that is annotated or optional."""
+    if get_origin(kind) is tuple:
+        return True
+    return any(_takes_several(part) for part in get_args(kind) if get_origin(part))
 
 
 def settings_from_values(settings: type[T], values: Mapping[str, Any]) -> T:
@@ -462,9 +555,16 @@ def _element_kind(kind: Any) -> Any:
     return arguments[0] if get_origin(kind) is tuple else _element_kind(arguments[0])
 
 
-def _checked(settings: type[T], arguments: Any, parser: argparse.ArgumentParser) -> T:
+def _checked(
+    settings: type[T],
+    arguments: Any,
+    parser: argparse.ArgumentParser,
+    in_file: Mapping[str, Any],
+) -> T:
     """Return the settings; defaults are checked as if they had been passed."""
     values = _values(arguments)
+    values.pop(SETTINGS_FILE, None)
+    values = {**in_file, **values}
     for option in options_of(settings):
         if option.name in values:
             continue
@@ -484,7 +584,7 @@ def _values(arguments: argparse.Namespace) -> dict[str, Any]:
             value = tuple(value)
         if not name.startswith(UNNAMED):
             values[name] = value
-        elif value is not None:
+        elif value is not None and value != ():
             values.setdefault(name.removeprefix(UNNAMED), value)
     return values
 

@@ -1,15 +1,17 @@
 """Names of classes: reading them, and finding a class by name or index."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from utils import PROJECT, UserError, shown
 
+PLACES365_LINE = re.compile(r"/[a-z]/(\S+) \d+")  # "/a/apartment_building/outdoor 8"
 IMAGENET_LABELS = PROJECT / "GroundTruth1000.txt"
 
 
 def read_labels(path: Path | None, classes: int) -> list[str]:
-    """Read class names, one per line.
+    """Read class names, one per line; Places365's categories_places365.txt is such a file too.
 
     Args:
         path: a UTF-8 text file; None: ImageNet's names for 1000 classes, else "class 0", ...
@@ -30,10 +32,21 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
         raise UserError(f"--labels {path}: {reason}") from None
     if "\0" in text:
         raise UserError(f"--labels {path}: not a text file")
-    names = text.rstrip("\n").split("\n")
+    names = plain_lines(text.rstrip("\n").split("\n"))
     if len(names) != classes:
         raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
     return [shown(name.strip()) for name in names]  # they go to terminals, figures and pages
+
+
+def plain_lines(lines: list[str]) -> list[str]:
+    """Return lines as names; those of categories_places365.txt without initial and number.
+
+    "/a/apartment_building/outdoor 8" names the class apartment_building-outdoor.
+    """
+    found = [PLACES365_LINE.fullmatch(line.strip()) for line in lines]
+    if not all(found):
+        return lines
+    return [match[1].replace("/", "-") for match in found if match]
 
 
 def plain_name(name: str) -> str:

@@ -37,6 +37,7 @@ from scoring.weights import (
     read_weights,
     state_sha256,
     weights_only,
+    with_torchvision_names,
     without_prefixes,
 )
 from utils import PROJECT, UserError, file_sha256, one_line
@@ -348,7 +349,9 @@ def _load_user_module(name: str, weights: Path | None) -> Loaded:
 
 
 def _load_torchvision(name: str, weights: Path | None) -> Loaded:
-    read = without_prefixes(read_weights(weights)) if weights else None
+    read = None
+    if weights:
+        read = with_torchvision_names(without_prefixes(read_weights(weights)))
     architecture = BUNDLED_ARCHITECTURE if name == BUNDLED else name
     entry = _torchvision_weights(architecture)
     preset = entry.transforms()

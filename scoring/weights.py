@@ -24,6 +24,15 @@ from utils import UserError, one_line
 
 CHECKPOINT_KEYS = ("state_dict", "model", "state_dict_m", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.", "model.")
+# Parts of the ResNets of the score deviation paper's program -> torchvision's names of them.
+SCENE_NETWORK_PARTS = {
+    "in_block.0": "conv1",
+    "in_block.1": "bn1",
+    "encoder1": "layer1",
+    "encoder2": "layer2",
+    "encoder3": "layer3",
+    "encoder4": "layer4",
+}
 WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # read by torch.load
 
 
@@ -94,6 +103,24 @@ def without_prefixes(weights: Weights, wanted: Container[str] = ()) -> Weights:
     if not removed:
         return weights
     parts = [weights.unwrapped, f"without {removed}"]
+    return Weights(state, unwrapped=", ".join(filter(None, parts)))
+
+
+def with_torchvision_names(weights: Weights) -> Weights:
+    """Return weights of the published scene recognition ResNets in torchvision's names.
+
+    That program wraps torchvision's ResNet and calls its stem in_block and its stages encoder1 to
+    encoder4; the numbers are the same. Other weights are returned as they are.
+    """
+    if "in_block.0.weight" not in weights.state:
+        return weights
+    state = {}
+    for name, value in weights.state.items():
+        part = next((p for p in SCENE_NETWORK_PARTS if name.startswith(f"{p}.")), None)
+        if part is not None:
+            name = SCENE_NETWORK_PARTS[part] + name.removeprefix(part)
+        state[name] = value
+    parts = [weights.unwrapped, "in_block and encoder renamed"]
     return Weights(state, unwrapped=", ".join(filter(None, parts)))
 
 

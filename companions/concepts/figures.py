@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from companions.concepts.graphs import RankedRegions
 from companions.concepts.records import ComparedClass, ExplainedClass
-from companions.score_deviation.figures import colours
+from companions.score_deviation.palettes import colours
 from drawing.canvas import save_figure
 from drawing.styles import DARK, POINTS_PER_INCH
 from drawing.text import FAMILY, shrunk, text_width

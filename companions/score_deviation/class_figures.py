@@ -1,7 +1,8 @@
-"""Figures of a class's labels over many images: box plots, counts of distracting labels, words.
+"""Figures of a class's labels over many images: boxes, distracting labels, words, distribution.
 
     found = statistics(records)
     draw_statistics("kitchen", found.classes["kitchen"], Path("kitchen_labels.png"), DARK)
+    draw_distribution("kitchen", found.classes["kitchen"], Path("all.png"), DARK, above=0.01)
     draw_words("kitchen", found.classes["kitchen"], Path("kitchen_words.png"), DARK)
 
 Labels that are irrelevant to the class are left out.
@@ -18,14 +19,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from companions.score_deviation.figures import colours, percent_of_area, remove_frame
-from companions.score_deviation.statistics import ClassStatistics, LabelStatistics, Statistics
+from companions.score_deviation.figures import percent_of_area, remove_frame
+from companions.score_deviation.palettes import colours
+from companions.score_deviation.statistics import (
+    ALL_CLASSES,
+    PREDICTED,
+    TRUE,
+    ClassStatistics,
+    Grouping,
+    LabelStatistics,
+    Statistics,
+)
 from drawing.canvas import Canvas, save_figure
-from drawing.styles import Style
-from drawing.text import FAMILY, text_width, visible
+from drawing.styles import POINTS_PER_INCH, Style
+from drawing.text import FAMILY, shrunk, text_width, visible
 
 MOST_BOXES = 16  # labels in a box plot
 MOST_WORDS = 40
+MOST_SHARES = 30  # labels in a distribution
+PANEL_WIDTH = 5.6  # inches
 LARGEST_WORD = 54  # points
 SMALLEST_WORD = 7
 WORDS_WIDTH = 460
@@ -36,19 +48,52 @@ GOLDEN = 0.618  # spreads the dots of a box plot without a pattern
 
 
 def draw_classes(found: Statistics, folder: Path, style: Style) -> None:
-    """Draw <class>_labels.png and <class>_words.png for each class that has something to show.
+    """Draw the figures of each class that has something to show.
+
+    <class>_labels.png, <class>_words.png and <class>_distribution.png: of true classes in the
+    folder, of predicted ones in its sub-folder predicted/.
 
     Args:
         found: the statistics of a set of images.
         folder: where the figures go; it is made.
         style: dark, or white for print.
     """
-    folder.mkdir(exist_ok=True)
-    stems = file_stems(list(found.classes))
-    for name, table in tqdm(found.classes.items(), desc="classes", unit="class"):
-        stem = stems[name]
-        draw_statistics(name, table, folder / f"{stem}_labels.png", style=style)
-        draw_words(name, table, folder / f"{stem}_words.png", style=style)
+    stems = class_stems(found)
+    groups: list[tuple[Grouping, Path, dict[str, ClassStatistics]]] = [
+        (TRUE, folder, found.classes),
+        (PREDICTED, folder / PREDICTED, found.predicted),
+    ]
+    total = len(found.classes) + len(found.predicted)
+    with tqdm(total=total, desc="classes", unit="class") as progress:
+        for by, place, tables in groups:
+            for name, table in tables.items():
+                place.mkdir(exist_ok=True)
+                heading = heading_of(name, table, by)
+                stem = place / stems[name]
+                draw_statistics(heading, table, stem.with_name(f"{stem.name}_labels.png"), style)
+                draw_words(name, table, stem.with_name(f"{stem.name}_words.png"), style=style)
+                draw_distribution(
+                    name,
+                    table,
+                    stem.with_name(f"{stem.name}_distribution.png"),
+                    style,
+                    above=found.relevant_above,
+                )
+                progress.update()
+
+
+def class_stems(found: Statistics) -> dict[str, str]:
+    """Return what the files of each class begin with, whether it is true or predicted."""
+    return file_stems(list(dict.fromkeys([*found.classes, *found.predicted])))
+
+
+def heading_of(name: str, table: ClassStatistics, by: Grouping) -> str:
+    """Return what stands above a class's box plots."""
+    if by == TRUE:
+        return f"{name}: {table.correct} of {table.images} images classified correctly"
+    if name == ALL_CLASSES:
+        return f"{name}: {table.images} images, each for the class predicted"
+    return f"{name}: {table.images} images predicted as it, {table.correct} of them correctly"
 
 
 def file_stems(names: Sequence[str]) -> dict[str, str]:
@@ -71,8 +116,14 @@ def file_stems(names: Sequence[str]) -> dict[str, str]:
 # ---------------------------------------------------------------- box plots
 
 
-def draw_statistics(name: str, table: ClassStatistics, path: Path, *, style: Style) -> bool:
+def draw_statistics(heading: str, table: ClassStatistics, path: Path, style: Style) -> bool:
     """Draw box plots of the relevant and opposing labels, and how often labels distract.
+
+    Args:
+        heading: of the figure.
+        table: the class's statistics.
+        path: of the PNG.
+        style: dark, or white for print.
 
     Returns:
         Whether there was anything to draw; if not, no file is written.
@@ -86,16 +137,17 @@ def draw_statistics(name: str, table: ClassStatistics, path: Path, *, style: Sty
         return False
     rows = max(len(labels) for labels, _ in panels)
     figure = Figure(
-        figsize=(5.6 * len(panels), 1.5 + 0.34 * rows),
+        figsize=(PANEL_WIDTH * len(panels), 1.5 + 0.34 * rows),
         facecolor=style.background,
         layout="constrained",
     )
     for axes, (labels, draw) in zip(np.ravel(figure.subplots(1, len(panels))), panels):
         draw(axes, labels, style)
         remove_frame(axes, style, 10)
+    heading = visible(heading)
     figure.suptitle(
-        f"{visible(name)}: {table.correct} of {table.images} images classified correctly",
-        fontsize=12,
+        heading,
+        fontsize=shrunk(heading, 12, POINTS_PER_INCH * (PANEL_WIDTH * len(panels) - 0.3)),
         color=style.ink,
         fontfamily=FAMILY,
         parse_math=False,
@@ -118,10 +170,11 @@ def distracting_labels(table: ClassStatistics) -> list[LabelStatistics]:
 
 
 def draw_boxes(axes: Axes, rows: Sequence[LabelStatistics], style: Style) -> None:
-    """Draw each label's deviations over the correct images that have it, and the mean over all.
+    """Draw the deviations of each label, and its mean over all images that count.
 
-    Box: quartiles; line: median; a dot per image; diamond: mean over all correct images.
+    Box: quartiles; line: median; a dot per image; diamond: mean over all images that count.
     """
+    axes.use_sticky_edges = False  # a box at the edge leaves room for the dots there
     for place, row in enumerate(rows):
         draw_box(axes, row, place=place, style=style)
     axes.plot(
@@ -133,12 +186,15 @@ def draw_boxes(axes: Axes, rows: Sequence[LabelStatistics], style: Style) -> Non
         ms=5,
         mfc=style.root,
         mec=style.background,
-        label="mean over all correct images",
+        label=f"mean over all {rows[0].images} images",
     )
     names = [f"{row.label} (in {row.present}, {percent_of_area(row.mean_area)})" for row in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False)
     axes.axvline(0, color=style.muted, lw=0.7)
-    finish_panel(axes, "score deviation where present", rows=len(rows), style=style)
+    # With absent_as_zero there is a value per image that counts.
+    is_of_all = any(len(row.values) > row.present for row in rows)
+    title = "score deviation, 0 where absent" if is_of_all else "score deviation where present"
+    finish_panel(axes, title, rows=len(rows), style=style)
 
 
 def draw_box(axes: Axes, row: LabelStatistics, *, place: int, style: Style) -> None:
@@ -175,7 +231,7 @@ def draw_distracting(axes: Axes, rows: Sequence[LabelStatistics], style: Style) 
     axes.set_yticks(places, [row.label for row in rows], parse_math=False)
     axes.set_xlim(0, max(1, *ours, *published) * 1.05)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    title = f"distracting, in so many of {rows[0].misclassified} misclassified images"
+    title = f"distracting, in so many of {rows[0].misclassified} misclassified"
     finish_panel(axes, title, rows=len(rows), style=style)
 
 
@@ -190,6 +246,54 @@ def finish_panel(axes: Axes, title: str, *, rows: int, style: Style) -> None:
         labelcolor=style.ink,
         prop={"family": FAMILY, "size": 9},
     )
+
+
+# ---------------------------------------------------------------- distribution
+
+
+def draw_distribution(
+    name: str, table: ClassStatistics, path: Path, style: Style, *, above: float
+) -> bool:
+    """Draw the labels' shares of the pixels of a class's images, the largest first.
+
+    Args:
+        name: of the class.
+        table: its statistics.
+        path: of the PNG.
+        style: dark, or white for print.
+        above: labels with smaller shares are left out.
+
+    Returns:
+        Whether there was anything to draw; if not, no file is written.
+    """
+    rows = sorted(table.labels, key=lambda row: -row.share)[:MOST_SHARES]
+    rows = [row for row in rows if row.share > above]
+    if not rows:
+        return False
+    height = 1.0 + 0.26 * len(rows)
+    figure = Figure(figsize=(PANEL_WIDTH, height), facecolor=style.background, layout="constrained")
+    axes = figure.subplots()
+    shares = [100 * row.share for row in rows]
+    axes.barh(range(len(rows)), shares, 0.7, color=style.bar)
+    for place, row in enumerate(rows):
+        axes.annotate(
+            percent_of_area(row.share),
+            (100 * row.share, place),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=style.ink,
+            fontfamily=FAMILY,
+        )
+    axes.set_yticks(range(len(rows)), [row.label for row in rows], parse_math=False)
+    axes.set(xlim=(0, 1.15 * max(shares)), ylim=(len(rows) - 0.4, -0.6))
+    remove_frame(axes, style, 10)
+    heading = visible(f"{name}: % of the pixels of {table.images} images")
+    size = shrunk(heading, 12, POINTS_PER_INCH * (PANEL_WIDTH - 0.3))
+    figure.suptitle(heading, fontsize=size, color=style.ink, fontfamily=FAMILY, parse_math=False)
+    save_figure(figure, path, style)
+    return True
 
 
 # ---------------------------------------------------------------- words
@@ -222,8 +326,9 @@ def draw_words(
     heights = [1.25 * max(word.size for word in line) for line in lines]
     canvas = Canvas(width + 20, sum(heights) + 34, style)
     top = sum(heights) + 8
+    size = shrunk(name, 11, width)
     canvas.text(
-        width / 2 + 10, top + 12, text=name, size=11, colour=style.muted, ha="center", va="center"
+        width / 2 + 10, top + 12, text=name, size=size, colour=style.muted, ha="center", va="center"
     )
     for line, height in zip(lines, heights):
         left = 10 + (width - sum(word.width for word in line)) / 2

@@ -16,8 +16,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from companions.score_deviation.deviations import explain_regions
+from companions.score_deviation import matrices
+from companions.score_deviation.deviations import Scores, explain_regions
 from companions.score_deviation.figures import draw_map, map_files, remove_maps
+from companions.score_deviation.palettes import DIVERGING, PaletteName
 from companions.score_deviation.record import (
     FILE,
     Asked,
@@ -37,7 +39,7 @@ from running.record_files import versions
 from running.result_folders import require_below
 from scoring.fitting import load_fitted
 from scoring.networks import Network
-from scoring.segmentation import Segmentation
+from scoring.segmentation import SUPERPIXELS, Segmentation
 from utils import file_sha256
 
 
@@ -54,6 +56,8 @@ class Explainer:
         batch_size: images per forward pass, or "auto".
         style: of the figures.
         formats: of the figures.
+        palette: of the maps.
+        keep_matrices: whether all classes' probabilities are kept.
         overwrite: whether images are explained again whose record exists.
         settings: all settings of the run, for the record.
     """
@@ -66,6 +70,8 @@ class Explainer:
     batch_size: int | str = "auto"
     style: Style = DARK
     formats: Sequence[str] = ("png",)
+    palette: PaletteName = DIVERGING
+    keep_matrices: bool = False
     overwrite: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -83,16 +89,22 @@ class Explainer:
         question = self.question(item)
         old = read_deviation(folder / FILE)
         stands = old is not None and not self.overwrite and old.question == question
+        if self.keep_matrices:
+            stands = stands and matrices.stands(folder / matrices.FILE, question)
         if stands and self._is_drawn(old, folder):
             return old, False
         image = load_fitted(item.image, self.network.fit)
-        record = old if stands else self._new_record(item, image, question)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not stands:
-            # The record is written last: its presence means that the folder is complete.
-            (folder / FILE).unlink(missing_ok=True)
-            remove_maps(folder)
-        draw_map(record, image, folder, style=self.style, formats=self.formats)
+        record = old if stands else self._new_record(item, image, question, folder=folder)
+        draw_map(
+            record,
+            image,
+            folder,
+            self.style,
+            formats=self.formats,
+            palette=self.palette,
+            numbered=record.segmentation.source == SUPERPIXELS,
+        )
+        record.settings["palette"] = self.palette
         if self.style.is_paper:
             record.settings["width"] = self.settings.get("width")
         write_deviation(folder / FILE, record)
@@ -111,10 +123,14 @@ class Explainer:
             asked=Asked(self.category, self.baseline, seed=self.seed, true=true_class),
         )
 
-    def _new_record(self, item: Item, image: np.ndarray, question: Question) -> DeviationRecord:
+    def _new_record(
+        self, item: Item, image: np.ndarray, question: Question, *, folder: Path
+    ) -> DeviationRecord:
+        """Return the record of an image, in place of what its folder has; keep its matrix."""
         regions = self.segmentation(
             item.image, item.name, image, mask=item.mask, channel=item.channel
         )
+        scores: list[Scores] = []
         found = explain_regions(
             self.network,
             image,
@@ -123,13 +139,25 @@ class Explainer:
             true_class=question.asked.true,
             baseline=self.baseline,
             batch_size=self.batch_size,
+            on_scored=scores.append,
         )
         settings = dict(self.settings)
-        return new_record(question, found, settings=settings, versions=versions())
+        record = new_record(question, found, settings=settings, versions=versions())
+        # The record is written last: its presence means that the folder is complete.
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (FILE, matrices.FILE):
+            (folder / name).unlink(missing_ok=True)
+        remove_maps(folder)
+        if self.keep_matrices:
+            matrix = matrices.Matrix.of(scores[0], record)
+            matrices.write_matrix(folder / matrices.FILE, matrix)
+        return record
 
     def _is_drawn(self, record: DeviationRecord, folder: Path) -> bool:
-        """Return whether the figures asked for exist; those for print, as wide as asked."""
+        """Return whether the figures asked for exist, in their colours and, for print, as wide."""
         if not all(path.is_file() for path in map_files(folder, self.style, self.formats)):
+            return False
+        if record.settings.get("palette", DIVERGING) != self.palette:
             return False
         if not self.style.is_paper:
             return True

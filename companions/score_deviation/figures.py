@@ -3,68 +3,70 @@
     draw_map(record, image, Path("Results/kitchen"), DARK)              # deviation.png
     pixels = deviation_map(record, image)                               # (H, W, 3) uint8
 
-One colour scale for all figures, so that they can be compared: red supports, blue distracts, from
--1 to 1. It grows with the square root of |d|, because most labels are worth a few hundredths.
+The colours are those of palettes.py.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
+from companions.score_deviation.palettes import (
+    DIVERGING,
+    SHARED,
+    Palette,
+    PaletteName,
+    palette_of,
+)
 from companions.score_deviation.record import Deviations, LabelDeviation
 from drawing.canvas import save_figure
 from drawing.styles import DARK, FORMATS, POINTS_PER_INCH, Style, paper
-from drawing.text import FAMILY, shrunk, text_width
+from drawing.text import FAMILY, shrunk, text_width, wrapped
 from scoring.regions import Regions
 
 MOST_BARS = 14  # labels beside a map
 FEWEST_BARS = 4  # as high as so many bars, even for fewer labels
-TICKS = (-1, -0.5, -0.1, 0, 0.1, 0.5, 1)
-COLOUR_MAP = "RdBu_r"
-SCALE = FuncNorm(
-    (lambda d: np.sign(d) * np.sqrt(np.abs(d)), lambda s: np.sign(s) * s**2), vmin=-1, vmax=1
-)
-MAP_OPACITY = 0.72  # of the colours over the grey image
 BORDER_BRIGHTNESS = 0.45
 SIDE = 2.9  # inches, of the image in the dark style
 BARS_WIDTH = 3.2
+MOST_OF_WIDTH = 0.96  # that a heading takes; small letters are drawn a little wider than measured
+SMALLEST_HEADING = 0.62  # of its size, before it is broken into two lines
 MINUS = "−"
 
 
-def colours(deviations: Sequence[float] | np.ndarray | float) -> np.ndarray:
-    """Return the colours (.., 3), in 0..1, of deviations (..): red above 0, blue below, white 0."""
-    scaled = np.asarray(SCALE(np.asarray(deviations, float)))
-    return np.asarray(matplotlib.colormaps[COLOUR_MAP](scaled))[..., :3]
-
-
-def deviation_map(record: Deviations, image: np.ndarray) -> np.ndarray:
+def deviation_map(record: Deviations, image: np.ndarray, palette: Palette = SHARED) -> np.ndarray:
     """Return the image in grey, each pixel tinted by its label's deviation, borders dark.
 
     Args:
         record: the deviations of the image.
         image: (H, W, 3) uint8 array, as the network saw it.
+        palette: the colours.
 
     Returns:
         (H, W, 3) uint8 array.
     """
-    stored = record.regions
-    regions = Regions.from_png(stored.map, numbers=stored.labels, names=stored.names)
+    regions = regions_of(record)
     deviations = np.zeros(len(regions.names))
     for label in record.labels:
         deviations[regions.numbers.index(label.label)] = label.deviation
     grey = image.mean(2, keepdims=True).repeat(3, 2)
-    tint = 255 * colours(deviations)[regions.index]
-    tinted = MAP_OPACITY * tint + (1 - MAP_OPACITY) * grey
+    tint = 255 * palette.colours(deviations)[regions.index]
+    tinted = palette.opacity * tint + (1 - palette.opacity) * grey
     tinted[regions.borders()] *= BORDER_BRIGHTNESS
     return np.round(tinted).astype(np.uint8)
+
+
+def regions_of(record: Deviations) -> Regions:
+    """Return the regions that a record holds."""
+    stored = record.regions
+    return Regions.from_png(stored.map, numbers=stored.labels, names=stored.names)
 
 
 def map_files(folder: Path, style: Style, formats: Sequence[str]) -> list[Path]:
@@ -84,7 +86,10 @@ def draw_map(
     image: np.ndarray,
     folder: Path,
     style: Style,
+    *,
     formats: Sequence[str] = ("png",),
+    palette: PaletteName = DIVERGING,
+    numbered: bool = False,
 ) -> None:
     """Draw deviation.*: the image, its map with the colour scale, and a bar per label.
 
@@ -94,29 +99,29 @@ def draw_map(
         folder: where the files go; it exists.
         style: dark, or white for print.
         formats: png, svg or pdf.
+        palette: the colours.
+        numbered: whether the map has the names of the labels with a bar.
     """
     labels = sorted(record.labels, key=lambda label: -abs(label.deviation))[:MOST_BARS]
     labels.sort(key=lambda label: -label.deviation)
     text = 6.8 if style.width else 10
     layout = layout_of(labels, style, shape=image.shape[0] / image.shape[1], text=text)
+    own = palette_of(palette, [label.deviation for label in record.labels])
     for path in map_files(folder, style, formats):
         figure = Figure(figsize=(layout.width, layout.height), facecolor=style.background)
-        title = f"{record.category.name} {record.probability:.3f}"
         interpolation = "hanning" if path.suffix == ".png" else "none"
-        for box, pixels, heading in (
-            (layout.image, image, title),
-            (layout.map, deviation_map(record, image), "score deviation"),
-        ):
-            axes = figure.add_axes(layout.fractions(box))
-            axes.imshow(pixels, aspect="auto", interpolation=interpolation)
-            axes.set_axis_off()
-            size = shrunk(heading, text * 1.1, POINTS_PER_INCH * box.width)
-            axes.set_title(
-                heading, fontsize=size, color=style.ink, fontfamily=FAMILY, parse_math=False
-            )
-        draw_scale(figure, figure.add_axes(layout.fractions(layout.scale)), style, text=text)
+        title = f"{record.category.name} {record.probability:.3f}"
+        pixels = deviation_map(record, image, own)
+        drawing = Drawing(figure, layout, style, text=text)
+        drawing.image(image, layout.image, title, interpolation=interpolation)
+        axes = drawing.image(pixels, layout.map, "score deviation", interpolation=interpolation)
+        if numbered:
+            draw_names(axes, record, labels, text=text)
+        scale = figure.add_axes(layout.fractions(layout.scale))
+        draw_scale(figure, scale, style, text=text, palette=own)
         bars = figure.add_axes(layout.fractions(layout.bars))
-        draw_bars(bars, labels, style, text=text, total=len(record.labels))
+        draw_bars(bars, labels, style, text=text, palette=own)
+        drawing.bars_title(bars, shown=len(labels), total=len(record.labels))
         save_figure(figure, path, style)
 
 
@@ -142,6 +147,7 @@ class Layout:
     map: Box
     scale: Box
     bars: Box
+    names: float  # width of the names left of the bars
 
     def fractions(self, box: Box) -> tuple[float, float, float, float]:
         """Return a box in fractions of the figure, as matplotlib places axes."""
@@ -178,7 +184,7 @@ def _bars_height(count: int, text: float) -> float:
 
 def _bars_below(count: int, names: float, *, width: float, shape: float, text: float) -> Layout:
     pad = text / POINTS_PER_INCH
-    title = 1.9 * pad
+    title = 2.1 * pad
     bars = _bars_height(count, text)
     side = (width - 2.5 * pad - 0.37) / 2  # 0.37: the colour scale and its numbers
     tall = side * shape
@@ -190,12 +196,13 @@ def _bars_below(count: int, names: float, *, width: float, shape: float, text: f
         map=Box(pad + side, above, width=side, height=tall),
         scale=Box(1.3 * pad + 2 * side, above, width=0.07, height=tall),
         bars=Box(1.2 * pad + names, 2 * pad, width=width - names - 2 * pad, height=bars),
+        names=names,
     )
 
 
 def _bars_beside(count: int, names: float, *, shape: float, text: float) -> Layout:
     pad = text / POINTS_PER_INCH
-    title = 1.9 * pad
+    title = 2.1 * pad
     bars = _bars_height(count, text)
     tall = SIDE * shape
     height = max(tall, bars + 2 * pad) + 2 * title + pad
@@ -209,23 +216,95 @@ def _bars_beside(count: int, names: float, *, shape: float, text: float) -> Layo
         map=Box(2 * pad + SIDE, bottom, width=SIDE, height=tall),
         scale=Box(scale, bottom, width=0.1, height=tall),
         bars=Box(left, (height - title - bars) / 2 + pad, width=BARS_WIDTH, height=bars),
+        names=names,
     )
 
 
 # ---------------------------------------------------------------- parts
 
 
-def draw_scale(figure: Figure, axes: Axes, style: Style, *, text: float) -> None:
-    """Draw the colour scale, the same in every figure."""
-    bar = figure.colorbar(ScalarMappable(SCALE, COLOUR_MAP), cax=axes, ticks=TICKS)
-    names = [f"{tick:+g}".replace("-", MINUS) if tick else "0" for tick in TICKS]
-    bar.ax.set_yticklabels(names, fontfamily=FAMILY)
-    bar.ax.tick_params(colors=style.ink, labelsize=text * 0.9, length=2, pad=2)
+def fitted_lines(heading: str, size: float, width: float) -> tuple[list[str], float]:
+    """Return a heading in one line or two, and the size at which it fits the width.
+
+    Two lines are no higher than the place of one.
+    """
+    single = shrunk(heading, size, width)
+    if single >= SMALLEST_HEADING * size:
+        return [heading], single
+    lines = wrapped(heading, 1, 0.6 * text_width(heading, 1))
+    return lines, min(shrunk(line, SMALLEST_HEADING * size, width) for line in lines)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure in the making: what its images and titles share."""
+
+    figure: Figure
+    layout: Layout
+    style: Style
+    text: float  # size of the text in points
+
+    def image(self, pixels: np.ndarray, box: Box, heading: str, *, interpolation: str) -> Axes:
+        """Draw an image with a heading that is no wider than it; return its axes."""
+        axes = self.figure.add_axes(self.layout.fractions(box))
+        axes.imshow(pixels, aspect="auto", interpolation=interpolation)
+        axes.set_axis_off()
+        width = MOST_OF_WIDTH * POINTS_PER_INCH * box.width
+        lines, size = fitted_lines(heading, self.text * 1.1, width)
+        pad = 0.4 * self.text
+        axes.set_title("\n".join(lines), fontsize=size, pad=pad, parse_math=False, **self._ink())
+        return axes
+
+    def bars_title(self, axes: Axes, *, shown: int, total: int) -> None:
+        """Put the title above the bars and their names, as wide as both at most."""
+        left_out = f" (the {shown} largest of {total})" if total > shown else ""
+        title = f"probability lost without it{left_out}"
+        box = self.layout.bars
+        most = MOST_OF_WIDTH * POINTS_PER_INCH * (box.width + self.layout.names)
+        size = shrunk(title, self.text * 1.1, most)
+        is_wider = text_width(title, size) > POINTS_PER_INCH * box.width
+        axes.set_title(title, fontsize=size, loc="right" if is_wider else "center", **self._ink())
+
+    def _ink(self) -> dict[str, Any]:
+        return {"color": self.style.ink, "fontfamily": FAMILY}
+
+
+def draw_names(
+    axes: Axes, record: Deviations, labels: Sequence[LabelDeviation], *, text: float
+) -> None:
+    """Write the names of these labels into their regions of the map."""
+    regions = regions_of(record)
+    middles = regions.middles()
+    for label in labels:
+        place = middles[regions.numbers.index(label.label)]
+        axes.annotate(
+            label.name,
+            place,
+            ha="center",
+            va="center",
+            fontsize=0.65 * text,
+            color="black",
+            fontfamily=FAMILY,
+            parse_math=False,
+            path_effects=[withStroke(linewidth=0.16 * text, foreground="white")],
+        )
+
+
+def draw_scale(figure: Figure, axes: Axes, style: Style, *, text: float, palette: Palette) -> None:
+    """Draw the colour scale."""
+    colour_map = ScalarMappable(palette.scale, palette.colour_map)
+    bar = figure.colorbar(colour_map, cax=axes, ticks=palette.ticks)
+    if palette.ticks is not None:
+        names = [f"{tick:+g}".replace("-", MINUS) if tick else "0" for tick in palette.ticks]
+        bar.ax.set_yticklabels(names)
+    bar.ax.tick_params(
+        colors=style.ink, labelsize=text * 0.9, length=2, pad=2, labelfontfamily=FAMILY[0]
+    )
     bar.outline.set_edgecolor(style.muted)
 
 
 def draw_bars(
-    axes: Axes, labels: Sequence[LabelDeviation], style: Style, *, text: float, total: int
+    axes: Axes, labels: Sequence[LabelDeviation], style: Style, *, text: float, palette: Palette
 ) -> None:
     """Draw a bar per label: its deviation, and the share of the image that it covers.
 
@@ -234,11 +313,11 @@ def draw_bars(
         labels: from top to bottom.
         style: dark, or white for print.
         text: size of the text in points.
-        total: number of labels of the image; the title says how many are left out.
+        palette: the colours.
     """
     values = [label.deviation for label in labels]
     rows = range(len(labels))
-    axes.barh(rows, values, color=colours(values), edgecolor=style.muted, linewidth=0.5)
+    axes.barh(rows, values, color=palette.colours(values), edgecolor=style.muted, linewidth=0.5)
     for row, value in enumerate(values):
         axes.annotate(
             f"{value:+.3f}".replace("-", MINUS),
@@ -257,10 +336,8 @@ def draw_bars(
     right = max(0, *values, 0) + 0.32 * margin
     axes.set(ylim=(max(FEWEST_BARS, len(labels)) - 0.4, -0.6), xlim=(left, right))
     axes.axvline(0, color=style.muted, lw=0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     remove_frame(axes, style, text)
-    left_out = f" (the {len(labels)} largest of {total})" if total > len(labels) else ""
-    title = f"probability lost without it{left_out}"
-    axes.set_title(title, fontsize=text * 1.1, color=style.ink, fontfamily=FAMILY)
 
 
 def bar_name(label: LabelDeviation) -> str:

@@ -51,6 +51,8 @@ class LabelDeviation(Struct, kw_only=True):
     probability: Confidence  # of the explained class without the label
     true_deviation: Difference | None  # of the true class's probability, where it is known
     top: ClassProbability  # the most probable class without the label
+    predicted_deviation: Difference | None = None  # of the predicted class's probability; None:
+    #   the record is of an earlier version
 
 
 class Deviations(Struct, kw_only=True, rename={"baseline": "fill"}):
@@ -65,6 +67,12 @@ class Deviations(Struct, kw_only=True, rename={"baseline": "fill"}):
     labels: Annotated[list[LabelDeviation], Meta(min_length=1)]
     evaluations: int  # forward passes
     seconds: float
+
+
+class ImageDeviations(Deviations, kw_only=True):
+    """Score deviations, and the image that they are of."""
+
+    image: str  # path below the folder of images
 
 
 class MapSource(Struct, omit_defaults=True):
@@ -97,10 +105,9 @@ class Question(Struct):
     asked: Asked
 
 
-class DeviationRecord(Deviations, kw_only=True, tag_field="format", tag=1):
+class DeviationRecord(ImageDeviations, kw_only=True, tag_field="format", tag=1):
     """Score deviations of one image, with what they belong to."""
 
-    image: str  # path below the folder of images
     image_sha256: str
     size: tuple[int, int]
     model: Model

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from running.images import find_images
 from running.result_folders import NamedImage, result_folders
-from scoring.labels import class_index
+from scoring.labels import class_index, plain_lines
 from utils import UserError, log, printable, read_text
 
-ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt")
+ADE_NAMES = ("objectInfo150.csv", "objectInfo150.txt", "objectInfo 150.txt")
+CATEGORIES = "categories_places365.txt"
 # The channel of Places365's noisy_annotations_RGB with the most probable label.
 PLACES_CHANNEL = 2
 
@@ -41,16 +42,17 @@ class SceneSet:
 
     items: list[Item]
     region_names: Path | None = None  # file with the names of the labels
+    labels: Path | None = None  # file with the names of the network's classes
     num_classes: int | None = None  # targets are indices among so many classes
     foreign_scenes: bool = False  # targets are scenes that a network need not know
 
-    def require_regions(self, regions: str | None) -> None:
-        """Raise UserError where an image has no label map and no other source is given."""
-        without = next((item.name for item in self.items if item.mask is None), None)
-        if without is not None and regions is None:
-            raise UserError(
-                f"{without} has no label map: say --regions with a PNG, a folder of them, slic or "
-                "a segmentation network"
+    def say_without_map(self, regions: str | None) -> None:
+        """Log how many images are cut into superpixels, where no source of regions is named."""
+        without = sum(item.mask is None for item in self.items)
+        if without and regions is None:
+            log(
+                f"{without} of {len(self.items)} images have no label map and are cut into "
+                "superpixels; --regions names a PNG, a folder of them or a segmentation network"
             )
 
     def for_network(self, labels: Sequence[str]) -> "SceneSet":
@@ -160,7 +162,7 @@ def ade20k(path: Path, option: str = "--ade20k") -> SceneSet:
     Raises:
         UserError: another folder.
     """
-    names = next((path / name for name in ADE_NAMES if (path / name).is_file()), None)
+    names = label_names_in(path)
     if names is None or not (path / "images").is_dir() or not (path / "annotations").is_dir():
         raise UserError(
             f"{option} {path}: not ADE20K's folder, which has images/, annotations/ and "
@@ -175,39 +177,67 @@ def ade20k(path: Path, option: str = "--ade20k") -> SceneSet:
     return SceneSet(items, region_names=names, foreign_scenes=True)
 
 
+def label_names_in(path: Path) -> Path | None:
+    """Return the file with ADE20K's names of labels in a data set's folder, if there is one."""
+    return next((path / name for name in ADE_NAMES if (path / name).is_file()), None)
+
+
 # ---------------------------------------------------------------- Places365
 
 
 def places365(path: Path) -> SceneSet:
     """Return the validation set of Places365.
 
-    The folder has val/<class>/*.jpg, or val_256/*.jpg with places365_val.txt; and
-    categories_places365.txt, which numbers the classes. Label maps are taken from
-    noisy_annotations_RGB/val/ where that exists: its colour images hold the three most probable
-    labels, the first of them in the last channel.
+    The folder has val/<class>/*.jpg, with val.txt where only the listed images count, or
+    val_256/*.jpg with places365_val.txt; and categories_places365.txt, which numbers and names the
+    classes. Label maps are taken from noisy_annotations_RGB/val/ where that exists: its colour
+    images hold the three most probable labels, the first of them in the last channel. Their names
+    stand in objectInfo150.txt, if it lies there.
 
     Raises:
         UserError: another folder, or a file in it is damaged.
     """
     names = places365_classes(path)
-    classes = {name: number for number, name in enumerate(names)}
-    if (path / "val").is_dir():
-        items = [_places365_item(path, item, classes) for item in folder(path / "val")]
-        return SceneSet(items, num_classes=len(names))
-    items = []
-    for line in _lines(path / "places365_val.txt"):
-        name, _, number = line.partition(" ")
-        if not number.strip().isdecimal() or int(number) >= len(names):
-            raise UserError(
-                f"--places365 {path}: places365_val.txt: {line!r} is not an image and the number "
-                "of a class"
-            )
-        items.append(Item(path / "val_256" / name, name, target=int(number)))
+    items = _places365_items(path, names)
     if not items:
         raise UserError(
             f"--places365 {path}: neither val/<class>/ in it, nor val_256/ and places365_val.txt"
         )
-    return SceneSet(items, num_classes=len(names))
+    return SceneSet(
+        items,
+        region_names=label_names_in(path) if any(item.mask for item in items) else None,
+        labels=path / CATEGORIES,
+        num_classes=len(names),
+    )
+
+
+def _places365_items(path: Path, names: Sequence[str]) -> list[Item]:
+    """Return the images of the validation set, by val.txt or a folder, or by the flat list."""
+    classes = {name: number for number, name in enumerate(names)}
+    if (path / "val").is_dir():
+        listed = _lines(path / "val.txt")
+        found = [_listed(path, line) for line in listed] if listed else folder(path / "val")
+        return [_places365_item(path, item, classes) for item in found]
+    return [_flat_item(path, line, len(names)) for line in _lines(path / "places365_val.txt")]
+
+
+def _listed(path: Path, line: str) -> Item:
+    """Return an image of val.txt, whose lines are val/<class>/<image>."""
+    name = line.strip().partition("/")[2]
+    if not name or ".." in Path(name).parts or Path(name).is_absolute():
+        raise UserError(f"--places365 {path}: val.txt: {line!r} is not val/<class>/<image>")
+    return Item(path / "val" / name, name)
+
+
+def _flat_item(path: Path, line: str, classes: int) -> Item:
+    """Return an image of places365_val.txt, whose lines are an image and a number."""
+    name, _, number = line.partition(" ")
+    if not number.strip().isdecimal() or int(number) >= classes:
+        raise UserError(
+            f"--places365 {path}: places365_val.txt: {line!r} is not an image and the number of a "
+            "class"
+        )
+    return Item(path / "val_256" / name, name, target=int(number))
 
 
 def _places365_item(path: Path, item: Item, classes: dict[str, int]) -> Item:
@@ -230,10 +260,10 @@ def places365_classes(path: Path) -> list[str]:
     Raises:
         UserError: there is no categories_places365.txt.
     """
-    lines = _lines(path / "categories_places365.txt")
+    lines = _lines(path / CATEGORIES)
     if not lines:
-        raise UserError(f"--places365 {path}: no categories_places365.txt in it")
-    return ["-".join(line.split()[0].strip("/").split("/")[1:]) for line in lines]
+        raise UserError(f"--places365 {path}: no {CATEGORIES} in it")
+    return plain_lines(lines)
 
 
 def _lines(path: Path) -> list[str]:

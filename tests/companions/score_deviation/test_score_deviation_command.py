@@ -76,6 +76,12 @@ def test_slic_needs_no_label_names_on_the_bundled_scenes():
     assert (settings.regions, settings.region_names) == ("slic", None)
 
 
+def test_without_label_maps_images_are_cut_into_superpixels(lamp_set, capsys):
+    assert lamp_set.run(lamp_set.path / "in", "--segments", 4) == 0
+    assert "3 of 3 images have no label map and are cut" in capsys.readouterr().err
+    assert lamp_set.record("one").segmentation.source == "slic"
+
+
 # ---------------------------------------------------------------- resume
 
 
@@ -298,7 +304,6 @@ def test_a_label_without_a_name_fails_the_image(lamp_set, capsys):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ("{}/in", "has no label map"),
         ("{}/in --regions {}/no.png", "no.png"),
         ("{}/none", "none: no such file"),
         ("{}/in --regions slic --region-names {}/names.txt", "superpixels have no names"),

@@ -56,6 +56,7 @@ def test_fields_on_disk_keep_their_names(content):
         "probability",
         "true_deviation",
         "top",
+        "predicted_deviation",
     }
 
 

@@ -1,10 +1,15 @@
 """Statistics of many images, counted by hand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from lamps import probabilities
+from msgspec.structs import replace
 
+import score_deviation
+from companions.score_deviation.accuracy import loss
 from companions.score_deviation.record import (
     Asked,
     ClassProbability,
@@ -20,9 +25,24 @@ from companions.score_deviation.statistics import (
     distracting_by_largest,
     kind_of,
     labels_table,
+    shares_of,
     statistics,
 )
 from drawing.record import Category, Model
+
+
+@pytest.fixture
+def drawn_set(lamp_set):
+    """A set whose classes get figures; that takes seconds, and most tests look at numbers."""
+    return lamp_set
+
+
+@pytest.fixture(autouse=True)
+def without_class_figures(request, monkeypatch):
+    """Leave the figures of the classes out, unless the test is about them."""
+    if "drawn_set" not in request.fixturenames:
+        monkeypatch.setattr(score_deviation, "draw_classes", lambda *_: None)
+
 
 A = ClassProbability(0, "a", 0.4)
 B = ClassProbability(1, "b", 0.6)
@@ -136,6 +156,18 @@ def test_published_rule_names_only_the_largest():
     assert distracting_by_largest(three_labels(0.65)) == {"lamp"}
 
 
+def test_published_rule_counts_the_untouched_image_among_the_rows():
+    """Absent labels have rows too: class b's 0.75 there is above the 0.7 of a without the lamp."""
+    sure = replace(three_labels(0.65), predicted=ClassProbability(1, "b", 0.75))
+    assert distracting_by_largest(sure) == set()
+    assert distracting(sure) == {"lamp", "door"}
+
+
+def test_published_rule_names_all_labels_at_the_largest():
+    """Where the maximum stands in several rows, all of them are recorded, as np.where finds."""
+    assert distracting_by_largest(three_labels(0.7)) == {"lamp", "wall"}
+
+
 def test_both_counts_are_kept():
     rows = {row.label: row for row in class_statistics([three_labels(0.65)]).labels}
     assert (rows["lamp"].distracting, rows["lamp"].distracting_by_largest) == (1, 1)
@@ -152,6 +184,10 @@ def test_statistics_of_a_set_by_hand(lamp_set):
     # two: (0, 1), true b: right (a tie of b and c goes to b). three: (1, 0), true a: right.
     assert found["accuracy"] == {"top_1": 2 / 3, "top_2": 2 / 3, "top_5": 1.0}
     assert found["with_true_class"] == 3
+    # Class a: one of two images right. Class b: all. Losses by hand.
+    assert found["mean_class_accuracy"] == (1 / 2 + 1) / 2
+    of_true = [probabilities(1, 1)[0], probabilities(0, 1)[1], probabilities(1, 0)[0]]
+    assert found["mean_loss"] == pytest.approx(-np.log(of_true).mean(), abs=1e-6)
     a = found["classes"]["a"]
     b = found["classes"]["b"]
     assert (a["images"], a["correct"], b["images"], b["correct"]) == (2, 1, 1, 1)
@@ -170,24 +206,59 @@ def test_statistics_of_a_set_by_hand(lamp_set):
     assert every["upper lamp"]["mean"] == pytest.approx(gone / 2, abs=1e-6)
 
 
+def test_the_log_has_the_table_of_the_published_readme(lamp_set, capsys):
+    lamp_set.run(*lamp_set.manifest)
+    lines = capsys.readouterr().err.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("Model"))
+    assert [word.strip() for word in lines[at].split("|")][1:] == [
+        *("Loss", "Top@1", "Top@2", "Top@5", "Mean Class Accuracy")
+    ]
+    assert [word.strip() for word in lines[at + 1].split("|")][2:] == [
+        *("66.67", "66.67", "100.00", "75.00")
+    ]
+
+
+def test_accuracy_only_has_the_figures_of_a_whole_run(lamp_set):
+    assert lamp_set.run(*lamp_set.manifest, "--accuracy-only") == 0
+    figures = json.loads((lamp_set.path / "out/accuracy.json").read_text())
+    assert figures["images"] == 3
+    assert [figures[name] for name in ("top_1", "top_2", "top_5")] == [2 / 3, 2 / 3, 1]
+    assert figures["mean_class_accuracy"] == 3 / 4
+    of_true = [probabilities(1, 1)[0], probabilities(0, 1)[1], probabilities(1, 0)[0]]
+    assert figures["mean_loss"] == pytest.approx(-np.log(of_true).mean(), abs=1e-6)
+    assert not list((lamp_set.path / "out").rglob("deviation.json"))
+
+
+def test_accuracy_needs_true_classes(lamp_set, capsys):
+    assert lamp_set.run(lamp_set.path / "in", *lamp_set.maps, "--accuracy-only") == 2
+    assert "no image with a true class" in capsys.readouterr().err
+
+
+def test_a_probability_that_rounds_to_0_has_a_finite_loss():
+    assert loss(TrueClass(0, "a", 0.0, rank=9)) == pytest.approx(103, abs=0.3)
+
+
 def test_arrays_have_a_row_per_image_and_a_column_per_label(lamp_set):
     lamp_set.run(*lamp_set.manifest)
     arrays = np.load(lamp_set.path / "out/deviations.npz")
     gone = probabilities(1, 0)[0] - probabilities(0, 0)[0]
     assert arrays["deviation"].shape == arrays["area"].shape == (3, 3)
     assert arrays["labels"].tolist() == ["lower lamp", "middle lamp", "upper lamp"]
-    assert arrays["deviation"][2, 2] == pytest.approx(gone, abs=1e-6)
+    assert arrays["images"].tolist() == ["in/one.png", "in/three.png", "in/two.png"]
+    assert arrays["deviation"][1, 2] == pytest.approx(gone, abs=1e-6)
     assert arrays["correct"].tolist() == [False, True, True]
 
 
 def test_labels_csv_has_the_rows_of_statistics_json(lamp_set):
     lamp_set.run(*lamp_set.manifest)
     table = pd.read_csv(lamp_set.path / "out/labels.csv")
-    classes = lamp_set.statistics()["classes"]
-    assert len(table) == sum(len(found["labels"]) for found in classes.values())
+    found = lamp_set.statistics()
+    both = {"true": found["classes"], "predicted": found["predicted"]}
+    assert len(table) == sum(len(t["labels"]) for of in both.values() for t in of.values())
     assert "values" not in table
     for _, row in table[table["class"] == "a"].iterrows():
-        wanted = next(r for r in classes["a"]["labels"] if r["label"] == row["label"])
+        labels = both[row["grouped_by"]]["a"]["labels"]
+        wanted = next(r for r in labels if r["label"] == row["label"])
         assert row["kind"] == wanted["kind"]
         assert row["mean"] == pytest.approx(wanted["mean"], abs=1e-6)
         assert row["distracting"] == wanted["distracting"]
@@ -214,13 +285,88 @@ def test_a_class_never_recognised_has_no_means(lamp_set):
         for line in (lamp_set.path / "out/labels.csv").read_text().splitlines()
         if line.startswith("c,upper lamp")
     )
-    assert row == "c,upper lamp,,0,0,,,,,,,1,0,0"
+    assert row == "c,upper lamp,,0,0,,,,,,,0.333333,1,0,0,true"
 
 
-def test_figures_of_a_class_are_drawn(lamp_set):
+def test_figures_and_maps_of_the_classes(drawn_set):
+    """one is an a taken for a b, two a b, three an a: the others are right."""
+    drawn_set.run(*drawn_set.manifest)
+    classes = drawn_set.path / "out/classes"
+    kinds = ("labels", "words", "distribution")
+    for stem in ("a", "b", "all_classes"):
+        assert all((classes / f"{stem}_{kind}.png").is_file() for kind in kinds)
+        assert all((classes / f"predicted/{stem}_{kind}.png").is_file() for kind in kinds)
+    maps = sorted(p.relative_to(classes / "maps").as_posix() for p in classes.rglob("in/*.png"))
+    assert maps == [
+        *("a/correct/in/three.png", "a/predicted/in/three.png"),
+        *("b/correct/in/two.png", "b/predicted/in/one.png", "b/predicted/in/two.png"),
+    ]
+    own = (drawn_set.path / "out/in/one/deviation.png").read_bytes()
+    assert (classes / "maps/b/predicted/in/one.png").read_bytes() == own
+
+
+def test_maps_of_another_class_are_in_no_folder(lamp_set, capsys):
     lamp_set.run(*lamp_set.manifest)
-    assert (lamp_set.path / "out/classes/a_labels.png").exists()
-    assert (lamp_set.path / "out/classes/a_words.png").exists()
+    lamp_set.run(*lamp_set.manifest, "--category", "c")
+    assert "3 maps are not of the class predicted" in capsys.readouterr().err
+    assert not (lamp_set.path / "out/classes/maps").exists()
+
+
+# ---------------------------------------------------------------- by predicted class
+
+
+def test_all_images_count_for_the_class_predicted(lamp_set):
+    """one and two are taken for b, right or wrong; the deviations are those of b."""
+    lamp_set.run(*lamp_set.manifest, "--category", "c")  # the record has b's all the same
+    found = lamp_set.statistics()["predicted"]
+    assert (found["b"]["images"], found["b"]["correct"]) == (2, 1)
+    middle = next(row for row in found["b"]["labels"] if row["label"] == "middle lamp")
+    of_one = probabilities(1, 1)[1] - probabilities(1, 0)[1]
+    of_two = probabilities(0, 1)[1] - probabilities(0, 0)[1]
+    assert (middle["images"], middle["present"]) == (2, 2)
+    assert middle["mean"] == pytest.approx((of_one + of_two) / 2, abs=1e-6)
+    assert middle["misclassified"] == middle["distracting"] == 0
+    assert sorted(middle["values"]) == pytest.approx(sorted([of_one, of_two]), abs=1e-6)
+
+
+def test_a_record_of_an_earlier_version_does_not_dilute_the_mean():
+    other = replace(record_of(label_of("lamp", 0.2)), category=Category(1, "b"))
+    new = replace(other, labels=[replace(label_of("lamp", 0.2), predicted_deviation=0.4)])
+    table = class_statistics([other, new], by="predicted")
+    assert (table.images, table.labels[0].images, table.labels[0].mean) == (2, 1, 0.4)
+
+
+def test_without_true_classes_there_is_one_grouping():
+    found = statistics([record_of(label_of("lamp", 0.2), true=None)])
+    assert found.predicted == {}
+
+
+# ---------------------------------------------------------------- absent labels
+
+
+def test_with_absent_as_zero_quartiles_are_over_all_images():
+    """A lamp of 0.4 in one of four images: quartiles of 0, 0, 0, 0.4 by hand."""
+    records = [record_of(label_of("lamp", 0.4), label_of("wall"))]
+    records += [record_of(label_of("wall"))] * 3
+    found = statistics(records, absent_as_zero=True).classes["a"].labels[0]
+    assert found.label == "lamp"
+    assert sorted(found.values) == [0, 0, 0, 0.4]
+    assert (found.lower_quartile, found.median) == (0, 0)
+    assert found.upper_quartile == pytest.approx(0.1)
+    assert (found.mean, found.mean_present, found.present) == (0.1, 0.4, 1)
+    here = statistics(records).classes["a"].labels[0]
+    assert here.values == [0.4]
+    assert here.median == 0.4
+
+
+def test_a_share_is_of_the_pixels_of_all_images_right_or_wrong():
+    records = [
+        record_of(label_of("lamp", area=0.5), label_of("wall", area=0.5)),
+        record_of(label_of("wall", area=1.0), predicted=B),
+    ]
+    assert shares_of(records) == {"lamp": 0.25, "wall": 0.75}
+    rows = {row.label: row for row in class_statistics(records).labels}
+    assert (rows["lamp"].share, rows["wall"].share) == (0.25, 0.75)
 
 
 def test_superpixels_have_no_statistics(lamp_set, capsys):

@@ -1,0 +1,273 @@
+"""All classes' probabilities of an image, whole and without each label, in a file: matrix.npz.
+
+    write_matrix(folder / FILE, Matrix.of(scores, record))
+    matrix = read_matrix(folder / FILE)
+    matrix.probabilities                # (1 + labels, classes) float16, the untouched image first
+    matrix.deviations(3)                # (labels,) of class 3
+    matrix.record()                     # what the run's statistics were made of
+
+The matrix is float16. So that statistics come out exactly, the columns of the classes that they
+are about, and the largest value of each row, are kept in float32 as well.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from zipfile import BadZipFile
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from tqdm import tqdm
+
+from companions.score_deviation.deviations import Scores, deviations_of
+from companions.score_deviation.record import (
+    DeviationRecord,
+    ImageDeviations,
+    LabelMap,
+    Question,
+)
+from scoring.labels import category_index
+from utils import UserError, one_line, written_beside
+
+FILE = "matrix.npz"
+
+
+class About(Struct, kw_only=True):
+    """What the numbers of a matrix are about."""
+
+    format: Literal[1] = 1
+    image: str
+    model: str
+    source: str  # of the regions
+    baseline: str
+    question: str  # SHA-256 of what must agree for the matrix to stand
+    classes: list[str]
+    labels: list[int]
+    names: list[str]  # of the labels
+    areas: list[float]
+    category: int  # explained in the run that wrote it
+    true: int | None
+    rank: int | None  # of the true class
+    exact_classes: list[int]  # columns of Matrix.exact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Probabilities of an image.
+
+    Attributes:
+        about: what they are about.
+        probabilities: (1 + labels, classes) float16; row 0 is the untouched image.
+        exact: (1 + labels, exact classes) float32.
+        top: (1 + labels,) int32, the most probable class of each row.
+        top_probabilities: (1 + labels,) float32, their probabilities.
+    """
+
+    about: About
+    probabilities: np.ndarray
+    exact: np.ndarray
+    top: np.ndarray
+    top_probabilities: np.ndarray
+
+    @classmethod
+    def of(cls, scores: Scores, record: DeviationRecord) -> "Matrix":
+        """Return the matrix of an image's scores and the record that was made of them."""
+        rows = np.concatenate([scores.full[None], scores.without])
+        known = {record.category.index, record.predicted.index}
+        exact = sorted(known | ({record.true.index} if record.true else set()))
+        about = About(
+            image=record.image,
+            model=record.model.name,
+            source=record.segmentation.source,
+            baseline=record.baseline,
+            question=question_sha256(record.question),
+            classes=list(scores.classes),
+            labels=record.regions.labels,
+            names=record.regions.names,
+            areas=record.regions.areas,
+            category=record.category.index,
+            true=record.true.index if record.true else None,
+            rank=record.true.rank if record.true else None,
+            exact_classes=exact,
+        )
+        return cls(
+            about=about,
+            probabilities=rows.astype(np.float16),
+            exact=rows[:, exact],
+            top=rows.argmax(1).astype(np.int32),
+            top_probabilities=rows.max(1),
+        )
+
+    def rows(self) -> np.ndarray:
+        """Return the probabilities, (1 + labels, classes) float32, exact where they are known so.
+
+        Rounding lets no other class reach the largest of its row.
+        """
+        below = np.nextafter(self.top_probabilities, np.float32(0))
+        rows = np.minimum(self.probabilities.astype(np.float32), below[:, None])
+        rows[:, self.about.exact_classes] = self.exact
+        rows[np.arange(len(rows)), self.top] = self.top_probabilities
+        return rows
+
+    def deviations(self, category: int) -> np.ndarray:
+        """Return the labels' score deviations for a class, (labels,) float32."""
+        column = self.rows()[:, category]
+        return column[0] - column[1:]
+
+    def record(self, category: int | None = None) -> ImageDeviations:
+        """Return the deviations as a run would have recorded them, without the label map.
+
+        Args:
+            category: index of another class, for which the image then counts whatever its true
+                class; None: as in the run that wrote the matrix.
+        """
+        about = self.about
+        rows = self.rows()
+        scores = Scores(
+            full=rows[0],
+            without=rows[1:],
+            classes=about.classes,
+            regions=LabelMap(names=about.names, labels=about.labels, areas=about.areas, map=""),
+            baseline=about.baseline,
+        )
+        found = deviations_of(
+            scores,
+            category=about.category if category is None else category,
+            true_index=about.true if category is None else None,
+        )
+        if found.true:
+            found.true.rank = about.rank
+        return ImageDeviations(**msgspec.structs.asdict(found), image=about.image)
+
+
+def question_sha256(question: Question) -> str:
+    """Return the SHA-256 of what must agree for a record, and its matrix, to stand."""
+    return hashlib.sha256(msgspec.json.encode(question)).hexdigest()
+
+
+# ---------------------------------------------------------------- files
+
+
+def write_matrix(path: Path, matrix: Matrix) -> None:
+    """Write a matrix.npz, at every moment the old file whole or the new one."""
+    about = np.frombuffer(msgspec.json.encode(matrix.about), np.uint8)
+    with written_beside(path) as new:
+        np.savez_compressed(
+            new,
+            about=about,
+            probabilities=matrix.probabilities,
+            exact=matrix.exact,
+            top=matrix.top,
+            top_probabilities=matrix.top_probabilities,
+        )
+
+
+def read_matrix(path: Path) -> Matrix:
+    """Read a matrix.npz.
+
+    Raises:
+        ValueError: the file is missing or damaged; the message is one line.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = msgspec.json.decode(arrays.pop("about").tobytes(), type=About)
+        matrix = Matrix(about=about, **arrays)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{path}: not a matrix of this program: {one_line(error)}") from None
+    _require_shapes(matrix, path)
+    return matrix
+
+
+def _require_shapes(matrix: Matrix, path: Path) -> None:
+    """Raise ValueError where the parts of a matrix do not fit together."""
+    about = matrix.about
+    rows = 1 + len(about.labels)
+    classes = len(about.classes)
+    wanted = {
+        "probabilities": (np.float16, (rows, classes)),
+        "exact": (np.float32, (rows, len(about.exact_classes))),
+        "top": (np.int32, (rows,)),
+        "top_probabilities": (np.float32, (rows,)),
+    }
+    for name, (kind, shape) in wanted.items():
+        array = getattr(matrix, name)
+        if array.dtype != kind or array.shape != shape:
+            raise ValueError(f"{path}: {name} is {array.dtype} {array.shape}, not {shape}")
+    numbers = [about.category, *about.exact_classes, *matrix.top.tolist()]
+    if about.true is not None:
+        numbers.append(about.true)
+    if not all(0 <= number < classes for number in numbers):
+        raise ValueError(f"{path}: a class that is none of its {classes}")
+    if not len(about.labels) == len(about.names) == len(about.areas) > 0:
+        raise ValueError(f"{path}: another number of labels than of their names or areas")
+
+
+def stands(path: Path, question: Question) -> bool:
+    """Return whether the matrix in a file answers this question."""
+    try:
+        return read_matrix(path).about.question == question_sha256(question)
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class ReadRecords:
+    """What the matrices below a folder say.
+
+    Attributes:
+        records: an image each.
+        first: what the first matrix is about.
+        failures: (file, reason) of those that cannot be used.
+    """
+
+    records: list[ImageDeviations]
+    first: About
+    failures: list[tuple[str, str]]
+
+
+def read_records(folder: Path, category: str | None = None) -> ReadRecords:
+    """Return the deviations that the matrices below a folder hold.
+
+    Args:
+        folder: searched through its sub-folders.
+        category: another class, by index or name; see Matrix.record.
+
+    Raises:
+        UserError: there is no matrix, none can be used, or they have no such class.
+    """
+    paths = sorted(folder.rglob(FILE))
+    if not paths:
+        raise UserError(f"--from-matrices {folder}: no {FILE} in it; --keep-matrices writes them")
+    records = []
+    failures = []
+    first: About | None = None
+    index: int | None = None
+    for path in tqdm(paths, desc="matrices", unit="image"):
+        try:
+            matrix = read_matrix(path)
+        except ValueError as error:
+            failures.append((str(path), one_line(error)))
+            continue
+        if first is None:
+            first = matrix.about
+            index = _index_of(category, first.classes)
+        if matrix.about.classes != first.classes:
+            failures.append((str(path), f"other classes than those of {first.image}"))
+            continue
+        records.append(matrix.record(index))
+    if first is None:
+        raise UserError(f"--from-matrices {folder}: {failures[0][1]}")
+    return ReadRecords(records, first, failures)
+
+
+def _index_of(category: str | None, classes: Sequence[str]) -> int | None:
+    if category is None:
+        return None
+    try:
+        return category_index(category, classes)
+    except ValueError as error:
+        raise UserError(f"--category {category}: {error}") from None

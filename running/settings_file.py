@@ -1,0 +1,67 @@
+"""Settings files: options and their values in YAML, as plain values.
+
+    read_settings_file(Path("kitchens.yaml"))       # {"model": "resnet18", "overwrite": True}
+
+Keys are the names of options, with "-" or "_". Whether a command has such options, and whether the
+values suit them, is for the command line to say.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from utils import UserError, one_line, read_text, require_regular, shown
+
+LARGEST = 1_000_000  # bytes; a settings file has some hundred
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Return what a settings file says, by the names of fields.
+
+    Raises:
+        UserError: it cannot be read, is not YAML, or is not a table of names and values.
+    """
+    import yaml  # here, so that commands without a settings file start without it
+
+    text = _text_of(path)
+    try:
+        _require_single_names(yaml.compose(text, yaml.SafeLoader), path)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or one_line(error)
+        raise UserError(f"{path}: {place}not YAML: {problem}") from None
+    except (ValueError, RecursionError) as error:  # as of a number of 5000 digits
+        raise UserError(f"{path}: {one_line(error)}") from None
+    if content is None:  # an empty file
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a table of options and values (option: value)")
+    return {_field(key): value for key, value in content.items()}
+
+
+def _field(key: Any) -> str:
+    return str(key).replace("-", "_")
+
+
+def _require_single_names(node: Any, path: Path) -> None:
+    """Raise UserError where an option stands in the table twice; YAML itself takes the last."""
+    pairs = node.value if node is not None and node.id == "mapping" else []
+    names = [_field(key.value) for key, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}: {shown(twice)} stands in it twice")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        require_regular(path)
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path}: larger than {LARGEST:,} bytes: not a settings file")
+        return read_text(path)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {one_line(error)}") from None

@@ -1,0 +1,163 @@
+"""--keep-matrices and --from-matrices: all classes, and the same statistics without the network."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from lamps import probabilities
+
+import score_deviation
+from companions.score_deviation import explainer as explainer_module
+from companions.score_deviation.deviations import Scores, deviations_of
+from companions.score_deviation.matrices import Matrix, read_matrix
+from companions.score_deviation.record import LabelMap
+
+FILES = ("statistics.json", "labels.csv")
+
+
+@pytest.fixture(autouse=True)
+def without_class_figures(monkeypatch):
+    """Leave out the figures of the classes, which take seconds."""
+    monkeypatch.setattr(score_deviation, "draw_classes", lambda *_: None)
+
+
+@pytest.fixture
+def kept(lamp_set):
+    """A set that was explained with its matrices kept."""
+    assert lamp_set.run(*lamp_set.manifest, "--keep-matrices") == 0
+    return lamp_set
+
+
+def read_back(lamp_set, *options):
+    """Run --from-matrices into back/; return the exit status."""
+    return lamp_set.run(
+        "--from-matrices", lamp_set.path / "out", *options, "--results", lamp_set.path / "back"
+    )
+
+
+def matrix_of(lamp_set, name):
+    """Return the matrix of an image."""
+    return read_matrix(lamp_set.path / f"out/in/{name}/matrix.npz")
+
+
+def test_a_matrix_has_the_untouched_image_first_and_a_row_per_label(kept):
+    matrix = matrix_of(kept, "one")
+    assert matrix.about.names == ["upper lamp", "middle lamp", "lower lamp"]
+    assert matrix.about.classes == ["a", "b", "c"]
+    wanted = [probabilities(*lamps) for lamps in ((1, 1), (0, 1), (1, 0), (1, 1))]
+    assert matrix.probabilities.dtype == np.float16
+    np.testing.assert_allclose(matrix.probabilities, wanted, atol=5e-4)
+
+
+def test_any_class_is_read_without_the_network(kept):
+    found = matrix_of(kept, "one").deviations(2)  # class c: neither explained nor true
+    wanted = probabilities(1, 1)[2] - probabilities(1, 0)[2]
+    assert found[1] == pytest.approx(wanted, abs=5e-4)
+
+
+def test_matrices_reproduce_the_statistics_exactly(kept, monkeypatch):
+    monkeypatch.setattr(score_deviation, "network_of", None)
+    assert read_back(kept) == 0
+    for name in FILES:
+        direct = (kept.path / "out" / name).read_bytes()
+        assert (kept.path / "back" / name).read_bytes() == direct
+    direct = np.load(kept.path / "out/deviations.npz")
+    back = np.load(kept.path / "back/deviations.npz")
+    assert set(direct.files) == set(back.files)
+    for name in direct.files:
+        np.testing.assert_array_equal(back[name], direct[name])
+
+
+def test_statistics_of_another_class_are_over_all_images(kept):
+    assert read_back(kept, "--category", "c") == 0
+    found = json.loads((kept.path / "back/statistics.json").read_text())
+    assert found["accuracy"] is None
+    assert list(found["classes"]) == ["c"]
+    middle = next(row for row in found["classes"]["c"]["labels"] if row["label"] == "middle lamp")
+    lamps = ((1, 1), (0, 1), (1, 0))
+    wanted = np.mean([probabilities(u, m)[2] - probabilities(u, 0)[2] for u, m in lamps])
+    assert middle["mean"] == pytest.approx(wanted, abs=5e-4)
+
+
+def test_a_kept_matrix_is_not_made_again(kept, monkeypatch):
+    monkeypatch.setattr(explainer_module, "explain_regions", None)
+    assert kept.run(*kept.manifest, "--keep-matrices") == 0
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "of other settings"])
+def test_a_matrix_that_does_not_stand_is_made_again(kept, damage):
+    path = kept.path / "out/in/one/matrix.npz"
+    before = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut off":
+        path.write_bytes(before[:200])
+    else:
+        other = kept.path / "out/in/two/matrix.npz"
+        path.write_bytes(other.read_bytes())
+    assert kept.run(*kept.manifest, "--keep-matrices") == 0
+    np.testing.assert_array_equal(matrix_of(kept, "one").top, [1, 1, 0, 1])
+
+
+def test_no_matrix_of_an_earlier_record_stays(kept):
+    kept.run(*kept.manifest, baseline="blur")
+    assert not list((kept.path / "out").rglob("matrix.npz"))
+
+
+def test_rounding_changes_no_most_probable_class():
+    """0.49995 is above float16's neighbour 0.49976 of 0.4998: exact values win."""
+    full = np.array([0.50001, 0.49999], np.float32)
+    without = np.array([[0.49999, 0.50001], [0.3, 0.7]], np.float32)
+    scores = Scores(
+        full=full,
+        without=without,
+        classes=["a", "b"],
+        regions=LabelMap(names=["x", "y"], labels=[1, 2], areas=[0.5, 0.5], map=""),
+        baseline="mean",
+    )
+    direct = deviations_of(scores, true_index=1)
+    rows = np.concatenate([full[None], without])
+    assert rows.astype(np.float16)[0, 0] == rows.astype(np.float16)[0, 1]  # the trap
+    matrix = Matrix.of(scores, planted_record(direct))
+    again = matrix.record()
+    assert again.predicted == direct.predicted
+    assert again.true == direct.true
+    assert again.labels == direct.labels
+
+
+def planted_record(found):
+    """Return what Matrix.of() reads of a record."""
+    return SimpleNamespace(
+        image="x.png",
+        category=found.category,
+        predicted=found.predicted,
+        true=found.true,
+        baseline=found.baseline,
+        regions=found.regions,
+        model=SimpleNamespace(name="planted"),
+        segmentation=SimpleNamespace(source="label map"),
+        question=["x.png"],
+    )
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (("--from-matrices", "{}/in"), "no matrix.npz in it"),
+        (("--from-matrices", "{}/out", "{}/in"), "reads no images"),
+        (("--from-matrices", "{}/out", "--category", "zebra"), "--category zebra"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(kept, capsys, options, words):
+    capsys.readouterr()
+    assert kept.run(*(word.replace("{}", str(kept.path)) for word in options)) == 2
+    assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_damaged_matrix_is_named_and_the_others_count(kept, capsys):
+    (kept.path / "out/in/one/matrix.npz").write_bytes(b"no zip")
+    assert read_back(kept) == 1
+    err = capsys.readouterr().err
+    assert "one/matrix.npz: not a matrix of this program" in err
+    assert "statistics of 2 images" in err
