@@ -53,7 +53,9 @@ class Settings:
     difficulty: str = "certainty"  # certainty, entropy, or the FILE of a trained predictor of
     #   hardness
     attribution: Literal["gradient", "ig", "second-order"] = "second-order"  # of the difficulty to
-    #   places in the image
+    #   places in the image; ig also of the classes
+    variant: Literal["cub", "ade20k"] = "cub"  # of ig and second-order: as in the authors' programs
+    #   for CUB-200-2011, or as in those for ADE20K, where signs are kept to the end
     top: Annotated[int, Between(1, ALL_PAIRS)] = 6  # insecurities, the strongest
     share: Share = 0.05  # of the image's pixels, the size of a region
     rank: Literal["probable", "strength"] = "probable"  # by strength times both probabilities, or
@@ -159,6 +161,7 @@ def explainer_for(settings: Settings) -> Explainer:
     method = Method(
         difficulty=difficulty,
         attribution=settings.attribution,
+        variant=settings.variant,
         top=settings.top,
         share=settings.share,
         rank=settings.rank,

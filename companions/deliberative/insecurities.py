@@ -29,7 +29,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from companions.deliberative.attribution import Attribution, class_maps, difficulty_map
+from companions.deliberative.attribution import Attribution, Variant, class_maps, difficulty_map
 from companions.deliberative.difficulty import Difficulty, Hardness, certainty
 from companions.deliberative.split import Split
 from scoring.scorer import score_image
@@ -45,7 +45,9 @@ class Method:
 
     Attributes:
         difficulty: certainty, entropy, or a predictor of hardness.
-        attribution: of the difficulty to locations: gradient, ig or second-order.
+        attribution: of the difficulty to locations: gradient, ig or second-order; ig also of the
+            classes.
+        variant: of the attribution, see attribution.py.
         top: number of insecurities, the strongest.
         share: of the image's pixels, the size of a region; above 0, at most 1.
         rank: "probable": by strength times both probabilities; "strength": by strength alone.
@@ -57,6 +59,7 @@ class Method:
 
     difficulty: Difficulty = certainty
     attribution: Attribution = "second-order"
+    variant: Variant = "cub"
     top: int = 6
     share: float = 0.05
     rank: Rank = "probable"
@@ -100,13 +103,15 @@ def strongest_insecurities(
         raise FloatingPointError("the model returns NaN")
     classes = logits.topk(min(MOST_PROBABLE, len(logits))).indices.tolist()
     probabilities = logits.softmax(0)
-    maps = class_maps(split, image, classes)
+    start = black if method.attribution == "ig" else None
+    maps = class_maps(split, image, classes, black=start, batch_size=method.batch_size)
     difficult = difficulty_map(
         split,
         image,
         black,
         difficulty=method.difficulty,
         attribution=method.attribution,
+        variant=method.variant,
         batch_size=method.batch_size,
     )
     height, width = image.shape[1:]
