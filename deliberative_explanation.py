@@ -24,6 +24,7 @@ from typing import Annotated, Literal
 from running.command_line import (
     AutoCount,
     Between,
+    Count,
     Device,
     FigureFormat,
     Output,
@@ -35,7 +36,7 @@ from running.command_line import (
     parse,
     settings_dict,
 )
-from utils import PROJECT, UserError, file_sha256, log, resolved
+from utils import PROJECT, UserError, file_sha256, log, printable, resolved, write_atomically
 
 PROG = "deliberative_explanation.py"
 ALL_PAIRS = 10  # of the five most probable classes
@@ -48,14 +49,18 @@ class Settings:
     # What to explain
     images: Annotated[Path, Positional("IMAGE")] = PROJECT / "Images"  # an image, or a folder
     #   searched through its sub-folders
+    list: Path | None = None  # only the images of this list, a path, a class and a number on each
+    #   line, as in the authors' programs
 
     # Method
     difficulty: str = "certainty"  # certainty, entropy, or the FILE of a trained predictor of
-    #   hardness
+    #   hardness; of the checkpoint of one with a trunk of its own
     attribution: Literal["gradient", "ig", "second-order"] = "second-order"  # of the difficulty to
     #   places in the image; ig also of the classes
     variant: Literal["cub", "ade20k"] = "cub"  # of ig and second-order: as in the authors' programs
     #   for CUB-200-2011, or as in those for ADE20K, where signs are kept to the end
+    split: str | None = None  # LAYER whose output is explained, by its name in the network; else
+    #   the last convolution's block
     top: Annotated[int, Between(1, ALL_PAIRS)] = 6  # insecurities, the strongest
     share: Share = 0.05  # of the image's pixels, the size of a region
     rank: Literal["probable", "strength"] = "probable"  # by strength times both probabilities, or
@@ -87,6 +92,8 @@ class Settings:
     #   per class, and write it
     evaluate: Literal["cub", "ade20k"] | None = None  # IMAGE is the folder of this data set:
     #   measure insecurities against it
+    published: bool = False  # with --evaluate: to the letter as in the authors' programs
+    hardest: Count | None = None  # with --evaluate: only so many images, the most difficult
 
 
 if __name__ == "__main__":  # before PyTorch is imported, so that --help answers at once
@@ -94,15 +101,20 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
 
 import sys
 
+import numpy as np
 import torch
 
 from companions.deliberative import hardness
 from companions.deliberative.annotations import DataSet
+from companions.deliberative.checkpoints import cub_normalised, is_checkpoint, read_checkpoint
+from companions.deliberative.curve_figures import draw_curves
 from companions.deliberative.difficulty import DIFFICULTIES, Difficulty
 from companions.deliberative.evaluation import DATA_SETS
 from companions.deliberative.evaluation import evaluate as evaluate_records
 from companions.deliberative.explainer import Explainer, explain_all
 from companions.deliberative.explanation import split_network
+from companions.deliberative.hardest import difficulties, hardest
+from companions.deliberative.image_lists import read_list
 from companions.deliberative.insecurities import Method
 from companions.deliberative.record import (
     FILE,
@@ -125,16 +137,16 @@ from scoring.networks import Network, choose_device
 
 def run(settings: Settings) -> int:
     """Do what the settings ask for; return the exit status."""
-    if settings.train_hardness and settings.evaluate:
-        raise UserError("only one of --train-hardness and --evaluate can be given")
+    settings = checked(settings)
     data = None
     if settings.evaluate:
-        settings = replace(settings, top=ALL_PAIRS)
-        data = DATA_SETS[settings.evaluate](settings.images)
+        data = DATA_SETS[settings.evaluate](settings.images, published=settings.published)
         images = FoundImages(data.root, data.images)
     else:
         images = find_images(settings.images, leave_out=settings.results)
         not_the_images(settings.results, settings.images)
+    if settings.list:
+        images = listed_images(images, settings)
     settings = replace(settings, results=run_folder(settings.results, settings.run))
     file = settings.train_hardness
     if file:
@@ -150,14 +162,50 @@ def run(settings: Settings) -> int:
     if file:
         return train(explainer, settings, file)
     if data:
-        return evaluate(explainer, data, settings)
+        return evaluate(explainer, data, images, settings=settings)
     return explain_found(explainer, images, settings).status
+
+
+def checked(settings: Settings) -> Settings:
+    """Return the settings with those that others imply.
+
+    Raises:
+        UserError: two do not go together.
+    """
+    if settings.train_hardness and settings.evaluate:
+        raise UserError("only one of --train-hardness and --evaluate can be given")
+    if not settings.evaluate:
+        for option in ("published", "hardest"):
+            if getattr(settings, option):
+                raise UserError(f"--{option}: only with --evaluate")
+        return settings
+    settings = replace(settings, top=ALL_PAIRS)
+    if settings.published:
+        settings = replace(settings, rank="strength", resize="crop", variant=settings.evaluate)
+    return settings
+
+
+def listed_images(found: FoundImages, settings: Settings) -> FoundImages:
+    """Return the images of a list.
+
+    Raises:
+        UserError: the list cannot be used, or an image is none of the data set's.
+    """
+    listed = read_list(settings.list, below=settings.images)
+    known = set(found.paths)
+    for image in listed:
+        if image.path not in known:
+            raise UserError(f"--list {settings.list}: {image.path} is none of the images")
+    return FoundImages(found.root, [image.path for image in listed])
 
 
 def explainer_for(settings: Settings) -> Explainer:
     """Return what every image is explained with."""
-    network = network_of(settings, choose_device(settings.device))
-    difficulty, source = difficulty_of(settings.difficulty, network)
+    network = network_for(settings)
+    difficulty, source = difficulty_of(settings, network)
+    black = None
+    if settings.published:  # black of CUB-200-2011, for both sets
+        black = cub_normalised(network).prepare(np.zeros((*network.size, 3), np.uint8))
     method = Method(
         difficulty=difficulty,
         attribution=settings.attribution,
@@ -169,11 +217,13 @@ def explainer_for(settings: Settings) -> Explainer:
         moved=settings.moved,
         seed=settings.seed,
         batch_size=settings.batch_size,
+        published=settings.published,
+        black=black,
     )
     torch.manual_seed(settings.seed)  # for a user's module that draws random numbers
     return Explainer(
         network=network,
-        split=split_network(network),
+        split=split_network(network, settings.split),
         method=method,
         difficulty=source,
         style=paper() if settings.style == "paper" else DARK,
@@ -183,12 +233,32 @@ def explainer_for(settings: Settings) -> Explainer:
     )
 
 
-def difficulty_of(name: str, network: Network) -> tuple[Difficulty, DifficultySource]:
-    """Return a difficulty by its name or file, and what the record says of it."""
+def network_for(settings: Settings) -> Network:
+    """Return the network, with the preprocessing that its checkpoint or the authors' says."""
+    network = network_of(settings, choose_device(settings.device))
+    if settings.weights and is_checkpoint(settings.weights):
+        checkpoint = read_checkpoint(settings.weights, option="--weights")
+        network = checkpoint.prepared(network, has_names=settings.labels is not None)
+    if settings.published and settings.evaluate == "cub":
+        network = cub_normalised(network)
+    return network
+
+
+def difficulty_of(settings: Settings, network: Network) -> tuple[Difficulty, DifficultySource]:
+    """Return the difficulty, and what the record says of it."""
+    name = settings.difficulty
     if name in DIFFICULTIES:
         return DIFFICULTIES[name], DifficultySource(name, sha256=None)
     path = Path(name)
+    if is_checkpoint(path):
+        checkpoint = read_checkpoint(path, option="--difficulty")
+        trained = checkpoint.predictor(settings.model, network, settings.split)
+        return trained, DifficultySource("hardness", sha256=file_sha256(path))
     predictor = hardness.load(path, network.weights_sha256, network.device)
+    if settings.split:
+        raise UserError(
+            f"--split {settings.split}: the predictor {path} was trained on the last convolution"
+        )
     return predictor, DifficultySource("hardness", sha256=file_sha256(path))
 
 
@@ -228,17 +298,43 @@ def train(explainer: Explainer, settings: Settings, file: Path) -> int:
     return status
 
 
-def evaluate(explainer: Explainer, data: DataSet, settings: Settings) -> int:
+def evaluate(
+    explainer: Explainer, data: DataSet, images: FoundImages, *, settings: Settings
+) -> int:
     """Measure the insecurities of a data set against its annotations; return the exit status."""
     data.check(explainer.network.labels)
-    outcome = explain_found(explainer, FoundImages(data.root, data.images), settings)
+    images, unreadable = hardest_of(explainer, images, settings)
+    outcome = explain_found(replace(explainer, marks=data.marks), images, settings)
     if outcome.interrupted:
         return 130
     records = {one.image.path: one.record for one in outcome.images if one.record is not None}
-    evaluation, failures = evaluate_records(data, records)
+    evaluation, failures = evaluate_records(data, records, published=settings.published)
     evaluation.write(settings.results / "evaluation.json")
+    for kind in settings.formats:
+        figure = settings.results / f"curves.{kind}"
+        draw_curves({settings.attribution: [evaluation]}, figure, style=explainer.style)
     print(evaluation.as_text())
-    return max(report_failures(failures), outcome.status)
+    return max(report_failures([*unreadable, *failures]), outcome.status)
+
+
+def hardest_of(
+    explainer: Explainer, images: FoundImages, settings: Settings
+) -> tuple[FoundImages, list[tuple[str, str]]]:
+    """Return the images to explain, the hardest where so asked, and those that cannot be read."""
+    if settings.hardest is None:
+        return images, []
+    values, failures = difficulties(
+        explainer.network,
+        explainer.split,
+        difficulty=explainer.method.difficulty,
+        images=images.paths,
+        batch_size=settings.batch_size,
+    )
+    chosen = hardest(values, settings.hardest)
+    lines = [f"{printable(image.relative_to(images.root))},{values[image]:.6g}" for image in chosen]
+    content = "\n".join(["image,difficulty", *lines, ""])
+    write_atomically(settings.results / "hardest.csv", content.encode())
+    return FoundImages(images.root, chosen), failures
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,9 @@ variant="ade20k" keeps the signs of the second order until all is summed, and of
 negative gradients and the negative products to 0.
 
 The second order has a closed form (this project's own) where the head is global average pooling and
-one linear layer; for other heads it is computed by Hessian-vector products, one per location.
+one linear layer, and for a predictor with a trunk of its own (own_trunk.py); for other heads it is
+computed by Hessian-vector products, one per location. Such a predictor's attributions are of its
+own features.
 
 `ig` is not Captum's LayerIntegratedGradients, whose path runs through the features rather than the
 image, nor its InternalInfluence, whose quadrature weights differ. After Wang and Vasconcelos,
@@ -34,6 +36,7 @@ from captum.attr import LayerGradientXActivation
 from torch import nn
 
 from companions.deliberative.difficulty import Difficulty, Hardness, certainty, entropy
+from companions.deliberative.own_trunk import PredictorNetwork
 from companions.deliberative.split import Split
 from scoring.scorer import auto_batch_size
 
@@ -115,6 +118,8 @@ def difficulty_map(
     Returns:
         Tensor of shape (h, w).
     """
+    if isinstance(difficulty, PredictorNetwork):
+        split = difficulty.split
     if attribution == "ig":
         slope = path_gradients(split, image, black, answers=[difficulty], batch_size=batch_size)[0]
         if variant == "ade20k":
@@ -208,6 +213,11 @@ def curvature(
     if isinstance(difficulty, Hardness):
         maps = torch.einsum("d,dhw->hw", difficulty.weight, map_of)
         return curvature_of_sigmoid(difficulty(features, logits).detach()[0], maps)
+    if isinstance(difficulty, PredictorNetwork):
+        in_closed_form = difficulty.curvature(features, logits)
+        if in_closed_form is not None:
+            return in_closed_form
+        return hessian_products(difficulty(features, logits)[0], features)
     weight = None
     if difficulty in (certainty, entropy):
         weight = pooled_linear_weight(split, image)

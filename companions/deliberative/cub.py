@@ -24,13 +24,22 @@ from PIL import Image
 from scipy.spatial.distance import jensenshannon
 
 from companions.deliberative.annotations import (
+    SHARES,
     Curves,
     DataSet,
+    Mark,
     Pair,
     pair_of,
+    pixels_at,
+    published_maps,
+    ranks_of,
     read_numbers,
     read_words,
-    regions_of,
+)
+from companions.deliberative.published import (
+    published_part_curves,
+    published_places,
+    published_shared_parts,
 )
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
 from scoring.fitting import Fit
@@ -62,15 +71,19 @@ Point = tuple[float, float]  # x, y in pixels of the file
 Pixel = tuple[int, int]  # row, column of the network's input
 
 
-def cub(path: Path) -> DataSet:
+def cub(path: Path, *, published: bool = False) -> DataSet:
     """Return the test images of the published folder.
+
+    Args:
+        path: the folder.
+        published: whether parts are shared, placed and counted as in the authors' programs.
 
     Raises:
         UserError: another folder, or a file in it is missing or damaged.
     """
     images = visible_parts(path)
     classes = [row[1] for row in read_words(path, "classes.txt", 2)]
-    shared = shared_parts(path, len(classes))
+    shared = (published_parts if published else shared_parts)(path, len(classes))
 
     def check(labels: Sequence[str]) -> None:
         if len(labels) != len(classes):
@@ -87,13 +100,26 @@ def cub(path: Path) -> DataSet:
                 curves.append(precision_recall(insecurity, visible, wanted, size=record.size))
         return curves
 
+    def measure_as_published(image: Path, record: DeliberationRecord) -> list[Curves]:
+        with Image.open(image) as file:
+            image_size = file.size
+        places = published_places(images[image], image_size=image_size, size=record.size)
+        wanted = [shared[pair_of(insecurity)] for insecurity in record.insecurities]
+        fine = published_maps(record)
+        return [published_part_curves(fine, wanted, places, shares=SHARES)]
+
+    def marks(image: Path, fit: Fit, pair: Pair) -> list[Mark]:
+        found = in_network(images[image], image, fit)
+        return [Mark(pixel, part in shared[pair]) for part, pixel in found.items()]
+
     return DataSet(
         name="CUB-200-2011",
         root=path / "images",
         images=sorted(images),
         measures=("precision", "recall"),
         check=check,
-        measure=measure,
+        measure=measure_as_published if published else measure,
+        marks=marks,
     )
 
 
@@ -112,14 +138,14 @@ def precision_recall(
         wanted: those that the two classes share, at least one.
         size: height and width of the network's input.
     """
-    precision = []
-    recall = []
-    for region in regions_of(insecurity, size):
-        inside = {part for part, pixel in visible.items() if region[pixel]}
-        hits = len(inside & wanted)
-        precision.append(hits / len(inside) if inside else np.nan)
-        recall.append(hits / len(wanted))
-    return {"precision": np.array(precision), "recall": np.array(recall)}
+    ranks = ranks_of(insecurity, size)
+    sizes = pixels_at(size)[:, None]
+    places = {part: ranks[pixel] for part, pixel in visible.items()}
+    inside = (np.array(list(places.values())) < sizes).sum(1)
+    hits = (np.array([places[part] for part in sorted(wanted)]) < sizes).sum(1)
+    unknown = np.full(len(sizes), np.nan)
+    precision = np.divide(hits, inside, out=unknown, where=inside > 0)
+    return {"precision": precision, "recall": hits / len(wanted)}
 
 
 # ---------------------------------------------------------------- where parts are
@@ -200,6 +226,22 @@ def shared_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
         alike = divergences[:, a, b] <= limit
         shared[a, b] = {part for part, is_alike in zip(PART_GROUPS, alike) if is_alike}
     return shared
+
+
+def published_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
+    """Return the parts that each pair of classes (a < b) shares, as in the authors' programs."""
+    groups = attribute_groups(path)
+    percentages = class_percentages(path, classes, attributes=len(groups))
+    parts = []
+    for names in PART_GROUPS.values():
+        columns = [np.array([group == name for group in groups]) for name in names]
+        parts.append([percentages[:, column] for column in columns if column.any()])
+    alike = published_shared_parts(parts)
+    pairs = combinations(range(classes), 2)
+    return {
+        (a, b): {part for part, is_alike in zip(PART_GROUPS, alike[a, b]) if is_alike}
+        for a, b in pairs
+    }
 
 
 def attribute_groups(path: Path) -> list[str]:

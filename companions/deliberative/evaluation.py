@@ -7,13 +7,12 @@
 
 cub.py measures whether a region has the parts that the two birds share, ade20k.py whether it is the
 objects that the two scenes share. A pair of classes without a shared part or object in sight is not
-counted. Means are over an image's insecurities, then over images, at regions of 1 % to 99 % of the
-image: that share of its pixels where M is largest, also where M is not positive (figures show, and
-removal removes, only where it is).
+counted. Means are over an image's insecurities, then over images, at regions of 1 %, 2 % .. 99 % of
+the image: that share of its pixels where M is largest, also where M is not positive (figures show,
+and removal removes, only where it is).
 
-After Wang and Vasconcelos, NeurIPS 2019, whose released evaluation makes distributions of
-percentages by a softmax, counts a class's divergence from itself, keeps only the 1 % most frequent
-shared objects, and divides by pairs that share nothing.
+After Wang and Vasconcelos, NeurIPS 2019. What their programs do otherwise is in published.py, and
+DATA_SETS["cub"](path, published=True) does it.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,10 +26,12 @@ from tqdm import tqdm
 from companions.deliberative.ade20k import ade20k
 from companions.deliberative.annotations import SHARES, Curves, DataSet
 from companions.deliberative.cub import cub
+from companions.deliberative.published import mean_of_known
 from companions.deliberative.record import DeliberationRecord
 from utils import one_line, write_atomically
 
-DATA_SETS: dict[str, Callable[[Path], DataSet]] = {"cub": cub, "ade20k": ade20k}
+DATA_SETS: dict[str, Callable[..., DataSet]] = {"cub": cub, "ade20k": ade20k}
+PRINTED = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)  # sizes of regions in the table
 Means = list[float | None]  # at each of SHARES; None where there is nothing to count
 
 
@@ -38,6 +39,7 @@ class Evaluation(Struct, kw_only=True):
     """What evaluation.json holds; the measures are those of the data set."""
 
     data: str
+    published: bool = False  # as in the authors' programs
     images: int
     images_counted: int  # with an insecurity that counts
     insecurities: int
@@ -54,13 +56,17 @@ class Evaluation(Struct, kw_only=True):
 
     def as_text(self) -> str:
         """Return the table for the terminal."""
+        what = f"{self.insecurities} insecurities with something shared, in "
+        if self.published:
+            what = "as published, "
+        columns = [n for n, share in enumerate(self.shares) if share in PRINTED]
         lines = [
-            f"{self.data}: {self.insecurities} insecurities with something shared, in "
-            f"{self.images_counted} of {self.images} images",
-            "region     " + "".join(f"{100 * share:>7.0f} %" for share in self.shares),
+            f"{self.data}: {what}{self.images_counted} of {self.images} images",
+            "region     " + "".join(f"{100 * self.shares[n]:>7.0f} %" for n in columns),
         ]
         for name, values in self.measures.items():
-            cells = ["-" if value is None else f"{value:.3f}" for value in values]
+            kept = [values[n] for n in columns]
+            cells = ["-" if value is None else f"{value:.3f}" for value in kept]
             lines.append(f"{name:<11}" + "".join(f"{cell:>9}" for cell in cells))
         return "\n".join(lines)
 
@@ -70,13 +76,14 @@ class Evaluation(Struct, kw_only=True):
 
 
 def evaluate(
-    data: DataSet, records: Mapping[Path, DeliberationRecord]
+    data: DataSet, records: Mapping[Path, DeliberationRecord], *, published: bool = False
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
     """Return the means over each image's insecurities, then over images.
 
     Args:
         data: the annotated images.
         records: the record of each image.
+        published: whether the data set measures as the authors' programs do.
 
     Returns:
         The evaluation, and (name, reason) of images whose annotations cannot be used; these are
@@ -97,6 +104,7 @@ def evaluate(
     means = _mean_curves(per_image, data.measures)
     evaluation = Evaluation(
         data=data.name,
+        published=published,
         images=len(records) - len(failures),
         images_counted=len(per_image),
         insecurities=counted,
@@ -107,17 +115,9 @@ def evaluate(
 
 
 def _mean_curves(curves: list[Curves], measures: tuple[str, ...]) -> Curves:
-    return {name: mean_where_known([curve[name] for curve in curves]) for name in measures}
-
-
-def mean_where_known(rows: list[np.ndarray]) -> np.ndarray:
-    """Return the mean over rows (N, shares) of what is not NaN; NaN where all of a column is."""
-    if not rows:
-        return np.full(len(SHARES), np.nan)
-    values = np.array(rows, float)
-    known = ~np.isnan(values)
-    counts = np.where(known.any(0), known.sum(0), np.nan)
-    return np.where(known, values, 0).sum(0) / counts
+    return {
+        name: mean_of_known([curve[name] for curve in curves], len(SHARES)) for name in measures
+    }
 
 
 def _json_numbers(values: np.ndarray) -> Means:

@@ -21,6 +21,7 @@ After Wang and Vasconcelos, "Deliberative Explanations: visualizing network inse
 2019. The order by probability and the check by removal are this project's own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -29,8 +30,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from companions.deliberative.attribution import Attribution, Variant, class_maps, difficulty_map
+from companions.deliberative.attribution import (
+    Attribution,
+    Variant,
+    difficulty_map,
+    signed_class_maps,
+)
 from companions.deliberative.difficulty import Difficulty, Hardness, certainty
+from companions.deliberative.own_trunk import PredictorNetwork
+from companions.deliberative.published import CLAMP, published_pairs
 from companions.deliberative.split import Split
 from scoring.scorer import score_image
 
@@ -55,6 +63,9 @@ class Method:
         moved: number of places that each region is moved to, to remove as much there.
         seed: of these places.
         batch_size: images per forward pass, or "auto".
+        published: whether pairs are found as in the authors' programs, see published.py: then none
+            is left out, and rank should be "strength".
+        black: where integrated gradients begin, (3, H, W), normalised; None: a black image.
     """
 
     difficulty: Difficulty = certainty
@@ -67,6 +78,8 @@ class Method:
     moved: int = 8
     seed: int = 0
     batch_size: int | str = "auto"
+    published: bool = False
+    black: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +116,7 @@ def strongest_insecurities(
         raise FloatingPointError("the model returns NaN")
     classes = logits.topk(min(MOST_PROBABLE, len(logits))).indices.tolist()
     probabilities = logits.softmax(0)
-    start = black if method.attribution == "ig" else None
-    maps = class_maps(split, image, classes, black=start, batch_size=method.batch_size)
+    maps = maps_of_classes(split, image, black, classes=classes, method=method)
     difficult = difficulty_map(
         split,
         image,
@@ -113,20 +125,42 @@ def strongest_insecurities(
         attribution=method.attribution,
         variant=method.variant,
         batch_size=method.batch_size,
-    )
-    height, width = image.shape[1:]
+    ).to(maps)
+    if difficult.shape != maps.shape[1:]:  # a predictor's trunk of another kind
+        difficult = upsampled(difficult[None], tuple(maps.shape[1:]))[0]
+    pairs = published_pairs(maps.cpu().numpy()) if method.published else candidates(maps)
     found = []
-    for i, j in candidates(maps):
-        pair = (classes[i], classes[j])
+    for i, j in pairs:
         product = (maps[i] * maps[j] * difficult).cpu()
-        fine, region = region_of(product, (height, width), method.share)
-        if not region.any():
+        fine, region = region_of(product, tuple(image.shape[1:]), method.share)
+        if not region.any() and not method.published:
             continue
-        strength = float(fine[region].mean())
+        pair = (classes[i], classes[j])
+        strength = float(fine[region].mean()) if region.any() else 0.0
         likely = float(probabilities[pair[0]] * probabilities[pair[1]])
         score = strength * likely if method.rank == "probable" else strength
         found.append(Insecurity(pair, strength, score=score, map=product, region=region))
     return sorted(found, key=lambda insecurity: -insecurity.score)[: method.top]
+
+
+def maps_of_classes(
+    split: Split,
+    image: torch.Tensor,
+    black: torch.Tensor,
+    *,
+    classes: Sequence[int],
+    method: Method,
+) -> torch.Tensor:
+    """Return the attributions of the classes' logits without negative values, (classes, h, w).
+
+    As published, these become CLAMP, and the numbers float64, so that products do not vanish.
+    """
+    start = black if method.attribution == "ig" else None
+    signed = signed_class_maps(split, image, classes, black=start, batch_size=method.batch_size)
+    if method.published:
+        kept = signed.cpu().double()  # Apple's MPS has no float64
+        return kept.masked_fill(kept < 0, CLAMP)
+    return signed.clamp(min=0)
 
 
 def candidates(maps: torch.Tensor, at_one_place: int = AT_ONE_PLACE) -> list[tuple[int, int]]:
@@ -208,6 +242,15 @@ class HardnessNetwork(nn.Module):
         return self.predictor.logit(features)[:, None]
 
 
+def predictor_module(split: Split, difficulty: Difficulty) -> nn.Module | None:
+    """Return a trained difficulty as a network from images to one logit; None for the others."""
+    if isinstance(difficulty, Hardness):
+        return HardnessNetwork(split, difficulty)
+    if isinstance(difficulty, PredictorNetwork):
+        return difficulty.split.model
+    return None
+
+
 def without_regions(
     split: Split,
     image: torch.Tensor,
@@ -234,8 +277,8 @@ def without_regions(
     score = partial(score_image, basis=(~regions).flatten(1).float(), batch_size=batch_size)
     patches = [(region,) for region in range(len(regions))]
     probabilities = score(split.model, image, baseline, category=None)(patches)
-    if isinstance(difficulty, Hardness):
-        network = HardnessNetwork(split, difficulty)
+    network = predictor_module(split, difficulty)
+    if network is not None:
         return probabilities, score(network, image, baseline, category=1)(patches)
     logits = probabilities.clamp(min=1e-38).log()
     return probabilities, difficulty(probabilities, logits)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from companions.deliberative.ade20k import ade20k, objects_of_scenes
-from companions.deliberative.evaluation import Evaluation, evaluate, mean_where_known
+from companions.deliberative.ade20k import ade20k, object_frequencies
+from companions.deliberative.evaluation import Evaluation, evaluate
+from companions.deliberative.published import mean_of_known
 from companions.score_deviation import scene_sets
 from drawing.record import Model
 
@@ -50,9 +51,9 @@ def test_validation_images_are_explained(folder):
     assert [path.name for path in ade20k(folder).images] == ["ADE_val_3.png"]
 
 
-def test_objects_of_a_scene_are_in_its_images(folder):
+def test_objects_of_a_scene_are_counted_by_images(folder):
     items = scene_sets.ade20k(folder).items
-    assert objects_of_scenes(items) == {"red": {3, 4}, "green": {3, 4}, "blue": {5}}
+    assert object_frequencies(items) == {"red": {3: 1, 4: 1}, "green": {3: 1, 4: 1}, "blue": {5: 1}}
 
 
 @pytest.fixture
@@ -145,14 +146,14 @@ def test_a_network_needs_two_of_the_scenes(colour_run, folder, capsys):
 
 def test_a_mean_leaves_out_what_is_undefined():
     rows = [np.array([1.0, np.nan, np.nan]), np.array([3.0, 2.0, np.nan])]
-    mean = mean_where_known(rows)
+    mean = mean_of_known(rows, 3)
     assert mean[:2].tolist() == [2, 2]
     assert np.isnan(mean[2])
 
 
 def test_without_images_there_are_no_means(folder):
     evaluation, failures = evaluate(ade20k(folder), {})
-    assert evaluation.iou == [None] * 9
+    assert evaluation.iou == [None] * 99
     assert (evaluation.images, evaluation.insecurities, failures) == (0, 0, [])
 
 

@@ -151,12 +151,12 @@ def test_pairs_without_a_shared_part_are_not_counted(curves):
 
 
 def test_recall_is_the_share_of_shared_parts_in_the_region(curves):
-    assert curves[0]["recall"].tolist() == [1] * 9
+    assert curves[0]["recall"].tolist() == [1] * 99
 
 
 def test_precision_is_the_share_of_parts_in_the_region(curves):
-    # From 90 % of the image on, the tail is in the region too.
-    assert curves[0]["precision"].tolist() == pytest.approx([0.5] * 7 + [1 / 3] * 2)
+    # The tail, pixel (50, 5), is as M of 0 the 2803rd in order: from 90 % of the image on it is in.
+    assert curves[0]["precision"].tolist() == pytest.approx([0.5] * 89 + [1 / 3] * 10)
 
 
 # ---------------------------------------------------------------- the command
