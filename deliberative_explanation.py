@@ -6,6 +6,7 @@
     python deliberative_explanation.py scenes --train-hardness hard.safetensors
     python deliberative_explanation.py photos --difficulty hard.safetensors
     python deliberative_explanation.py CUB_200_2011 --evaluate cub --model resnet50
+    python deliberative_explanation.py train --data CUB_200_2011 --arch resnet50 --hardness
 
 An insecurity is a pair of classes and the region where the network finds evidence for both, and
 difficulty. Each is checked by removing the region. An image leaves insecurities.json, the record,
@@ -14,9 +15,13 @@ written last, and insecurities.png.
 After Wang and Vasconcelos, "Deliberative Explanations: visualizing network insecurities", NeurIPS
 2019. The steps are in companions/deliberative: split.py (features and head), difficulty.py,
 attribution.py, insecurities.py (the method), record.py, figures.py; hardness.py and training.py (a
-predictor of difficulty); evaluation.py (published data sets).
+predictor of difficulty); evaluation.py (published data sets), published.py (the authors' programs
+to the letter); own_trunk.py, training_run.py and joint_training.py (the paper's predictor and its
+training).
 """
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,21 +30,28 @@ from running.command_line import (
     AutoCount,
     Between,
     Count,
+    CountOrZero,
     Device,
     FigureFormat,
     Output,
     Positional,
+    Precision,
     Resize,
     Seed,
     Share,
+    ShareOrZero,
     exit_status,
     parse,
     settings_dict,
 )
+from running.start import start
 from utils import PROJECT, UserError, file_sha256, log, printable, resolved, write_atomically
 
 PROG = "deliberative_explanation.py"
 ALL_PAIRS = 10  # of the five most probable classes
+
+Rate = Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)]
+Decay = Annotated[float, Between(0, 10, "a number from 0 to 10")]
 
 
 @dataclass(frozen=True)
@@ -96,10 +108,72 @@ class Settings:
     hardest: Count | None = None  # with --evaluate: only so many images, the most difficult
 
 
-if __name__ == "__main__":  # before PyTorch is imported, so that --help answers at once
-    parse(Settings, prog=PROG, doc=__doc__)
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a classifier and, with --hardness, the paper's predictor together with it."""
 
-import sys
+    # What to train on
+    data: Path  # folder of CUB-200-2011, of ADE20K, or with a folder per class
+    train_list: Path | None = None  # train on the images of this list, a path, a class and a
+    #   number on each line
+    val_list: Path | None = None  # validate on the images of this list
+
+    # What to train
+    arch: str  # torchvision's, birds (the bundled network's kind), or FILE.py:function
+    hardness: bool = False  # after the classifier, train a predictor of hardness with it
+    classifier: Path | None = None  # FILE: the checkpoint of a trained classifier, which then is
+    #   not trained first
+    weights: Path | None = None  # a state_dict that the classifier begins with; else the library's
+    from_scratch: bool = False  # begin with random weights
+
+    # How: the defaults are the authors'
+    epochs: Count = 60  # of the classifier, and of the predictor
+    batch: Annotated[int, Between(2)] | None = None  # images per step; else 64 for the classifier,
+    #   128 with the predictor
+    lr: Rate = 1e-3  # learning rate of the classifier's SGD; a tenth of it after two thirds of the
+    #   epochs; with the predictor it falls by 5 % each epoch
+    momentum: ShareOrZero = 0.9  # of SGD
+    weight_decay: Decay = 1e-4  # of SGD
+    predictor_lr: Rate = 1e-5  # learning rate of the predictor's Adam
+    predictor_weight_decay: Decay = 1e-3  # of Adam
+    loss: Literal["paper", "released"] = "paper"  # of the predictor: towards 1 - p of the true
+    #   class, or as in the authors' programs
+    press: Annotated[float, Between(0, 1000, open_low=True)] | None = None  # of the released loss:
+    #   weight of hard images against easy ones; else the authors' for the set and the architecture
+    size: Annotated[int, Between(16, 2048)] | None = None  # side of the network's input, pixels
+    seed: Annotated[int, Between(0, 2**31)] = 0  # of order, crops, dropout and new layers
+
+    # On what
+    device: Device = "auto"  # what to run on; on several GPUs: start with torchrun
+    precision: Precision = "auto"  # of the forward passes; auto: half on CUDA
+    workers: CountOrZero = 4  # processes that read images
+
+    # Results
+    results: Path = Path("Results/deliberative_training")  # for checkpoints and logs
+    run: str | None = None  # a name: the results go into a folder of their own below --results
+    overwrite: bool = False  # begin anew where there is a training
+
+
+COMMANDS = {"train": Train}
+
+
+def settings_of(argv: Sequence[str] | None) -> Settings | Train:
+    """Return the settings of a command line; its first word may be a subcommand's.
+
+    Args:
+        argv: the arguments; None: those of this process.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words or words[0] not in COMMANDS:
+        return parse(Settings, argv, prog=PROG, doc=__doc__)
+    if argv is None:  # of this process
+        start()
+    command = COMMANDS[words[0]]
+    return parse(command, words[1:], prog=f"{PROG} {words[0]}", doc=command.__doc__)
+
+
+if __name__ == "__main__":  # before PyTorch is imported, so that --help answers at once
+    settings_of(None)
 
 import numpy as np
 import torch
@@ -116,6 +190,7 @@ from companions.deliberative.explanation import split_network
 from companions.deliberative.hardest import difficulties, hardest
 from companions.deliberative.image_lists import read_list
 from companions.deliberative.insecurities import Method
+from companions.deliberative.joint_training import Recipe
 from companions.deliberative.record import (
     FILE,
     DeliberationRecord,
@@ -123,6 +198,8 @@ from companions.deliberative.record import (
     settings_that_count,
 )
 from companions.deliberative.training import train_predictor
+from companions.deliberative.training_run import Plan, place_of
+from companions.deliberative.training_run import run as train_plan
 from drawing.styles import DARK, paper
 from running.each_image import RunOutcome, log_interrupted
 from running.earlier_settings import say_what_is_replaced
@@ -337,13 +414,60 @@ def hardest_of(
     return FoundImages(images.root, chosen), failures
 
 
+# ---------------------------------------------------------------- training
+
+
+def run_training(settings: Train) -> int:
+    """Train as the settings say; return the exit status."""
+    folder = run_folder(settings.results, settings.run)
+    make_writable(folder)
+    recipe = Recipe(
+        epochs=settings.epochs,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        predictor_lr=settings.predictor_lr,
+        predictor_weight_decay=settings.predictor_weight_decay,
+        loss=settings.loss,
+        seed=settings.seed,
+    )
+    plan = Plan(
+        data=settings.data,
+        train_list=settings.train_list,
+        validation_list=settings.val_list,
+        arch=settings.arch,
+        weights=settings.weights,
+        from_scratch=settings.from_scratch,
+        hardness=settings.hardness,
+        classifier=settings.classifier,
+        folder=folder,
+        recipe=recipe,
+        batch=settings.batch,
+        side=settings.size,
+        press=settings.press,
+        workers=settings.workers,
+        overwrite=settings.overwrite,
+    )
+    try:
+        train_plan(plan, place_of(settings.device, settings.precision))
+    except FloatingPointError as error:
+        raise UserError(f"train: {error}") from None
+    log(f"checkpoints and logs are in {folder}")
+    return 0
+
+
+def dispatched(settings: Settings | Train) -> int:
+    """Run the command that these settings belong to; return the exit status."""
+    return run_training(settings) if isinstance(settings, Train) else run(settings)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
         0 all images done; 1 some image failed; 2 unusable arguments; 130 interrupted.
     """
-    return exit_status(PROG, lambda: run(parse(Settings, argv, prog=PROG, doc=__doc__)))
+    return exit_status(PROG, lambda: dispatched(settings_of(argv)))
 
 
 if __name__ == "__main__":
