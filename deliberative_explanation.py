@@ -7,6 +7,7 @@
     python deliberative_explanation.py photos --difficulty hard.safetensors
     python deliberative_explanation.py CUB_200_2011 --evaluate cub --model resnet50
     python deliberative_explanation.py train --data CUB_200_2011 --arch resnet50 --hardness
+    python deliberative_explanation.py compare --cub CUB_200_2011 --networks cub=resnet50=best.pth
 
 An insecurity is a pair of classes and the region where the network finds evidence for both, and
 difficulty. Each is checked by removing the region. An image leaves insecurities.json, the record,
@@ -17,14 +18,15 @@ After Wang and Vasconcelos, "Deliberative Explanations: visualizing network inse
 attribution.py, insecurities.py (the method), record.py, figures.py; hardness.py and training.py (a
 predictor of difficulty); evaluation.py (published data sets), published.py (the authors' programs
 to the letter); own_trunk.py, training_run.py and joint_training.py (the paper's predictor and its
-training).
+training); comparison.py.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 from running.command_line import (
     AutoCount,
@@ -38,6 +40,7 @@ from running.command_line import (
     Precision,
     Resize,
     Seed,
+    Several,
     Share,
     ShareOrZero,
     exit_status,
@@ -45,13 +48,25 @@ from running.command_line import (
     settings_dict,
 )
 from running.start import start
-from utils import PROJECT, UserError, file_sha256, log, printable, resolved, write_atomically
+from utils import (
+    PROJECT,
+    UserError,
+    file_sha256,
+    log,
+    printable,
+    read_text,
+    resolved,
+    write_atomically,
+    write_json,
+)
 
 PROG = "deliberative_explanation.py"
 ALL_PAIRS = 10  # of the five most probable classes
 
 Rate = Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)]
 Decay = Annotated[float, Between(0, 10, "a number from 0 to 10")]
+DifficultyName = Literal["certainty", "entropy", "hardness"]
+AttributionName = Literal["gradient", "ig", "second-order"]
 
 
 @dataclass(frozen=True)
@@ -154,10 +169,47 @@ class Train:
     overwrite: bool = False  # begin anew where there is a training
 
 
-COMMANDS = {"train": Train}
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Compare difficulties, attributions and architectures on annotated data sets, as the paper."""
+
+    # What to compare
+    networks: Annotated[tuple[str, ...], Several("SET=ARCH=FILE")]  # trained networks: the data
+    #   set (cub or ade20k), the architecture, and the checkpoint that train --hardness wrote or the
+    #   authors'; those of one set and architecture are runs, of different seeds
+    cub: Path | None = None  # folder of CUB-200-2011
+    ade20k: Path | None = None  # folder of ADE20K
+    difficulties: Annotated[tuple[DifficultyName, ...], Several("NAME")] = (
+        "certainty",
+        "entropy",
+        "hardness",
+    )  # certainty, entropy, hardness (the checkpoint's own)
+    attributions: Annotated[tuple[AttributionName, ...], Several("NAME")] = (
+        "gradient",
+        "ig",
+        "second-order",
+    )  # gradient, ig, second-order
+
+    # How
+    published: bool = False  # to the letter as in the authors' programs
+    hardest: Count | None = None  # only so many images, the most difficult; the authors' 100
+    resize: Resize = "squash"  # how images come to the networks' input size
+    labels: Path | None = None  # class names, where the checkpoints have none
+    device: Device = "auto"  # what to run on
+    batch_size: AutoCount = "auto"  # images per forward pass
+
+    # Results
+    results: Path = Path("Results/deliberative_comparison")  # a folder per cell below it, the table
+    #   comparison.md, and a figure per section
+    style: Literal["dark", "paper"] = "dark"  # of the figures: dark, or white for print
+    formats: tuple[FigureFormat, ...] = ("png",)  # of the figures: png, svg, pdf
+    overwrite: bool = False  # measure again what is measured
 
 
-def settings_of(argv: Sequence[str] | None) -> Settings | Train:
+COMMANDS: dict[str, type] = {"train": Train, "compare": Compare}
+
+
+def settings_of(argv: Sequence[str] | None) -> Settings | Train | Compare:
     """Return the settings of a command line; its first word may be a subcommand's.
 
     Args:
@@ -177,13 +229,22 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from companions.deliberative import hardness
 from companions.deliberative.annotations import DataSet
 from companions.deliberative.checkpoints import cub_normalised, is_checkpoint, read_checkpoint
+from companions.deliberative.comparison import (
+    HARDNESS,
+    Cell,
+    Comparison,
+    Way,
+    cells_of,
+    named_networks,
+)
 from companions.deliberative.curve_figures import draw_curves
 from companions.deliberative.difficulty import DIFFICULTIES, Difficulty
-from companions.deliberative.evaluation import DATA_SETS
+from companions.deliberative.evaluation import DATA_SETS, Evaluation, read_evaluation
 from companions.deliberative.evaluation import evaluate as evaluate_records
 from companions.deliberative.explainer import Explainer, explain_all
 from companions.deliberative.explanation import split_network
@@ -313,11 +374,11 @@ def explainer_for(settings: Settings) -> Explainer:
 def network_for(settings: Settings) -> Network:
     """Return the network, with the preprocessing that its checkpoint or the authors' says."""
     network = network_of(settings, choose_device(settings.device))
+    if settings.published and settings.evaluate == "cub":
+        network = cub_normalised(network)
     if settings.weights and is_checkpoint(settings.weights):
         checkpoint = read_checkpoint(settings.weights, option="--weights")
         network = checkpoint.prepared(network, has_names=settings.labels is not None)
-    if settings.published and settings.evaluate == "cub":
-        network = cub_normalised(network)
     return network
 
 
@@ -456,9 +517,116 @@ def run_training(settings: Train) -> int:
     return 0
 
 
-def dispatched(settings: Settings | Train) -> int:
+# ---------------------------------------------------------------- comparison
+
+
+def run_comparison(settings: Compare) -> int:
+    """Measure every cell that is not yet measured, and write table and figures."""
+    make_writable(settings.results)
+    cells = cells_of(
+        named_networks(settings.networks),
+        difficulties=settings.difficulties,
+        attributions=settings.attributions,
+    )
+    for cell in cells:
+        if getattr(settings, cell.way.data) is None:
+            raise UserError(f"--networks: a network for {cell.way.data}, but no --{cell.way.data}")
+    runs: dict[Way, list[Evaluation]] = {}
+    for cell in tqdm(cells, desc="cells", unit="cell"):
+        evaluation = evaluation_of(cell, settings)
+        if evaluation is None:
+            return 130
+        runs.setdefault(cell.way, []).append(evaluation)
+    comparison = Comparison(runs)
+    text = comparison.as_markdown()
+    write_atomically(settings.results / "comparison.md", text.encode())
+    draw_sections(comparison, cells[0].way, settings)
+    print(text)
+    return 0
+
+
+def evaluation_of(cell: Cell, settings: Compare) -> Evaluation | None:
+    """Return what a cell measures, from an earlier run where it is there; None: interrupted.
+
+    Raises:
+        UserError: an image of the cell failed, or something cannot be used.
+    """
+    own = settings_of_cell(cell, settings)
+    done = own.results / "cell.json"
+    asked = {**settings_that_count(settings_dict(own)), "hardest": own.hardest}
+    asked["sha256"] = file_sha256(cell.network.file)
+    kept = own.results / "evaluation.json"
+    if not settings.overwrite and is_kept(done, asked) and kept.is_file():
+        return read_evaluation(kept)
+    log(f"{cell.name}")
+    status = run(own)
+    if status == 130:
+        return None
+    if status:
+        raise UserError(f"{cell.name}: some of its images failed, see above")
+    write_json(done, asked)
+    return read_evaluation(kept)
+
+
+def is_kept(path: Path, asked: dict[str, Any]) -> bool:
+    """Return whether a cell's file says that it was measured as it is asked for now."""
+    try:
+        return json.loads(read_text(path)) == asked
+    except (OSError, ValueError):
+        return False
+
+
+def settings_of_cell(cell: Cell, settings: Compare) -> Settings:
+    """Return the settings with which a cell is measured, without figures of its images."""
+    file = cell.network.file
+    has_own = cell.way.difficulty == HARDNESS
+    return Settings(
+        images=getattr(settings, cell.way.data),
+        difficulty=str(file) if has_own else cell.way.difficulty,
+        attribution=cast(Any, cell.way.attribution),
+        moved=0,
+        model=cell.way.arch,
+        weights=file,
+        labels=settings.labels,
+        resize=settings.resize,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        results=settings.results / cell.name,
+        formats=(),
+        overwrite=settings.overwrite,
+        evaluate=cast(Any, cell.way.data),
+        published=settings.published,
+        hardest=settings.hardest,
+    )
+
+
+def draw_sections(comparison: Comparison, first: Way, settings: Compare) -> None:
+    """Draw a figure of curves for each data set and section.
+
+    As in the authors' programs, what is not varied is the first architecture, the hardness and the
+    gradient, where these are compared.
+    """
+    style = paper() if settings.style == "paper" else DARK
+    ways = list(comparison.runs)
+    for data in dict.fromkeys(way.data for way in ways):
+        arch = next(way.arch for way in ways if way.data == data)
+        base = replace(first, data=data, arch=arch)
+        if HARDNESS in settings.difficulties:
+            base = replace(base, difficulty=HARDNESS)
+        if "gradient" in settings.attributions:
+            base = replace(base, attribution="gradient")
+        for section, runs in comparison.sections(base).items():
+            for kind in settings.formats:
+                draw_curves(runs, settings.results / f"{data}_{section}.{kind}", style=style)
+
+
+def dispatched(settings: Settings | Train | Compare) -> int:
     """Run the command that these settings belong to; return the exit status."""
-    return run_training(settings) if isinstance(settings, Train) else run(settings)
+    if isinstance(settings, Train):
+        return run_training(settings)
+    if isinstance(settings, Compare):
+        return run_comparison(settings)
+    return run(settings)
 
 
 def main(argv: list[str] | None = None) -> int:

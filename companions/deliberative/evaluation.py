@@ -28,7 +28,7 @@ from companions.deliberative.annotations import SHARES, Curves, DataSet
 from companions.deliberative.cub import cub
 from companions.deliberative.published import mean_of_known
 from companions.deliberative.record import DeliberationRecord
-from utils import one_line, write_atomically
+from utils import UserError, one_line, write_atomically
 
 DATA_SETS: dict[str, Callable[..., DataSet]] = {"cub": cub, "ade20k": ade20k}
 PRINTED = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)  # sizes of regions in the table
@@ -73,6 +73,18 @@ class Evaluation(Struct, kw_only=True):
     def write(self, path: Path) -> None:
         """Write the evaluation as JSON."""
         write_atomically(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Return the evaluation in a file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UserError(f"{path}: no evaluation ({one_line(error)}); remove it") from None
 
 
 def evaluate(
