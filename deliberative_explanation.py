@@ -53,6 +53,7 @@ from utils import (
     UserError,
     file_sha256,
     log,
+    one_line,
     printable,
     read_text,
     resolved,
@@ -121,6 +122,8 @@ class Settings:
     #   measure insecurities against it
     published: bool = False  # with --evaluate: to the letter as in the authors' programs
     hardest: Count | None = None  # with --evaluate: only so many images, the most difficult
+    shifts: CountOrZero = 0  # after explaining, move each image so many times by up to 5 pixels:
+    #   do the regions stay?
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +235,7 @@ import torch
 from tqdm import tqdm
 
 from companions.deliberative import hardness
-from companions.deliberative.annotations import DataSet
+from companions.deliberative.annotations import DataSet, Marks, no_marks
 from companions.deliberative.checkpoints import cub_normalised, is_checkpoint, read_checkpoint
 from companions.deliberative.comparison import (
     HARDNESS,
@@ -258,6 +261,7 @@ from companions.deliberative.record import (
     DifficultySource,
     settings_that_count,
 )
+from companions.deliberative.robustness import mean_robustness, random_shifts, shifted_image
 from companions.deliberative.training import train_predictor
 from companions.deliberative.training_run import Plan, place_of
 from companions.deliberative.training_run import run as train_plan
@@ -301,7 +305,10 @@ def run(settings: Settings) -> int:
         return train(explainer, settings, file)
     if data:
         return evaluate(explainer, data, images, settings=settings)
-    return explain_found(explainer, images, settings).status
+    outcome = explain_found(explainer, images, settings)
+    if settings.shifts and not outcome.interrupted:
+        return max(shift_images(explainer, images, settings), outcome.status)
+    return outcome.status
 
 
 def checked(settings: Settings) -> Settings:
@@ -452,7 +459,39 @@ def evaluate(
         figure = settings.results / f"curves.{kind}"
         draw_curves({settings.attribution: [evaluation]}, figure, style=explainer.style)
     print(evaluation.as_text())
-    return max(report_failures([*unreadable, *failures]), outcome.status)
+    status = max(report_failures([*unreadable, *failures]), outcome.status)
+    if settings.shifts:
+        status = max(shift_images(explainer, images, settings, marks=data.marks), status)
+    return status
+
+
+def shift_images(
+    explainer: Explainer, images: FoundImages, settings: Settings, *, marks: Marks = no_marks
+) -> int:
+    """Measure what stays of insecurities as images are shifted; return the exit status."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    found = []
+    failures = []
+    for image in tqdm(images.paths, desc="shifts", unit="image"):
+        for shift in random_shifts(settings.shifts, generator):
+            try:
+                found.append(
+                    shifted_image(
+                        explainer.network,
+                        explainer.split,
+                        image,
+                        shift,
+                        method=explainer.method,
+                        marks=marks,
+                    )
+                )
+            except (ValueError, FloatingPointError) as error:
+                failures.append((printable(image), one_line(error)))
+                break
+    table = mean_robustness(found, images=len(images.paths) - len(failures))
+    table.write(settings.results / "robustness.json")
+    print(table.as_text())
+    return report_failures(failures)
 
 
 def hardest_of(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from companions.deliberative.insecurities import upsampled
+from companions.deliberative.insecurities import Insecurity, upsampled
 from companions.deliberative.published import published_fine
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
 from scoring.fitting import Fit
@@ -70,13 +70,13 @@ def pair_of(insecurity: MeasuredInsecurity) -> Pair:
     return a, b
 
 
-def ranks_of(insecurity: MeasuredInsecurity, size: tuple[int, int]) -> np.ndarray:
+def ranks_of(insecurity: MeasuredInsecurity | Insecurity, size: tuple[int, int]) -> np.ndarray:
     """Return the place of each pixel in the order of M, the largest 0, (H, W).
 
     Of equal values, the upper left ones come first; also those count where M is not positive, or
     a region of 99 % would often be much less.
     """
-    fine = upsampled(torch.tensor(insecurity.map)[None], size)[0]
+    fine = upsampled(torch.as_tensor(insecurity.map)[None], size)[0]
     ranks = torch.empty(fine.numel(), dtype=torch.long)
     order = fine.flatten().sort(descending=True, stable=True).indices
     ranks[order] = torch.arange(fine.numel())

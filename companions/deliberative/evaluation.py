@@ -121,7 +121,7 @@ def evaluate(
         images_counted=len(per_image),
         insecurities=counted,
         shares=list(SHARES),
-        **{name: _json_numbers(values) for name, values in means.items()},
+        **{name: json_numbers(values) for name, values in means.items()},
     )
     return evaluation, failures
 
@@ -132,5 +132,6 @@ def _mean_curves(curves: list[Curves], measures: tuple[str, ...]) -> Curves:
     }
 
 
-def _json_numbers(values: np.ndarray) -> Means:
+def json_numbers(values: np.ndarray) -> Means:
+    """Return numbers as JSON has them: None for NaN."""
     return [None if np.isnan(value) else float(value) for value in values]

@@ -22,7 +22,10 @@ from utils import read_bytes, write_atomically
 FILE = "insecurities.json"
 # Settings that change no result.
 NOT_IN_QUESTION = frozenset(
-    {"images", "list", "hardest", "results", "run", "overwrite", "device", "batch_size"}
+    {
+        *("images", "list", "hardest", "shifts", "results", "run", "overwrite", "device"),
+        "batch_size",
+    }
 )
 
 
