@@ -83,8 +83,8 @@ class Settings:
     # Method
     difficulty: str = "certainty"  # certainty, entropy, or the FILE of a trained predictor of
     #   hardness; of the checkpoint of one with a trunk of its own
-    attribution: Literal["gradient", "ig", "second-order"] = "second-order"  # of the difficulty to
-    #   places in the image; ig also of the classes
+    attribution: Literal["gradient", "ig", "second-order", "none"] = "second-order"  # of the
+    #   difficulty to places in the image; ig also of the classes; none: of the classes alone
     variant: Literal["cub", "ade20k"] = "cub"  # of ig and second-order: as in the authors' programs
     #   for CUB-200-2011, or as in those for ADE20K, where signs are kept to the end
     split: str | None = None  # LAYER whose output is explained, by its name in the network; else
@@ -548,11 +548,13 @@ def run_training(settings: Train) -> int:
         workers=settings.workers,
         overwrite=settings.overwrite,
     )
+    place = place_of(settings.device, settings.precision)
     try:
-        train_plan(plan, place_of(settings.device, settings.precision))
+        train_plan(plan, place)
     except FloatingPointError as error:
         raise UserError(f"train: {error}") from None
-    log(f"checkpoints and logs are in {folder}")
+    if place.rank == 0:
+        log(f"checkpoints and logs are in {folder}")
     return 0
 
 

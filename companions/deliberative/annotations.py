@@ -70,13 +70,25 @@ def pair_of(insecurity: MeasuredInsecurity) -> Pair:
     return a, b
 
 
+def fine_map(insecurity: MeasuredInsecurity | Insecurity, size: tuple[int, int]) -> torch.Tensor:
+    """Return M at the image's size, (H, W)."""
+    return upsampled(torch.as_tensor(insecurity.map)[None], size)[0]
+
+
+def strength_curve(insecurity: MeasuredInsecurity, size: tuple[int, int]) -> np.ndarray:
+    """Return the mean of M over the region of each of SHARES."""
+    descending = fine_map(insecurity, size).double().flatten().sort(descending=True).values
+    sizes = pixels_at(size)
+    return descending.cumsum(0).numpy()[sizes - 1] / sizes
+
+
 def ranks_of(insecurity: MeasuredInsecurity | Insecurity, size: tuple[int, int]) -> np.ndarray:
     """Return the place of each pixel in the order of M, the largest 0, (H, W).
 
     Of equal values, the upper left ones come first; also those count where M is not positive, or
     a region of 99 % would often be much less.
     """
-    fine = upsampled(torch.as_tensor(insecurity.map)[None], size)[0]
+    fine = fine_map(insecurity, size)
     ranks = torch.empty(fine.numel(), dtype=torch.long)
     order = fine.flatten().sort(descending=True, stable=True).indices
     ranks[order] = torch.arange(fine.numel())

@@ -5,6 +5,7 @@ With f_ij the features at location (i, j):
     gradient        a_ij(s) = sum over d of  dF_s[d, i, j] F[d, i, j]
     ig              mean gradient at 51 inputs from black to the image, times F(image) - F(black)
     second-order    a_ij(s) + |f_ij^T H_ij f_ij| / 2
+    none            1: regions are of the two classes alone
 
 where H_ij is the (D, D) block of the Hessian of s at (i, j).
 
@@ -40,7 +41,7 @@ from companions.deliberative.own_trunk import PredictorNetwork
 from companions.deliberative.split import Split
 from scoring.scorer import auto_batch_size
 
-Attribution = Literal["gradient", "ig", "second-order"]
+Attribution = Literal["gradient", "ig", "second-order", "none"]
 Variant = Literal["cub", "ade20k"]  # of the authors' programs
 POINTS = 51  # of the integrated gradient, black and the image among them
 PRODUCTS_AT_ONCE = 16  # Hessian-vector products
@@ -111,7 +112,7 @@ def difficulty_map(
         image: (3, H, W), normalised.
         black: a black image, (3, H, W), normalised; only "ig" uses it.
         difficulty: what is attributed.
-        attribution: gradient, ig or second-order.
+        attribution: gradient, ig, second-order or none.
         variant: of the authors' programs; see the module's docstring.
         batch_size: images of the integrated gradient per forward pass, or "auto".
 
@@ -126,6 +127,8 @@ def difficulty_map(
             slope = slope.clamp(min=0)
         return (slope * feature_change(split, image, black)[0]).clamp(min=0).sum(0)
     features, logits = split.features_and_logits(image[None])
+    if attribution == "none":
+        return torch.ones_like(features.detach()[0, 0])
     slope = gradient(difficulty(features, logits)[0], features)
     if attribution == "gradient" or variant == "cub":
         slope_kept = slope.clamp(min=0)

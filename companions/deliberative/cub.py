@@ -35,6 +35,7 @@ from companions.deliberative.annotations import (
     ranks_of,
     read_numbers,
     read_words,
+    strength_curve,
 )
 from companions.deliberative.published import (
     published_part_curves,
@@ -130,7 +131,7 @@ def precision_recall(
     *,
     size: tuple[int, int],
 ) -> Curves:
-    """Return precision and recall at SHARES; a region without any part has no precision.
+    """Return precision, recall and strength at SHARES; a region without parts has no precision.
 
     Args:
         insecurity: the insecurity.
@@ -145,7 +146,11 @@ def precision_recall(
     hits = (np.array([places[part] for part in sorted(wanted)]) < sizes).sum(1)
     unknown = np.full(len(sizes), np.nan)
     precision = np.divide(hits, inside, out=unknown, where=inside > 0)
-    return {"precision": precision, "recall": hits / len(wanted)}
+    return {
+        "precision": precision,
+        "recall": hits / len(wanted),
+        "strength": strength_curve(insecurity, size),
+    }
 
 
 # ---------------------------------------------------------------- where parts are

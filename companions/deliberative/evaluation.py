@@ -15,7 +15,7 @@ After Wang and Vasconcelos, NeurIPS 2019. What their programs do otherwise is in
 DATA_SETS["cub"](path, published=True) does it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -47,6 +47,7 @@ class Evaluation(Struct, kw_only=True):
     precision: Means | UnsetType = UNSET
     recall: Means | UnsetType = UNSET
     iou: Means | UnsetType = UNSET
+    correlation: float | None | UnsetType = UNSET  # of strength and precision, over all regions
 
     @property
     def measures(self) -> dict[str, Means]:
@@ -68,6 +69,8 @@ class Evaluation(Struct, kw_only=True):
             kept = [values[n] for n in columns]
             cells = ["-" if value is None else f"{value:.3f}" for value in kept]
             lines.append(f"{name:<11}" + "".join(f"{cell:>9}" for cell in cells))
+        if isinstance(self.correlation, float):
+            lines.append(f"correlation of strength and precision: {self.correlation:.3f}")
         return "\n".join(lines)
 
     def write(self, path: Path) -> None:
@@ -102,6 +105,7 @@ def evaluate(
         left out.
     """
     per_image: list[Curves] = []
+    every: list[Curves] = []
     failures: list[tuple[str, str]] = []
     counted = 0
     for path, record in tqdm(records.items(), desc="evaluation", unit="image"):
@@ -111,6 +115,7 @@ def evaluate(
             failures.append((record.image, one_line(error)))
             continue
         counted += len(curves)
+        every.extend(curves)
         if curves:
             per_image.append(_mean_curves(curves, data.measures))
     means = _mean_curves(per_image, data.measures)
@@ -121,9 +126,25 @@ def evaluate(
         images_counted=len(per_image),
         insecurities=counted,
         shares=list(SHARES),
+        correlation=correlation_of(every),
         **{name: json_numbers(values) for name, values in means.items()},
     )
     return evaluation, failures
+
+
+def correlation_of(curves: Sequence[Curves]) -> float | None | UnsetType:
+    """Return Pearson's correlation of strength and precision over all regions of all insecurities.
+
+    UNSET where these are not measured, None where one is constant or there are too few.
+    """
+    if not any("strength" in curve for curve in curves):
+        return UNSET
+    strength = np.concatenate([curve["strength"] for curve in curves])
+    precision = np.concatenate([curve["precision"] for curve in curves])
+    known = np.isfinite(strength) & np.isfinite(precision)
+    if known.sum() < 2 or np.ptp(strength[known]) == 0 or np.ptp(precision[known]) == 0:
+        return None
+    return float(np.corrcoef(strength[known], precision[known])[0, 1])
 
 
 def _mean_curves(curves: list[Curves], measures: tuple[str, ...]) -> Curves:

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
+from msgspec import UNSET
 from PIL import Image
 
 from companions.deliberative import cub as cub_module
+from companions.deliberative.annotations import SHARES
 from companions.deliberative.cub import (
     PART_GROUPS,
     PERCENTAGES,
@@ -16,6 +19,7 @@ from companions.deliberative.cub import (
     part_places,
     shared_parts,
 )
+from companions.deliberative.evaluation import correlation_of
 from drawing.record import Model
 from scoring.fitting import Fit
 
@@ -157,6 +161,20 @@ def test_recall_is_the_share_of_shared_parts_in_the_region(curves):
 def test_precision_is_the_share_of_parts_in_the_region(curves):
     # The tail, pixel (50, 5), is as M of 0 the 2803rd in order: from 90 % of the image on it is in.
     assert curves[0]["precision"].tolist() == pytest.approx([0.5] * 89 + [1 / 3] * 10)
+
+
+def test_strength_is_the_mean_of_m_over_the_region(curves):
+    sizes = np.array([round(share * 56 * 56) for share in SHARES])
+    assert curves[0]["strength"].tolist() == pytest.approx((5 / sizes).tolist())
+
+
+def test_the_correlation_is_pearsons_over_all_regions():
+    one = {"strength": np.array([1.0, 2, 3]), "precision": np.array([0.2, np.nan, 0.4])}
+    other = {"strength": np.array([5.0]), "precision": np.array([0.3])}
+    wanted = scipy.stats.pearsonr([1, 3, 5], [0.2, 0.4, 0.3]).statistic
+    assert correlation_of([one, other]) == pytest.approx(wanted)
+    assert correlation_of([other]) is None
+    assert correlation_of([{"iou": np.array([1.0])}]) is UNSET
 
 
 # ---------------------------------------------------------------- the command
