@@ -44,6 +44,7 @@ from companions.deliberative.published import (
 )
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
 from scoring.fitting import Fit
+from scoring.labels import plain_name
 from utils import UserError
 
 ALIKE = 0.2  # of all (pair of classes, part), the share with the lowest divergence
@@ -84,19 +85,25 @@ def cub(path: Path, *, published: bool = False) -> DataSet:
     """
     images = visible_parts(path)
     classes = [row[1] for row in read_words(path, "classes.txt", 2)]
-    shared = (published_parts if published else shared_parts)(path, len(classes))
+    alike = (published_parts if published else shared_parts)(path, len(classes))
+    numbers = dict(enumerate(range(len(classes))))  # of the set's classes, by the network's index
 
     def check(labels: Sequence[str]) -> None:
         if len(labels) != len(classes):
             raise UserError(
                 f"--evaluate: the data set has {len(classes)} classes, the model {len(labels)}"
             )
+        numbers.update(class_numbers(labels, classes))
+
+    def shared(pair: Pair) -> set[str]:
+        a, b = sorted(numbers[category] for category in pair)
+        return alike[a, b]
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
         visible = in_network(images[image], image, record.model.fit(record.size))
         curves = []
         for insecurity in record.insecurities:
-            wanted = shared[pair_of(insecurity)] & set(visible)
+            wanted = shared(pair_of(insecurity)) & set(visible)
             if wanted:
                 curves.append(precision_recall(insecurity, visible, wanted, size=record.size))
         return curves
@@ -105,13 +112,13 @@ def cub(path: Path, *, published: bool = False) -> DataSet:
         with Image.open(image) as file:
             image_size = file.size
         places = published_places(images[image], image_size=image_size, size=record.size)
-        wanted = [shared[pair_of(insecurity)] for insecurity in record.insecurities]
+        wanted = [shared(pair_of(insecurity)) for insecurity in record.insecurities]
         fine = published_maps(record)
         return [published_part_curves(fine, wanted, places, shares=SHARES)]
 
     def marks(image: Path, fit: Fit, pair: Pair) -> list[Mark]:
         found = in_network(images[image], image, fit)
-        return [Mark(pixel, part in shared[pair]) for part, pixel in found.items()]
+        return [Mark(pixel, part in shared(pair)) for part, pixel in found.items()]
 
     return DataSet(
         name="CUB-200-2011",
@@ -122,6 +129,23 @@ def cub(path: Path, *, published: bool = False) -> DataSet:
         measure=measure_as_published if published else measure,
         marks=marks,
     )
+
+
+def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
+    """Return the number of the set's class for each of a network's, both from 0.
+
+    By name, "001.Black_footed_Albatross" being "black footed albatross", where all names agree;
+    else in the same order.
+
+    Args:
+        labels: the network's classes.
+        classes: the set's, as many.
+    """
+    known = {plain_name(name.partition(".")[2] or name): n for n, name in enumerate(classes)}
+    found = [known.get(plain_name(label)) for label in labels]
+    if len({n for n in found if n is not None}) < len(classes):
+        return dict(enumerate(range(len(classes))))
+    return {index: n for index, n in enumerate(found) if n is not None}
 
 
 def precision_recall(

@@ -13,6 +13,7 @@ from companions.deliberative.annotations import SHARES
 from companions.deliberative.cub import (
     PART_GROUPS,
     PERCENTAGES,
+    class_numbers,
     cub,
     group_divergence,
     in_network,
@@ -112,6 +113,12 @@ def test_parts_with_other_attributes_are_not_shared(folder):
     shared = shared_parts(folder, 3)
     assert "tail" not in shared[0, 1]
     assert "nape" not in shared[0, 2]
+
+
+def test_classes_are_matched_by_name_else_by_order():
+    classes = ["001.Black_footed_Albatross", "002.Laysan_Albatross"]
+    assert class_numbers(["laysan albatross", "black footed albatross"], classes) == {0: 1, 1: 0}
+    assert class_numbers(["class 0", "class 1"], classes) == {0: 0, 1: 1}
 
 
 # ---------------------------------------------------------------- precision and recall
