@@ -178,8 +178,9 @@ class Compare:
 
     # What to compare
     networks: Annotated[tuple[str, ...], Several("SET=ARCH=FILE")]  # trained networks: the data
-    #   set (cub or ade20k), the architecture, and the checkpoint that train --hardness wrote or the
-    #   authors'; those of one set and architecture are runs, of different seeds
+    #   set (cub or ade20k), the architecture, the checkpoint that train --hardness wrote or the
+    #   authors', and =LAYER to split elsewhere than at the last convolution; those of one set,
+    #   architecture and layer are runs, of different seeds
     cub: Path | None = None  # folder of CUB-200-2011
     ade20k: Path | None = None  # folder of ADE20K
     difficulties: Annotated[tuple[DifficultyName, ...], Several("NAME")] = (
@@ -626,7 +627,8 @@ def settings_of_cell(cell: Cell, settings: Compare) -> Settings:
         difficulty=str(file) if has_own else cell.way.difficulty,
         attribution=cast(Any, cell.way.attribution),
         moved=0,
-        model=cell.way.arch,
+        model=cell.network.arch,
+        split=cell.network.layer,
         weights=file,
         labels=settings.labels,
         resize=settings.resize,
@@ -650,8 +652,8 @@ def draw_sections(comparison: Comparison, first: Way, settings: Compare) -> None
     style = paper() if settings.style == "paper" else DARK
     ways = list(comparison.runs)
     for data in dict.fromkeys(way.data for way in ways):
-        arch = next(way.arch for way in ways if way.data == data)
-        base = replace(first, data=data, arch=arch)
+        architecture = next(way.architecture for way in ways if way.data == data)
+        base = replace(first, data=data, architecture=architecture)
         if HARDNESS in settings.difficulties:
             base = replace(base, difficulty=HARDNESS)
         if "gradient" in settings.attributions:

@@ -24,7 +24,11 @@ SETS = ("cub", "ade20k")
 HARDNESS = "hardness"  # the difficulty that the network's own checkpoint predicts
 SIZES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of regions: the authors' columns of IoU
 CURVE_SIZES = (0.1, 0.3, 0.5)  # of precision and recall
-SECTIONS = {"difficulties": "difficulty", "attributions": "attribution", "architectures": "arch"}
+SECTIONS = {
+    "difficulties": "difficulty",
+    "attributions": "attribution",
+    "architectures": "architecture",
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,21 @@ class NamedNetwork:
         data: cub or ade20k.
         arch: its architecture.
         file: its checkpoint.
-        run: number among the networks of this data set and architecture, from 1.
+        run: number among the networks of this data set, architecture and layer, from 1.
+        layer: where it is split; None: the last convolution's block.
     """
 
     data: str
     arch: str
     file: Path
     run: int
+    layer: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        """The architecture and the layer, as the table names them."""
+        name = Path(self.arch).name
+        return f"{name} {self.layer}" if self.layer else name
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Way:
     """A way to explain: what a row of the table is about."""
 
     data: str
-    arch: str
+    architecture: str
     difficulty: str
     attribution: str
 
@@ -64,27 +76,35 @@ class Cell:
     @property
     def name(self) -> str:
         """Its folder below that of the results."""
-        arch = Path(self.way.arch).name.replace(":", "_")
-        run = f"{arch}_{self.network.run}"
+        architecture = self.way.architecture.replace(":", "_").replace(" ", "_")
+        run = f"{architecture}_{self.network.run}"
         return "/".join((self.way.data, run, self.way.difficulty, self.way.attribution))
 
 
 def named_networks(texts: Sequence[str]) -> list[NamedNetwork]:
-    """Return the networks that an option names, each as SET=ARCH=FILE.
+    """Return the networks that an option names, each as SET=ARCH=FILE or SET=ARCH=FILE=LAYER.
 
     Raises:
         UserError: one is not of that form, or its file is not there.
     """
     found: list[NamedNetwork] = []
     for text in texts:
-        data, _, rest = text.partition("=")
-        arch, _, file = rest.partition("=")
-        if data not in SETS or not arch or not file:
-            raise UserError(f"--networks {text}: not SET=ARCH=FILE, where SET is cub or ade20k")
+        words = text.split("=")
+        if len(words) not in (3, 4) or words[0] not in SETS or not all(words):
+            raise UserError(
+                f"--networks {text}: not SET=ARCH=FILE or SET=ARCH=FILE=LAYER, where SET is cub or "
+                "ade20k"
+            )
+        data, arch, file, *layer = words
         if not Path(file).is_file():
             raise UserError(f"--networks {text}: no such file: {file}")
-        alike = [n for n in found if (n.data, n.arch) == (data, arch)]
-        found.append(NamedNetwork(data, arch, Path(file), run=1 + len(alike)))
+        kind = (data, arch, *layer)
+        alike = [n for n in found if (n.data, n.arch, *filter(None, [n.layer])) == kind]
+        found.append(
+            NamedNetwork(
+                data, arch, Path(file), run=1 + len(alike), layer=layer[0] if layer else None
+            )
+        )
     return found
 
 
@@ -93,7 +113,7 @@ def cells_of(
 ) -> list[Cell]:
     """Return every cell."""
     return [
-        Cell(Way(network.data, network.arch, difficulty, attribution), network)
+        Cell(Way(network.data, network.architecture, difficulty, attribution), network)
         for network in networks
         for difficulty in difficulties
         for attribution in attributions
@@ -131,7 +151,7 @@ class Comparison:
         ]
         for way in ways:
             cells = [self._cell(way, key) for _, key in columns_of(data)]
-            names = (Path(way.arch).name, way.difficulty, way.attribution)
+            names = (way.architecture, way.difficulty, way.attribution)
             lines.append("| " + " | ".join((*names, *cells)) + " |")
         return "\n".join(lines)
 
@@ -155,7 +175,7 @@ class Comparison:
                 way for way in self.runs if replace(way, **{field: getattr(base, field)}) == base
             ]
             if len(ways) > 1:
-                found[section] = {Path(getattr(way, field)).name: self.runs[way] for way in ways}
+                found[section] = {getattr(way, field): self.runs[way] for way in ways}
         return found
 
 

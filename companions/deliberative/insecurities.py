@@ -33,6 +33,7 @@ from torch import nn
 from companions.deliberative.attribution import (
     Attribution,
     Variant,
+    class_maps,
     difficulty_map,
     signed_class_maps,
 )
@@ -156,11 +157,11 @@ def maps_of_classes(
     As published, these become CLAMP, and the numbers float64, so that products do not vanish.
     """
     start = black if method.attribution == "ig" else None
+    if not method.published:
+        return class_maps(split, image, classes, black=start, batch_size=method.batch_size)
     signed = signed_class_maps(split, image, classes, black=start, batch_size=method.batch_size)
-    if method.published:
-        kept = signed.cpu().double()  # Apple's MPS has no float64
-        return kept.masked_fill(kept < 0, CLAMP)
-    return signed.clamp(min=0)
+    kept = signed.cpu().double()  # Apple's MPS has no float64
+    return kept.masked_fill(kept < 0, CLAMP)
 
 
 def candidates(maps: torch.Tensor, at_one_place: int = AT_ONE_PLACE) -> list[tuple[int, int]]:

@@ -86,6 +86,8 @@ def test_networks_of_one_architecture_are_runs(tmp_path):
         file.write_bytes(b"")
     found = named_networks([f"cub=vgg16_bn={file}" for file in files])
     assert [network.run for network in found] == [1, 2]
+    [_, split] = named_networks([f"cub=a={files[0]}", f"cub=a={files[1]}=features.22"])
+    assert (split.run, split.layer, split.architecture) == (1, "features.22", "a features.22")
 
 
 @pytest.mark.parametrize(
