@@ -73,20 +73,8 @@ def ade20k(path: Path, *, published: bool = False) -> DataSet:
             )
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
-        """Return the curves of an image's insecurities over the objects both classes share."""
-        labels = load_label_map(masks[image], fit=record.model.fit(record.size), image=image)
-        curves = []
-        for insecurity in record.insecurities:
-            common = np.isin(labels, sorted(shared.of(pair_of(insecurity))))
-            if common.any():
-                curves.append({"iou": iou_curve(common, ranks_of(insecurity, record.size))})
-        return curves
-
-    def measure_as_published(image: Path, record: DeliberationRecord) -> list[Curves]:
-        labels = published_label_map(load_label_map(masks[image], image=image), record.size)
-        wanted = [shared.of(pair_of(insecurity)) for insecurity in record.insecurities]
-        fine = published_maps(record)
-        return [published_object_curve(fine, wanted, labels, shares=SHARES)]
+        kind = published_curves if published else object_curves
+        return kind(image, masks[image], record, shared=shared)
 
     return DataSet(
         name="ADE20K",
@@ -94,8 +82,48 @@ def ade20k(path: Path, *, published: bool = False) -> DataSet:
         images=sorted(masks),
         measures=("iou",),
         check=check,
-        measure=measure_as_published if published else measure,
+        measure=measure,
     )
+
+
+def object_curves(
+    image: Path, mask: Path | None, record: DeliberationRecord, *, shared: "SharedObjects"
+) -> list[Curves]:
+    """Return the curves of an image's insecurities over the objects both classes share.
+
+    Args:
+        image: the file.
+        mask: its label map.
+        record: its insecurities.
+        shared: the objects that classes share.
+    """
+    labels = load_label_map(existing(mask), fit=record.model.fit(record.size), image=image)
+    curves = []
+    for insecurity in record.insecurities:
+        common = np.isin(labels, sorted(shared.of(pair_of(insecurity))))
+        if common.any():
+            curves.append({"iou": iou_curve(common, ranks_of(insecurity, record.size))})
+    return curves
+
+
+def published_curves(
+    image: Path, mask: Path | None, record: DeliberationRecord, *, shared: "SharedObjects"
+) -> list[Curves]:
+    """Return one curve of all insecurities, as in the authors' programs; see object_curves()."""
+    labels = published_label_map(load_label_map(existing(mask), image=image), record.size)
+    wanted = [shared.of(pair_of(insecurity)) for insecurity in record.insecurities]
+    return [published_object_curve(published_maps(record), wanted, labels, shares=SHARES)]
+
+
+def existing(mask: Path | None) -> Path:
+    """Return the path of a label map.
+
+    Raises:
+        ValueError: the image has none.
+    """
+    if mask is None:
+        raise ValueError("no label map")
+    return mask
 
 
 def iou_curve(common: np.ndarray, ranks: np.ndarray) -> np.ndarray:

@@ -130,15 +130,13 @@ def difficulty_map(
     if attribution == "none":
         return torch.ones_like(features.detach()[0, 0])
     slope = gradient(difficulty(features, logits)[0], features)
-    if attribution == "gradient" or variant == "cub":
-        slope_kept = slope.clamp(min=0)
-    else:
-        slope_kept = slope
-    first = (slope_kept * features.detach())[0].sum(0)
+    keeps_signs = attribution == "second-order" and variant == "ade20k"
+    kept = slope if keeps_signs else slope.clamp(min=0)
+    first = (kept * features.detach())[0].sum(0)
     if attribution == "gradient":
         return first
     second = curvature(split, image, features=features, logits=logits, difficulty=difficulty)
-    if variant == "ade20k":
+    if keeps_signs:
         return (first + second / 2).clamp(min=0)
     return first + second.abs() / 2
 

@@ -100,21 +100,9 @@ def cub(path: Path, *, published: bool = False) -> DataSet:
         return alike[a, b]
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
-        visible = in_network(images[image], image, record.model.fit(record.size))
-        curves = []
-        for insecurity in record.insecurities:
-            wanted = shared(pair_of(insecurity)) & set(visible)
-            if wanted:
-                curves.append(precision_recall(insecurity, visible, wanted, size=record.size))
-        return curves
-
-    def measure_as_published(image: Path, record: DeliberationRecord) -> list[Curves]:
-        with Image.open(image) as file:
-            image_size = file.size
-        places = published_places(images[image], image_size=image_size, size=record.size)
         wanted = [shared(pair_of(insecurity)) for insecurity in record.insecurities]
-        fine = published_maps(record)
-        return [published_part_curves(fine, wanted, places, shares=SHARES)]
+        kind = published_curves if published else part_curves
+        return kind(image, images[image], record, wanted=wanted)
 
     def marks(image: Path, fit: Fit, pair: Pair) -> list[Mark]:
         found = in_network(images[image], image, fit)
@@ -126,9 +114,47 @@ def cub(path: Path, *, published: bool = False) -> DataSet:
         images=sorted(images),
         measures=("precision", "recall"),
         check=check,
-        measure=measure_as_published if published else measure,
+        measure=measure,
         marks=marks,
     )
+
+
+def part_curves(
+    image: Path,
+    places: Mapping[str, Point],
+    record: DeliberationRecord,
+    *,
+    wanted: Sequence[set[str]],
+) -> list[Curves]:
+    """Return the curves of the insecurities whose classes share a visible part.
+
+    Args:
+        image: the file.
+        places: its visible parts, in the file.
+        record: its insecurities.
+        wanted: the parts that the classes of each share.
+    """
+    visible = in_network(places, image, record.model.fit(record.size))
+    curves = []
+    for insecurity, parts in zip(record.insecurities, wanted, strict=True):
+        in_sight = parts & set(visible)
+        if in_sight:
+            curves.append(precision_recall(insecurity, visible, in_sight, size=record.size))
+    return curves
+
+
+def published_curves(
+    image: Path,
+    places: Mapping[str, Point],
+    record: DeliberationRecord,
+    *,
+    wanted: Sequence[set[str]],
+) -> list[Curves]:
+    """Return one curve of all insecurities, as in the authors' programs; see part_curves()."""
+    with Image.open(image) as file:
+        image_size = file.size
+    found = published_places(places, image_size=image_size, size=record.size)
+    return [published_part_curves(published_maps(record), wanted, found, shares=SHARES)]
 
 
 def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> dict[int, int]:

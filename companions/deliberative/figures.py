@@ -50,22 +50,20 @@ def draw_insecurities(
         image: (H, W, 3) uint8 array, as the network saw it.
         path: a PNG, SVG or PDF.
         style: dark, or white for print.
-        marks: the annotated parts of the image, for each insecurity; those in its region are drawn.
+        marks: annotated parts, for each insecurity; those in its region are drawn.
     """
     found = record.insecurities
-    layout = layout_of(len(found), image.shape[0] / image.shape[1], style)
     lines = notes(record, has_marks=any(marks))
     below = LINE * style.small * len(lines)
+    layout = layout_of(len(found), image.shape[0] / image.shape[1], style)
     canvas = Canvas(layout.width, layout.height + below, style)
     for number in range(1 + len(found)):
         panel = layout.panel(number, below)
         shown = image
         if number:
-            product = torch.tensor(found[number - 1].map)
-            _, region = region_of(product, image.shape[:2], record.settings["share"])
-            shown = spotlit(image, region.numpy(), style)
-            inside = [mark for mark in marks[number - 1] if region[mark.pixel]] if marks else []
-            shown = marked(shown, inside)
+            own = marks[number - 1] if marks else ()
+            share = record.settings["share"]
+            shown = shown_region(image, found[number - 1], share, style=style, marks=own)
         canvas.image(
             shown,
             panel.left,
@@ -78,11 +76,22 @@ def draw_insecurities(
             write_insecurity(canvas, found[number - 1], number, panel=panel)
         else:
             write_image(canvas, record, panel)
-    for number, line in enumerate(reversed(lines)):
-        y = layout.gap / 2 + LINE * style.small * number
-        room = Panel(layout.gap, y, layout.width - 2 * layout.gap)
-        write_line(canvas, line, room, y=y, colour=style.muted, va="bottom")
+    write_notes(canvas, lines, layout)
     canvas.save(path)
+
+
+def shown_region(
+    image: np.ndarray,
+    insecurity: MeasuredInsecurity,
+    share: float,
+    *,
+    style: Style,
+    marks: Sequence[Mark],
+) -> np.ndarray:
+    """Return the image (H, W, 3) with an insecurity's region lit, and the parts in it."""
+    _, region = region_of(torch.tensor(insecurity.map), image.shape[:2], share)
+    inside = [mark for mark in marks if region[mark.pixel]]
+    return marked(spotlit(image, region.numpy(), style), inside)
 
 
 def spotlit(image: np.ndarray, region: np.ndarray, style: Style) -> np.ndarray:
@@ -188,6 +197,14 @@ def notes(record: DeliberationRecord, *, has_marks: bool = False) -> list[str]:
             "Dots are annotated parts in the region: red, shared by a and b; rings, others."
         )
     return lines
+
+
+def write_notes(canvas: Canvas, lines: Sequence[str], layout: Layout) -> None:
+    """Write the notes below the panels."""
+    for number, line in enumerate(reversed(lines)):
+        y = layout.gap / 2 + LINE * canvas.style.small * number
+        room = Panel(layout.gap, y, layout.width - 2 * layout.gap)
+        write_line(canvas, line, room, y=y, colour=canvas.style.muted, va="bottom")
 
 
 def write_line(

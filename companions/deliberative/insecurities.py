@@ -118,17 +118,7 @@ def strongest_insecurities(
     classes = logits.topk(min(MOST_PROBABLE, len(logits))).indices.tolist()
     probabilities = logits.softmax(0)
     maps = maps_of_classes(split, image, black, classes=classes, method=method)
-    difficult = difficulty_map(
-        split,
-        image,
-        black,
-        difficulty=method.difficulty,
-        attribution=method.attribution,
-        variant=method.variant,
-        batch_size=method.batch_size,
-    ).to(maps)
-    if difficult.shape != maps.shape[1:]:  # a predictor's trunk of another kind
-        difficult = upsampled(difficult[None], tuple(maps.shape[1:]))[0]
+    difficult = difficulty_map_for(maps, split, image, black, method=method)
     pairs = published_pairs(maps.cpu().numpy()) if method.published else candidates(maps)
     found = []
     for i, j in pairs:
@@ -142,6 +132,29 @@ def strongest_insecurities(
         score = strength * likely if method.rank == "probable" else strength
         found.append(Insecurity(pair, strength, score=score, map=product, region=region))
     return sorted(found, key=lambda insecurity: -insecurity.score)[: method.top]
+
+
+def difficulty_map_for(
+    maps: torch.Tensor,
+    split: Split,
+    image: torch.Tensor,
+    black: torch.Tensor,
+    *,
+    method: Method,
+) -> torch.Tensor:
+    """Return the attribution of the difficulty at the locations of the classes' maps, (h, w)."""
+    found = difficulty_map(
+        split,
+        image,
+        black,
+        difficulty=method.difficulty,
+        attribution=method.attribution,
+        variant=method.variant,
+        batch_size=method.batch_size,
+    ).to(maps)
+    if found.shape == maps.shape[1:]:
+        return found
+    return upsampled(found[None], tuple(maps.shape[1:]))[0]  # a predictor's trunk of another kind
 
 
 def maps_of_classes(

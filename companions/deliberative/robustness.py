@@ -119,34 +119,48 @@ def shifted_image(
         ValueError: the image cannot be read.
         FloatingPointError: the network returns NaN.
     """
-    height, width = network.size
-    margin = max(-LEAST, round(MARGIN * height))
-    side = network.fit.description()["short_side"]
-    size = (height + 2 * margin, width + 2 * margin)
-    whole = load_fitted(image, replace(network.fit, size=size, short_side=side))
-    found = []
-    for move in (Shift(0, 0), shift):
-        top = margin + move.rows
-        left = margin + move.columns
-        window = whole[top : top + height, left : left + width].copy()
-        black = network.prepare(np.zeros_like(window))
-        prepared = network.prepare(window)
-        insecurities = strongest_insecurities(split, prepared, black, method)
-        found.append({pair_of_classes(one): one for one in insecurities})
-    both = sorted(set(found[0]) & set(found[1]))
-    either = set(found[0]) | set(found[1])
+    first, second = (
+        insecurities_of(window, network, split, method=method)
+        for window in windows_of(network, image, shift)
+    )
+    both = sorted(set(first) & set(second))
+    either = set(first) | set(second)
     ious = []
     parts = []
     for pair in both:
-        first, second = (ranks_of(one[pair], network.size) for one in found)
-        ious.append(region_iou(first, second, shift))
+        ranks = (ranks_of(first[pair], network.size), ranks_of(second[pair], network.size))
+        ious.append(region_iou(*ranks, shift))
         shown = [mark for mark in marks(image, network.fit, pair) if mark.is_shared]
-        parts.append(parts_iou(first, second, shift, shown))
+        parts.append(parts_iou(*ranks, shift, shown))
     return Stays(
         pairs=len(both) / len(either) if either else np.nan,
         iou=mean_of_known(ious, len(SHARES)),
         parts=mean_of_known(parts, len(SHARES)),
     )
+
+
+def insecurities_of(
+    window: np.ndarray, network: Network, split: Split, *, method: Method
+) -> dict[tuple[int, int], Insecurity]:
+    """Return the insecurities of what the network sees, by their pair of classes."""
+    black = network.prepare(np.zeros_like(window))
+    found = strongest_insecurities(split, network.prepare(window), black, method)
+    return {pair_of_classes(insecurity): insecurity for insecurity in found}
+
+
+def windows_of(network: Network, image: Path, shift: Shift) -> list[np.ndarray]:
+    """Return what the network sees of an image, and of the shifted one, each (H, W, 3) uint8."""
+    height, width = network.size
+    margin = max(-LEAST, round(MARGIN * height))
+    side = network.fit.description()["short_side"]
+    size = (height + 2 * margin, width + 2 * margin)
+    whole = load_fitted(image, replace(network.fit, size=size, short_side=side))
+    windows = []
+    for move in (Shift(0, 0), shift):
+        top = margin + move.rows
+        left = margin + move.columns
+        windows.append(whole[top : top + height, left : left + width].copy())
+    return windows
 
 
 def pair_of_classes(insecurity: Insecurity) -> tuple[int, int]:
