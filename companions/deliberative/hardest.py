@@ -7,6 +7,7 @@ paths = hardest(values, 100)
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -40,9 +41,8 @@ def difficulties(
     """
     values: dict[Path, float] = {}
     failures: Failures = []
-    size = (
-        auto_batch_size(torch.zeros(3, *network.size)) if batch_size == "auto" else int(batch_size)
-    )
+    black = network.prepare(np.zeros((*network.size, 3), np.uint8))
+    size = auto_batch_size(black) if batch_size == "auto" else int(batch_size)
     module = predictor_module(split, difficulty)
     starts = range(0, len(images), size)
     for start in tqdm(starts, desc="difficulty", unit="batch"):
