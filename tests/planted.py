@@ -239,3 +239,25 @@ def grey_strip():
     module.input_size = (40, 72)
     module.columns = torch.linspace(0, 71, 4).round().long().repeat(4)
     return module
+
+
+def trainable(classes=3):
+    """Return an untrained network on 32 x 32 pixels."""
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False),
+        torch.nn.BatchNorm2d(16),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16, classes),
+    )
+    module.input_size = 32
+    return module
+
+
+def trainable_of_two():
+    """Return the same with two classes."""
+    return trainable(2)

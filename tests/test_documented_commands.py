@@ -35,6 +35,7 @@ SMALL = {
     "velvet_oriole.png --explain both": ["--max-num-roots", "2", "--grid", "5"],
     "birds.part_scenes Results/part_scenes": ["--per-class", "1"],
     "birds.between Results/halfway": ["--halfway", "1"],
+    "birds.annotated_sets Results/annotated": ["--scenes", "1"],
 }
 # What has no small size: only its options are parsed.
 TOO_LONG = ("concept_debug.py demo", "benchmark.py --quick")

@@ -7,13 +7,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from companions.deliberative.insecurities import top_region, upsampled
+from companions.deliberative.insecurities import Insecurity, upsampled
+from companions.deliberative.published import published_fine
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
+from scoring.fitting import Fit
 from utils import UserError, read_text
 
-SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)  # of the image: sizes of regions
+SHARES = tuple(percent / 100 for percent in range(1, 100))  # of the image: sizes of regions
 Curves = dict[str, np.ndarray]  # measure -> its value at each of SHARES, NaN where undefined
 Pair = tuple[int, int]  # indices of two classes, ascending
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An annotated part of an image, as figures show it.
+
+    Attributes:
+        pixel: row and column in the network's input.
+        is_shared: whether an insecurity's two classes share the part.
+    """
+
+    pixel: tuple[int, int]
+    is_shared: bool
+
+
+Marks = Callable[[Path, Fit, Pair], list[Mark]]  # of an image's parts, for a pair of classes
+
+
+def no_marks(*_: object) -> list[Mark]:
+    """Return no part: the image has none that are annotated."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -26,8 +49,10 @@ class DataSet:
         images: the images to explain.
         measures: what an insecurity is measured by.
         check: raises UserError where a network's class names do not fit the data set.
-        measure: returns, for an image and its record, the curves of each insecurity that counts;
-            raises ValueError or OSError where the image's annotations cannot be used.
+        measure: returns, for an image and its record, the curves of each insecurity that counts, or
+            as published those of all together; raises ValueError or OSError where the image's
+            annotations cannot be used.
+        marks: the annotated parts of an image.
     """
 
     name: str
@@ -36,6 +61,7 @@ class DataSet:
     measures: tuple[str, ...]
     check: Callable[[Sequence[str]], None]
     measure: Callable[[Path, DeliberationRecord], list[Curves]]
+    marks: Marks = no_marks
 
 
 def pair_of(insecurity: MeasuredInsecurity) -> Pair:
@@ -44,13 +70,39 @@ def pair_of(insecurity: MeasuredInsecurity) -> Pair:
     return a, b
 
 
-def regions_of(insecurity: MeasuredInsecurity, size: tuple[int, int]) -> list[np.ndarray]:
-    """Return the top share of the pixels for each of SHARES, (H, W) bool.
+def fine_map(insecurity: MeasuredInsecurity | Insecurity, size: tuple[int, int]) -> torch.Tensor:
+    """Return M at the image's size, (H, W)."""
+    return upsampled(torch.as_tensor(insecurity.map)[None], size)[0]
 
-    Also where M is not positive: else 99 % would often be much less.
+
+def strength_curve(insecurity: MeasuredInsecurity, size: tuple[int, int]) -> np.ndarray:
+    """Return the mean of M over the region of each of SHARES."""
+    descending = fine_map(insecurity, size).double().flatten().sort(descending=True).values
+    sizes = pixels_at(size)
+    return descending.cumsum(0).numpy()[sizes - 1] / sizes
+
+
+def ranks_of(insecurity: MeasuredInsecurity | Insecurity, size: tuple[int, int]) -> np.ndarray:
+    """Return the place of each pixel in the order of M, the largest 0, (H, W).
+
+    Of equal values, the upper left ones come first; also those count where M is not positive, or
+    a region of 99 % would often be much less.
     """
-    fine = upsampled(torch.tensor(insecurity.map)[None], size)[0]
-    return [top_region(fine, share).numpy() for share in SHARES]
+    fine = fine_map(insecurity, size)
+    ranks = torch.empty(fine.numel(), dtype=torch.long)
+    order = fine.flatten().sort(descending=True, stable=True).indices
+    ranks[order] = torch.arange(fine.numel())
+    return ranks.view(fine.shape).numpy()
+
+
+def pixels_at(size: tuple[int, int]) -> np.ndarray:
+    """Return the number of pixels of a region of each of SHARES."""
+    return np.array([max(1, round(share * size[0] * size[1])) for share in SHARES])
+
+
+def published_maps(record: DeliberationRecord) -> list[np.ndarray]:
+    """Return M of each insecurity at the image's size, as the authors' programs do."""
+    return [published_fine(np.array(i.map), record.size) for i in record.insecurities]
 
 
 def read_words(folder: Path, name: str, columns: int) -> list[list[str]]:

@@ -5,14 +5,22 @@ With f_ij the features at location (i, j):
     gradient        a_ij(s) = sum over d of  dF_s[d, i, j] F[d, i, j]
     ig              mean gradient at 51 inputs from black to the image, times F(image) - F(black)
     second-order    a_ij(s) + |f_ij^T H_ij f_ij| / 2
+    none            1: regions are of the two classes alone
 
 where H_ij is the (D, D) block of the Hessian of s at (i, j).
 
-For a class, s is its logit, the attribution is of first order (Captum's gradient x activation), and
-negative values become 0. For the difficulty s, negative gradients become 0 before the product.
+For a class, s is its logit, and negative values of the sum over d become 0; the attribution is `ig`
+where the difficulty's is, else of first order (Captum's gradient x activation). For the difficulty
+s, negative gradients become 0 before the product, but with `ig` negative products after it.
+
+The authors' programs for ADE20K differ from those for CUB-200-2011, which the above is:
+variant="ade20k" keeps the signs of the second order until all is summed, and of `ig` sets both the
+negative gradients and the negative products to 0.
 
 The second order has a closed form (this project's own) where the head is global average pooling and
-one linear layer; for other heads it is computed by Hessian-vector products, one per location.
+one linear layer, and for a predictor with a trunk of its own (own_trunk.py); for other heads it is
+computed by Hessian-vector products, one per location. Such a predictor's attributions are of its
+own features.
 
 `ig` is not Captum's LayerIntegratedGradients, whose path runs through the features rather than the
 image, nor its InternalInfluence, whose quadrature weights differ. After Wang and Vasconcelos,
@@ -20,37 +28,71 @@ image, nor its InternalInfluence, whose quadrature weights differ. After Wang an
 """
 
 from collections.abc import Sequence
+from functools import partial
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from captum.attr import LayerGradientXActivation
 from torch import nn
 
 from companions.deliberative.difficulty import Difficulty, Hardness, certainty, entropy
+from companions.deliberative.own_trunk import PredictorNetwork
 from companions.deliberative.split import Split
 from scoring.scorer import auto_batch_size
 
-Attribution = Literal["gradient", "ig", "second-order"]
+Attribution = Literal["gradient", "ig", "second-order", "none"]
+Variant = Literal["cub", "ade20k"]  # of the authors' programs
 POINTS = 51  # of the integrated gradient, black and the image among them
 PRODUCTS_AT_ONCE = 16  # Hessian-vector products
 
 
-def class_maps(split: Split, image: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """Return the first-order attributions of the classes' logits, negative values set to 0.
+def class_maps(
+    split: Split,
+    image: torch.Tensor,
+    classes: Sequence[int],
+    *,
+    black: torch.Tensor | None = None,
+    batch_size: int | str = "auto",
+) -> torch.Tensor:
+    """Return the attributions of the classes' logits, negative values set to 0.
 
     Args:
         split: the network.
         image: (3, H, W), normalised.
         classes: indices of the classes.
+        black: a black image, (3, H, W), normalised, where integrated gradients begin; None: the
+            attribution is of first order.
+        batch_size: images of the integrated gradient per forward pass, or "auto".
 
     Returns:
         Tensor of shape (classes, h, w).
     """
-    images = image.expand(len(classes), *image.shape)
-    attribution = LayerGradientXActivation(split, split.features)
-    products = attribution.attribute(images, target=list(classes))  # (classes, D, h, w)
-    return products.sum(1).detach().clamp(min=0)
+    found = signed_class_maps(split, image, classes, black=black, batch_size=batch_size)
+    return found.clamp(min=0)
+
+
+def signed_class_maps(
+    split: Split,
+    image: torch.Tensor,
+    classes: Sequence[int],
+    *,
+    black: torch.Tensor | None = None,
+    batch_size: int | str = "auto",
+) -> torch.Tensor:
+    """Return the attributions of the classes' logits with their signs; see class_maps()."""
+    if black is None:
+        images = image.expand(len(classes), *image.shape)
+        attribution = LayerGradientXActivation(split, split.features)
+        products = attribution.attribute(images, target=list(classes))  # (classes, D, h, w)
+        return products.sum(1).detach()
+    answers = [partial(_logit, category=category) for category in classes]
+    slopes = path_gradients(split, image, black, answers=answers, batch_size=batch_size)
+    return (slopes * feature_change(split, image, black)).sum(1)
+
+
+def _logit(_: torch.Tensor, logits: torch.Tensor, *, category: int) -> torch.Tensor:
+    return logits[:, category]
 
 
 def difficulty_map(
@@ -60,6 +102,7 @@ def difficulty_map(
     *,
     difficulty: Difficulty,
     attribution: Attribution = "second-order",
+    variant: Variant = "cub",
     batch_size: int | str = "auto",
 ) -> torch.Tensor:
     """Return the attribution of the difficulty at every location.
@@ -69,23 +112,32 @@ def difficulty_map(
         image: (3, H, W), normalised.
         black: a black image, (3, H, W), normalised; only "ig" uses it.
         difficulty: what is attributed.
-        attribution: gradient, ig or second-order.
+        attribution: gradient, ig, second-order or none.
+        variant: of the authors' programs; see the module's docstring.
         batch_size: images of the integrated gradient per forward pass, or "auto".
 
     Returns:
         Tensor of shape (h, w).
     """
-    features, logits = split.features_and_logits(image[None])
+    if isinstance(difficulty, PredictorNetwork):
+        split = difficulty.split
     if attribution == "ig":
-        size = auto_batch_size(image) if batch_size == "auto" else int(batch_size)
-        slope = path_gradient(split, image, black, difficulty=difficulty, batch_size=size)
-        start, _ = split.features_and_logits(black[None])
-        return (slope.clamp(min=0) * (features - start).detach())[0].sum(0)
+        slope = path_gradients(split, image, black, answers=[difficulty], batch_size=batch_size)[0]
+        if variant == "ade20k":
+            slope = slope.clamp(min=0)
+        return (slope * feature_change(split, image, black)[0]).clamp(min=0).sum(0)
+    features, logits = split.features_and_logits(image[None])
+    if attribution == "none":
+        return torch.ones_like(features.detach()[0, 0])
     slope = gradient(difficulty(features, logits)[0], features)
-    first = (slope.clamp(min=0) * features.detach())[0].sum(0)
+    keeps_signs = attribution == "second-order" and variant == "ade20k"
+    kept = slope if keeps_signs else slope.clamp(min=0)
+    first = (kept * features.detach())[0].sum(0)
     if attribution == "gradient":
         return first
     second = curvature(split, image, features=features, logits=logits, difficulty=difficulty)
+    if keeps_signs:
+        return (first + second / 2).clamp(min=0)
     return first + second.abs() / 2
 
 
@@ -98,26 +150,42 @@ def gradient(value: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(features) if found is None else found
 
 
-def path_gradient(
+def feature_change(split: Split, image: torch.Tensor, black: torch.Tensor) -> torch.Tensor:
+    """Return F(image) - F(black), (1, D, h, w)."""
+    features, _ = split.features_and_logits(image[None])
+    start, _ = split.features_and_logits(black[None])
+    return (features - start).detach()
+
+
+def path_gradients(
     split: Split,
     image: torch.Tensor,
     black: torch.Tensor,
     *,
-    difficulty: Difficulty,
-    batch_size: int,
+    answers: Sequence[Difficulty],
+    batch_size: int | str = "auto",
 ) -> torch.Tensor:
-    """Return the mean gradient of the difficulty at POINTS inputs from black to the image.
+    """Return the mean gradients of some answers at POINTS inputs from black to the image.
+
+    Args:
+        split: the network.
+        image: (3, H, W), normalised.
+        black: a black image, (3, H, W), normalised.
+        answers: functions of features and logits, as a difficulty is.
+        batch_size: images per forward pass, or "auto".
 
     Returns:
-        Tensor of the features' shape, (1, D, h, w).
+        Tensor of shape (answers, D, h, w).
     """
+    size = auto_batch_size(image) if batch_size == "auto" else int(batch_size)
     steps = torch.linspace(0, 1, POINTS, dtype=image.dtype, device=image.device)
-    total = 0.0
-    for some in steps.view(-1, 1, 1, 1).split(batch_size):
+    totals: list[Any] = [0.0] * len(answers)
+    for some in steps.view(-1, 1, 1, 1).split(size):
         features, logits = split.features_and_logits(black + some * (image - black))
-        slopes = gradient(difficulty(features, logits).sum(), features)
-        total = total + slopes.sum(0, keepdim=True)
-    return total / POINTS
+        for number, answer in enumerate(answers):
+            slopes = gradient(answer(features, logits).sum(), features)
+            totals[number] = totals[number] + slopes.sum(0)
+    return torch.stack(totals) / POINTS
 
 
 # ---------------------------------------------------------------- the second order
@@ -146,6 +214,11 @@ def curvature(
     if isinstance(difficulty, Hardness):
         maps = torch.einsum("d,dhw->hw", difficulty.weight, map_of)
         return curvature_of_sigmoid(difficulty(features, logits).detach()[0], maps)
+    if isinstance(difficulty, PredictorNetwork):
+        in_closed_form = difficulty.curvature(features, logits)
+        if in_closed_form is not None:
+            return in_closed_form
+        return hessian_products(difficulty(features, logits)[0], features)
     weight = None
     if difficulty in (certainty, entropy):
         weight = pooled_linear_weight(split, image)

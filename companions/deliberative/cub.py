@@ -24,16 +24,27 @@ from PIL import Image
 from scipy.spatial.distance import jensenshannon
 
 from companions.deliberative.annotations import (
+    SHARES,
     Curves,
     DataSet,
+    Mark,
     Pair,
     pair_of,
+    pixels_at,
+    published_maps,
+    ranks_of,
     read_numbers,
     read_words,
-    regions_of,
+    strength_curve,
+)
+from companions.deliberative.published import (
+    published_part_curves,
+    published_places,
+    published_shared_parts,
 )
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
 from scoring.fitting import Fit
+from scoring.labels import plain_name
 from utils import UserError
 
 ALIKE = 0.2  # of all (pair of classes, part), the share with the lowest divergence
@@ -62,30 +73,40 @@ Point = tuple[float, float]  # x, y in pixels of the file
 Pixel = tuple[int, int]  # row, column of the network's input
 
 
-def cub(path: Path) -> DataSet:
+def cub(path: Path, *, published: bool = False) -> DataSet:
     """Return the test images of the published folder.
+
+    Args:
+        path: the folder.
+        published: whether parts are shared, placed and counted as in the authors' programs.
 
     Raises:
         UserError: another folder, or a file in it is missing or damaged.
     """
     images = visible_parts(path)
     classes = [row[1] for row in read_words(path, "classes.txt", 2)]
-    shared = shared_parts(path, len(classes))
+    alike = (published_parts if published else shared_parts)(path, len(classes))
+    numbers = dict(enumerate(range(len(classes))))  # of the set's classes, by the network's index
 
     def check(labels: Sequence[str]) -> None:
         if len(labels) != len(classes):
             raise UserError(
                 f"--evaluate: the data set has {len(classes)} classes, the model {len(labels)}"
             )
+        numbers.update(class_numbers(labels, classes))
+
+    def shared(pair: Pair) -> set[str]:
+        a, b = sorted(numbers[category] for category in pair)
+        return alike[a, b]
 
     def measure(image: Path, record: DeliberationRecord) -> list[Curves]:
-        visible = in_network(images[image], image, record.model.fit(record.size))
-        curves = []
-        for insecurity in record.insecurities:
-            wanted = shared[pair_of(insecurity)] & set(visible)
-            if wanted:
-                curves.append(precision_recall(insecurity, visible, wanted, size=record.size))
-        return curves
+        wanted = [shared(pair_of(insecurity)) for insecurity in record.insecurities]
+        kind = published_curves if published else part_curves
+        return kind(image, images[image], record, wanted=wanted)
+
+    def marks(image: Path, fit: Fit, pair: Pair) -> list[Mark]:
+        found = in_network(images[image], image, fit)
+        return [Mark(pixel, part in shared(pair)) for part, pixel in found.items()]
 
     return DataSet(
         name="CUB-200-2011",
@@ -94,7 +115,63 @@ def cub(path: Path) -> DataSet:
         measures=("precision", "recall"),
         check=check,
         measure=measure,
+        marks=marks,
     )
+
+
+def part_curves(
+    image: Path,
+    places: Mapping[str, Point],
+    record: DeliberationRecord,
+    *,
+    wanted: Sequence[set[str]],
+) -> list[Curves]:
+    """Return the curves of the insecurities whose classes share a visible part.
+
+    Args:
+        image: the file.
+        places: its visible parts, in the file.
+        record: its insecurities.
+        wanted: the parts that the classes of each share.
+    """
+    visible = in_network(places, image, record.model.fit(record.size))
+    curves = []
+    for insecurity, parts in zip(record.insecurities, wanted, strict=True):
+        in_sight = parts & set(visible)
+        if in_sight:
+            curves.append(precision_recall(insecurity, visible, in_sight, size=record.size))
+    return curves
+
+
+def published_curves(
+    image: Path,
+    places: Mapping[str, Point],
+    record: DeliberationRecord,
+    *,
+    wanted: Sequence[set[str]],
+) -> list[Curves]:
+    """Return one curve of all insecurities, as in the authors' programs; see part_curves()."""
+    with Image.open(image) as file:
+        image_size = file.size
+    found = published_places(places, image_size=image_size, size=record.size)
+    return [published_part_curves(published_maps(record), wanted, found, shares=SHARES)]
+
+
+def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
+    """Return the number of the set's class for each of a network's, both from 0.
+
+    By name, "001.Black_footed_Albatross" being "black footed albatross", where all names agree;
+    else in the same order.
+
+    Args:
+        labels: the network's classes.
+        classes: the set's, as many.
+    """
+    known = {plain_name(name.partition(".")[2] or name): n for n, name in enumerate(classes)}
+    found = [known.get(plain_name(label)) for label in labels]
+    if len({n for n in found if n is not None}) < len(classes):
+        return dict(enumerate(range(len(classes))))
+    return {index: n for index, n in enumerate(found) if n is not None}
 
 
 def precision_recall(
@@ -104,7 +181,7 @@ def precision_recall(
     *,
     size: tuple[int, int],
 ) -> Curves:
-    """Return precision and recall at SHARES; a region without any part has no precision.
+    """Return precision, recall and strength at SHARES; a region without parts has no precision.
 
     Args:
         insecurity: the insecurity.
@@ -112,14 +189,18 @@ def precision_recall(
         wanted: those that the two classes share, at least one.
         size: height and width of the network's input.
     """
-    precision = []
-    recall = []
-    for region in regions_of(insecurity, size):
-        inside = {part for part, pixel in visible.items() if region[pixel]}
-        hits = len(inside & wanted)
-        precision.append(hits / len(inside) if inside else np.nan)
-        recall.append(hits / len(wanted))
-    return {"precision": np.array(precision), "recall": np.array(recall)}
+    ranks = ranks_of(insecurity, size)
+    sizes = pixels_at(size)[:, None]
+    places = {part: ranks[pixel] for part, pixel in visible.items()}
+    inside = (np.array(list(places.values())) < sizes).sum(1)
+    hits = (np.array([places[part] for part in sorted(wanted)]) < sizes).sum(1)
+    unknown = np.full(len(sizes), np.nan)
+    precision = np.divide(hits, inside, out=unknown, where=inside > 0)
+    return {
+        "precision": precision,
+        "recall": hits / len(wanted),
+        "strength": strength_curve(insecurity, size),
+    }
 
 
 # ---------------------------------------------------------------- where parts are
@@ -200,6 +281,22 @@ def shared_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
         alike = divergences[:, a, b] <= limit
         shared[a, b] = {part for part, is_alike in zip(PART_GROUPS, alike) if is_alike}
     return shared
+
+
+def published_parts(path: Path, classes: int) -> dict[Pair, set[str]]:
+    """Return the parts that each pair of classes (a < b) shares, as in the authors' programs."""
+    groups = attribute_groups(path)
+    percentages = class_percentages(path, classes, attributes=len(groups))
+    parts = []
+    for names in PART_GROUPS.values():
+        columns = [np.array([group == name for group in groups]) for name in names]
+        parts.append([percentages[:, column] for column in columns if column.any()])
+    alike = published_shared_parts(parts)
+    pairs = combinations(range(classes), 2)
+    return {
+        (a, b): {part for part, is_alike in zip(PART_GROUPS, alike[a, b]) if is_alike}
+        for a, b in pairs
+    }
 
 
 def attribute_groups(path: Path) -> list[str]:

@@ -7,16 +7,15 @@
 
 cub.py measures whether a region has the parts that the two birds share, ade20k.py whether it is the
 objects that the two scenes share. A pair of classes without a shared part or object in sight is not
-counted. Means are over an image's insecurities, then over images, at regions of 1 % to 99 % of the
-image: that share of its pixels where M is largest, also where M is not positive (figures show, and
-removal removes, only where it is).
+counted. Means are over an image's insecurities, then over images, at regions of 1 %, 2 % .. 99 % of
+the image: that share of its pixels where M is largest, also where M is not positive (figures show,
+and removal removes, only where it is).
 
-After Wang and Vasconcelos, NeurIPS 2019, whose released evaluation makes distributions of
-percentages by a softmax, counts a class's divergence from itself, keeps only the 1 % most frequent
-shared objects, and divides by pairs that share nothing.
+After Wang and Vasconcelos, NeurIPS 2019. What their programs do otherwise is in published.py, and
+DATA_SETS["cub"](path, published=True) does it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,10 +26,12 @@ from tqdm import tqdm
 from companions.deliberative.ade20k import ade20k
 from companions.deliberative.annotations import SHARES, Curves, DataSet
 from companions.deliberative.cub import cub
+from companions.deliberative.published import mean_of_known
 from companions.deliberative.record import DeliberationRecord
-from utils import one_line, write_atomically
+from utils import UserError, one_line, write_atomically
 
-DATA_SETS: dict[str, Callable[[Path], DataSet]] = {"cub": cub, "ade20k": ade20k}
+DATA_SETS: dict[str, Callable[..., DataSet]] = {"cub": cub, "ade20k": ade20k}
+PRINTED = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)  # sizes of regions in the table
 Means = list[float | None]  # at each of SHARES; None where there is nothing to count
 
 
@@ -38,6 +39,7 @@ class Evaluation(Struct, kw_only=True):
     """What evaluation.json holds; the measures are those of the data set."""
 
     data: str
+    published: bool = False  # as in the authors' programs
     images: int
     images_counted: int  # with an insecurity that counts
     insecurities: int
@@ -45,6 +47,7 @@ class Evaluation(Struct, kw_only=True):
     precision: Means | UnsetType = UNSET
     recall: Means | UnsetType = UNSET
     iou: Means | UnsetType = UNSET
+    correlation: float | None | UnsetType = UNSET  # of strength and precision, over all regions
 
     @property
     def measures(self) -> dict[str, Means]:
@@ -54,14 +57,20 @@ class Evaluation(Struct, kw_only=True):
 
     def as_text(self) -> str:
         """Return the table for the terminal."""
+        what = f"{self.insecurities} insecurities with something shared, in "
+        if self.published:
+            what = "as published, "
+        columns = [n for n, share in enumerate(self.shares) if share in PRINTED]
         lines = [
-            f"{self.data}: {self.insecurities} insecurities with something shared, in "
-            f"{self.images_counted} of {self.images} images",
-            "region     " + "".join(f"{100 * share:>7.0f} %" for share in self.shares),
+            f"{self.data}: {what}{self.images_counted} of {self.images} images",
+            "region     " + "".join(f"{100 * self.shares[n]:>7.0f} %" for n in columns),
         ]
         for name, values in self.measures.items():
-            cells = ["-" if value is None else f"{value:.3f}" for value in values]
+            kept = [values[n] for n in columns]
+            cells = ["-" if value is None else f"{value:.3f}" for value in kept]
             lines.append(f"{name:<11}" + "".join(f"{cell:>9}" for cell in cells))
+        if isinstance(self.correlation, float):
+            lines.append(f"correlation of strength and precision: {self.correlation:.3f}")
         return "\n".join(lines)
 
     def write(self, path: Path) -> None:
@@ -69,20 +78,34 @@ class Evaluation(Struct, kw_only=True):
         write_atomically(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 
+def read_evaluation(path: Path) -> Evaluation:
+    """Return the evaluation in a file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UserError(f"{path}: no evaluation ({one_line(error)}); remove it") from None
+
+
 def evaluate(
-    data: DataSet, records: Mapping[Path, DeliberationRecord]
+    data: DataSet, records: Mapping[Path, DeliberationRecord], *, published: bool = False
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
     """Return the means over each image's insecurities, then over images.
 
     Args:
         data: the annotated images.
         records: the record of each image.
+        published: whether the data set measures as the authors' programs do.
 
     Returns:
         The evaluation, and (name, reason) of images whose annotations cannot be used; these are
         left out.
     """
     per_image: list[Curves] = []
+    every: list[Curves] = []
     failures: list[tuple[str, str]] = []
     counted = 0
     for path, record in tqdm(records.items(), desc="evaluation", unit="image"):
@@ -92,33 +115,44 @@ def evaluate(
             failures.append((record.image, one_line(error)))
             continue
         counted += len(curves)
+        every.extend(curves)
         if curves:
             per_image.append(_mean_curves(curves, data.measures))
     means = _mean_curves(per_image, data.measures)
     evaluation = Evaluation(
         data=data.name,
+        published=published,
         images=len(records) - len(failures),
         images_counted=len(per_image),
         insecurities=counted,
         shares=list(SHARES),
-        **{name: _json_numbers(values) for name, values in means.items()},
+        correlation=correlation_of(every),
+        **{name: json_numbers(values) for name, values in means.items()},
     )
     return evaluation, failures
 
 
+def correlation_of(curves: Sequence[Curves]) -> float | None | UnsetType:
+    """Return Pearson's correlation of strength and precision over all regions of all insecurities.
+
+    UNSET where these are not measured, None where one is constant or there are too few.
+    """
+    if not any("strength" in curve for curve in curves):
+        return UNSET
+    strength = np.concatenate([curve["strength"] for curve in curves])
+    precision = np.concatenate([curve["precision"] for curve in curves])
+    known = np.isfinite(strength) & np.isfinite(precision)
+    if known.sum() < 2 or np.ptp(strength[known]) == 0 or np.ptp(precision[known]) == 0:
+        return None
+    return float(np.corrcoef(strength[known], precision[known])[0, 1])
+
+
 def _mean_curves(curves: list[Curves], measures: tuple[str, ...]) -> Curves:
-    return {name: mean_where_known([curve[name] for curve in curves]) for name in measures}
+    return {
+        name: mean_of_known([curve[name] for curve in curves], len(SHARES)) for name in measures
+    }
 
 
-def mean_where_known(rows: list[np.ndarray]) -> np.ndarray:
-    """Return the mean over rows (N, shares) of what is not NaN; NaN where all of a column is."""
-    if not rows:
-        return np.full(len(SHARES), np.nan)
-    values = np.array(rows, float)
-    known = ~np.isnan(values)
-    counts = np.where(known.any(0), known.sum(0), np.nan)
-    return np.where(known, values, 0).sum(0) / counts
-
-
-def _json_numbers(values: np.ndarray) -> Means:
+def json_numbers(values: np.ndarray) -> Means:
+    """Return numbers as JSON has them: None for NaN."""
     return [None if np.isnan(value) else float(value) for value in values]

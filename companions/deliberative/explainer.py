@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from companions.deliberative.annotations import Marks, no_marks, pair_of
 from companions.deliberative.explanation import find_insecurities
 from companions.deliberative.figures import draw_insecurities
 from companions.deliberative.insecurities import Method
@@ -53,6 +54,7 @@ class Explainer:
         formats: of the figure.
         overwrite: whether images are explained again whose record exists.
         settings: all settings of the run, for the record.
+        marks: the annotated parts of an image, for the figures.
     """
 
     network: Network
@@ -65,6 +67,7 @@ class Explainer:
     formats: Sequence[str] = ("png",)
     overwrite: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    marks: Marks = no_marks
 
     def explain(self, job: Job) -> tuple[DeliberationRecord, bool]:
         """Return the record of an image, and whether it is new.
@@ -83,9 +86,11 @@ class Explainer:
         job.folder.mkdir(parents=True, exist_ok=True)
         # The record is written last: its presence means that the folder is complete.
         (job.folder / FILE).unlink(missing_ok=True)
+        pairs = [pair_of(insecurity) for insecurity in record.insecurities]
+        marks = [self.marks(job.path, self.network.fit, pair) for pair in pairs]
         for kind in self.formats:
             path = job.folder / f"insecurities.{kind}"
-            draw_insecurities(record, image, path, style=self.style)
+            draw_insecurities(record, image, path, style=self.style, marks=marks)
         write_insecurities(job.folder / FILE, record)
         return record, True
 

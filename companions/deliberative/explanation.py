@@ -37,14 +37,18 @@ from get_perturbation_mask import make_baseline
 from scoring.networks import Network
 
 
-def split_network(network: Network) -> Split:
+def split_network(network: Network, layer: str | None = None) -> Split:
     """Return a network split into features and head.
 
+    Args:
+        network: the network.
+        layer: name of the layer whose output is the features; None: the last convolution's block.
+
     Raises:
-        UserError: the network has fewer than two convolutions.
+        UserError: the network has fewer than two convolutions, or the layer makes no map.
     """
     black = np.zeros((*network.size, 3), np.uint8)
-    return Split(network.module, network.prepare(black))
+    return Split(network.module, network.prepare(black), layer)
 
 
 def find_insecurities(
@@ -70,7 +74,7 @@ def find_insecurities(
     method = method or Method()
     split = split or split_network(network)
     prepared = network.prepare(image)
-    black = network.prepare(np.zeros_like(image))
+    black = network.prepare(np.zeros_like(image)) if method.black is None else method.black
     found = strongest_insecurities(split, prepared, black=black, method=method)
     probabilities, difficulty = without_regions(
         split,

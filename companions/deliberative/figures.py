@@ -8,6 +8,7 @@ two classes, and how p_a, p_b and the difficulty s change when the region is rem
 the region; tick: before; dot: when as large a region is removed elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 
+from companions.deliberative.annotations import Mark
 from companions.deliberative.insecurities import region_of
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
 from drawing.canvas import Canvas
@@ -28,11 +30,18 @@ SIDE = 172  # of a panel in the dark style, points
 GAP = 12
 LINE = 1.5  # height of a line of text, by its size
 PANEL_TEXT = 11  # height of the text below a panel's image, by its size
+SHARED = (225, 40, 40)  # RGB of a part that both classes share
+DOT_EDGE = (255, 255, 255)
 NO_INSECURITY = "No place has evidence for two of the most probable classes."
 
 
 def draw_insecurities(
-    record: DeliberationRecord, image: np.ndarray, path: Path, *, style: Style = DARK
+    record: DeliberationRecord,
+    image: np.ndarray,
+    path: Path,
+    *,
+    style: Style = DARK,
+    marks: Sequence[Sequence[Mark]] = (),
 ) -> None:
     """Draw an image's insecurities.
 
@@ -41,19 +50,20 @@ def draw_insecurities(
         image: (H, W, 3) uint8 array, as the network saw it.
         path: a PNG, SVG or PDF.
         style: dark, or white for print.
+        marks: annotated parts, for each insecurity; those in its region are drawn.
     """
     found = record.insecurities
-    layout = layout_of(len(found), image.shape[0] / image.shape[1], style)
-    lines = notes(record)
+    lines = notes(record, has_marks=any(marks))
     below = LINE * style.small * len(lines)
+    layout = layout_of(len(found), image.shape[0] / image.shape[1], style)
     canvas = Canvas(layout.width, layout.height + below, style)
     for number in range(1 + len(found)):
         panel = layout.panel(number, below)
         shown = image
         if number:
-            product = torch.tensor(found[number - 1].map)
-            _, region = region_of(product, image.shape[:2], record.settings["share"])
-            shown = spotlit(image, region.numpy(), style)
+            own = marks[number - 1] if marks else ()
+            share = record.settings["share"]
+            shown = shown_region(image, found[number - 1], share, style=style, marks=own)
         canvas.image(
             shown,
             panel.left,
@@ -66,11 +76,22 @@ def draw_insecurities(
             write_insecurity(canvas, found[number - 1], number, panel=panel)
         else:
             write_image(canvas, record, panel)
-    for number, line in enumerate(reversed(lines)):
-        y = layout.gap / 2 + LINE * style.small * number
-        room = Panel(layout.gap, y, layout.width - 2 * layout.gap)
-        write_line(canvas, line, room, y=y, colour=style.muted, va="bottom")
+    write_notes(canvas, lines, layout)
     canvas.save(path)
+
+
+def shown_region(
+    image: np.ndarray,
+    insecurity: MeasuredInsecurity,
+    share: float,
+    *,
+    style: Style,
+    marks: Sequence[Mark],
+) -> np.ndarray:
+    """Return the image (H, W, 3) with an insecurity's region lit, and the parts in it."""
+    _, region = region_of(torch.tensor(insecurity.map), image.shape[:2], share)
+    inside = [mark for mark in marks if region[mark.pixel]]
+    return marked(spotlit(image, region.numpy(), style), inside)
 
 
 def spotlit(image: np.ndarray, region: np.ndarray, style: Style) -> np.ndarray:
@@ -82,6 +103,18 @@ def spotlit(image: np.ndarray, region: np.ndarray, style: Style) -> np.ndarray:
     colour = (0, 0, 0) if style.is_paper else (255, 255, 255)
     thickness = max(1, image.shape[1] // 150)
     return cv2.drawContours(shown, contours, -1, color=colour, thickness=thickness)
+
+
+def marked(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
+    """Return the image (H, W, 3) with a dot at each part: filled where both classes share it."""
+    radius = max(2, image.shape[1] // 45)
+    shown = np.ascontiguousarray(image)
+    for mark in marks:
+        row, column = mark.pixel
+        if mark.is_shared:
+            cv2.circle(shown, (column, row), radius, SHARED, cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(shown, (column, row), radius, DOT_EDGE, max(1, radius // 3), cv2.LINE_AA)
+    return shown
 
 
 # ---------------------------------------------------------------- layout
@@ -144,16 +177,34 @@ def layout_of(insecurities: int, shape: float, style: Style) -> Layout:
 # ---------------------------------------------------------------- text and bars
 
 
-def notes(record: DeliberationRecord) -> list[str]:
-    """Return the lines that explain the signs and name the method."""
+def notes(record: DeliberationRecord, *, has_marks: bool = False) -> list[str]:
+    """Return the lines that explain the signs and name the method.
+
+    Args:
+        record: the record.
+        has_marks: whether annotated parts are drawn.
+    """
     if not record.insecurities:
         return [NO_INSECURITY]
     settings = record.settings
-    return [
+    lines = [
         "Bar: with the region removed; tick: before; dot: as much removed elsewhere",
         f"({settings['baseline']}). s is the difficulty: {record.difficulty.name}; "
         f"attribution: {settings['attribution']}.",
     ]
+    if has_marks:
+        lines.append(
+            "Dots are annotated parts in the region: red, shared by a and b; rings, others."
+        )
+    return lines
+
+
+def write_notes(canvas: Canvas, lines: Sequence[str], layout: Layout) -> None:
+    """Write the notes below the panels."""
+    for number, line in enumerate(reversed(lines)):
+        y = layout.gap / 2 + LINE * canvas.style.small * number
+        room = Panel(layout.gap, y, layout.width - 2 * layout.gap)
+        write_line(canvas, line, room, y=y, colour=canvas.style.muted, va="bottom")
 
 
 def write_line(

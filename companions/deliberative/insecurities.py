@@ -21,6 +21,7 @@ After Wang and Vasconcelos, "Deliberative Explanations: visualizing network inse
 2019. The order by probability and the check by removal are this project's own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -29,8 +30,16 @@ from typing import Literal
 import torch
 from torch import nn
 
-from companions.deliberative.attribution import Attribution, class_maps, difficulty_map
+from companions.deliberative.attribution import (
+    Attribution,
+    Variant,
+    class_maps,
+    difficulty_map,
+    signed_class_maps,
+)
 from companions.deliberative.difficulty import Difficulty, Hardness, certainty
+from companions.deliberative.own_trunk import PredictorNetwork
+from companions.deliberative.published import CLAMP, published_pairs
 from companions.deliberative.split import Split
 from scoring.scorer import score_image
 
@@ -45,7 +54,9 @@ class Method:
 
     Attributes:
         difficulty: certainty, entropy, or a predictor of hardness.
-        attribution: of the difficulty to locations: gradient, ig or second-order.
+        attribution: of the difficulty to locations: gradient, ig or second-order; ig also of the
+            classes.
+        variant: of the attribution, see attribution.py.
         top: number of insecurities, the strongest.
         share: of the image's pixels, the size of a region; above 0, at most 1.
         rank: "probable": by strength times both probabilities; "strength": by strength alone.
@@ -53,10 +64,14 @@ class Method:
         moved: number of places that each region is moved to, to remove as much there.
         seed: of these places.
         batch_size: images per forward pass, or "auto".
+        published: whether pairs are found as in the authors' programs, see published.py: then none
+            is left out, and rank should be "strength".
+        black: where integrated gradients begin, (3, H, W), normalised; None: a black image.
     """
 
     difficulty: Difficulty = certainty
     attribution: Attribution = "second-order"
+    variant: Variant = "cub"
     top: int = 6
     share: float = 0.05
     rank: Rank = "probable"
@@ -64,6 +79,8 @@ class Method:
     moved: int = 8
     seed: int = 0
     batch_size: int | str = "auto"
+    published: bool = False
+    black: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -100,28 +117,64 @@ def strongest_insecurities(
         raise FloatingPointError("the model returns NaN")
     classes = logits.topk(min(MOST_PROBABLE, len(logits))).indices.tolist()
     probabilities = logits.softmax(0)
-    maps = class_maps(split, image, classes)
-    difficult = difficulty_map(
+    maps = maps_of_classes(split, image, black, classes=classes, method=method)
+    difficult = difficulty_map_for(maps, split, image, black, method=method)
+    pairs = published_pairs(maps.cpu().numpy()) if method.published else candidates(maps)
+    found = []
+    for i, j in pairs:
+        product = (maps[i] * maps[j] * difficult).cpu()
+        fine, region = region_of(product, tuple(image.shape[1:]), method.share)
+        if not region.any() and not method.published:
+            continue
+        pair = (classes[i], classes[j])
+        strength = float(fine[region].mean()) if region.any() else 0.0
+        likely = float(probabilities[pair[0]] * probabilities[pair[1]])
+        score = strength * likely if method.rank == "probable" else strength
+        found.append(Insecurity(pair, strength, score=score, map=product, region=region))
+    return sorted(found, key=lambda insecurity: -insecurity.score)[: method.top]
+
+
+def difficulty_map_for(
+    maps: torch.Tensor,
+    split: Split,
+    image: torch.Tensor,
+    black: torch.Tensor,
+    *,
+    method: Method,
+) -> torch.Tensor:
+    """Return the attribution of the difficulty at the locations of the classes' maps, (h, w)."""
+    found = difficulty_map(
         split,
         image,
         black,
         difficulty=method.difficulty,
         attribution=method.attribution,
+        variant=method.variant,
         batch_size=method.batch_size,
-    )
-    height, width = image.shape[1:]
-    found = []
-    for i, j in candidates(maps):
-        pair = (classes[i], classes[j])
-        product = (maps[i] * maps[j] * difficult).cpu()
-        fine, region = region_of(product, (height, width), method.share)
-        if not region.any():
-            continue
-        strength = float(fine[region].mean())
-        likely = float(probabilities[pair[0]] * probabilities[pair[1]])
-        score = strength * likely if method.rank == "probable" else strength
-        found.append(Insecurity(pair, strength, score=score, map=product, region=region))
-    return sorted(found, key=lambda insecurity: -insecurity.score)[: method.top]
+    ).to(maps)
+    if found.shape == maps.shape[1:]:
+        return found
+    return upsampled(found[None], tuple(maps.shape[1:]))[0]  # a predictor's trunk of another kind
+
+
+def maps_of_classes(
+    split: Split,
+    image: torch.Tensor,
+    black: torch.Tensor,
+    *,
+    classes: Sequence[int],
+    method: Method,
+) -> torch.Tensor:
+    """Return the attributions of the classes' logits without negative values, (classes, h, w).
+
+    As published, these become CLAMP, and the numbers float64, so that products do not vanish.
+    """
+    start = black if method.attribution == "ig" else None
+    if not method.published:
+        return class_maps(split, image, classes, black=start, batch_size=method.batch_size)
+    signed = signed_class_maps(split, image, classes, black=start, batch_size=method.batch_size)
+    kept = signed.cpu().double()  # Apple's MPS has no float64
+    return kept.masked_fill(kept < 0, CLAMP)
 
 
 def candidates(maps: torch.Tensor, at_one_place: int = AT_ONE_PLACE) -> list[tuple[int, int]]:
@@ -203,6 +256,15 @@ class HardnessNetwork(nn.Module):
         return self.predictor.logit(features)[:, None]
 
 
+def predictor_module(split: Split, difficulty: Difficulty) -> nn.Module | None:
+    """Return a trained difficulty as a network from images to one logit; None for the others."""
+    if isinstance(difficulty, Hardness):
+        return HardnessNetwork(split, difficulty)
+    if isinstance(difficulty, PredictorNetwork):
+        return difficulty.split.model
+    return None
+
+
 def without_regions(
     split: Split,
     image: torch.Tensor,
@@ -229,8 +291,8 @@ def without_regions(
     score = partial(score_image, basis=(~regions).flatten(1).float(), batch_size=batch_size)
     patches = [(region,) for region in range(len(regions))]
     probabilities = score(split.model, image, baseline, category=None)(patches)
-    if isinstance(difficulty, Hardness):
-        network = HardnessNetwork(split, difficulty)
+    network = predictor_module(split, difficulty)
+    if network is not None:
         return probabilities, score(network, image, baseline, category=1)(patches)
     logits = probabilities.clamp(min=1e-38).log()
     return probabilities, difficulty(probabilities, logits)

@@ -21,7 +21,12 @@ from utils import read_bytes, write_atomically
 
 FILE = "insecurities.json"
 # Settings that change no result.
-NOT_IN_QUESTION = frozenset({"images", "results", "run", "overwrite", "device", "batch_size"})
+NOT_IN_QUESTION = frozenset(
+    {
+        *("images", "list", "hardest", "shifts", "results", "run", "overwrite", "device"),
+        "batch_size",
+    }
+)
 
 
 class Answer(Struct, rename={"difficulty": "s"}):

@@ -30,17 +30,20 @@ class Split(nn.Module):
     Args:
         model: in eval mode, from images (B, 3, H, W) to logits.
         image: (3, H, W), normalised; shows which layers run, and in which order.
+        layer: name of the layer whose output is the features; None: as above.
 
     Raises:
-        UserError: there are not two convolutions; the message names the network's layers.
+        UserError: there are not two convolutions, or the layer makes no map; the message names the
+            network's layers.
     """
 
-    def __init__(self, model: nn.Module, image: torch.Tensor):
+    def __init__(self, model: nn.Module, image: torch.Tensor, layer: str | None = None):
         super().__init__()
         self.model = model
         self.features = nn.Identity()
         # The features are the output of this layer's so many-th call in a forward pass.
-        self.layer, self.call = last_map(model, image)
+        found = map_of(model, image, layer) if layer else last_map(model, image)
+        self.layer, self.call = found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, C), C >= 2, of images (B, 3, H, W)."""
@@ -113,6 +116,37 @@ def last_map(model: nn.Module, image: torch.Tensor) -> tuple[nn.Module, int]:
     size = maps[0][2]  # of the convolution's own map
     layer, call, _ = next(entry for entry in reversed(maps) if entry[2] == size)
     return layer, call
+
+
+def map_of(model: nn.Module, image: torch.Tensor, name: str) -> tuple[nn.Module, int]:
+    """Return the layer of this name and its last call that makes a map (from 1).
+
+    Raises:
+        UserError: there is none; the message names those that do.
+    """
+    modules = dict(model.named_modules())
+    calls = Counter()
+    with_map: dict[str, int] = {}
+
+    def note(module: nn.Module, output: object, layer: str) -> None:
+        calls[module] += 1
+        if isinstance(output, torch.Tensor) and output.dim() == 4:
+            with_map[layer] = calls[module]
+
+    hooks = [
+        module.register_forward_hook(lambda m, _, output, layer=layer: note(m, output, layer))
+        for layer, module in modules.items()
+        if layer
+    ]
+    try:
+        with torch.no_grad():
+            model(image[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if name not in with_map:
+        raise UserError(f"--split {name}: makes no map; those that do: {', '.join(with_map)}")
+    return modules[name], with_map[name]
 
 
 def layers_of(model: nn.Module) -> str:

@@ -62,6 +62,12 @@ def deep_split(noise):
 
 
 @pytest.fixture
+def pooled_split(noise):
+    """A small network whose head is linear, split."""
+    return Split(small_network("pooled"), noise)
+
+
+@pytest.fixture
 def predictor():
     """A predictor of hardness for the small networks."""
     weight = torch.randn(6, generator=torch.Generator().manual_seed(1)).double()

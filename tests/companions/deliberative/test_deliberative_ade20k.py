@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from companions.deliberative.ade20k import ade20k, objects_of_scenes
-from companions.deliberative.evaluation import Evaluation, evaluate, mean_where_known
+from companions.deliberative.ade20k import ade20k, object_frequencies
+from companions.deliberative.annotations import published_maps
+from companions.deliberative.evaluation import Evaluation, evaluate
+from companions.deliberative.published import mean_of_known, published_region
+from companions.deliberative.training_sets import training_sets
 from companions.score_deviation import scene_sets
 from drawing.record import Model
 
@@ -50,9 +53,9 @@ def test_validation_images_are_explained(folder):
     assert [path.name for path in ade20k(folder).images] == ["ADE_val_3.png"]
 
 
-def test_objects_of_a_scene_are_in_its_images(folder):
+def test_objects_of_a_scene_are_counted_by_images(folder):
     items = scene_sets.ade20k(folder).items
-    assert objects_of_scenes(items) == {"red": {3, 4}, "green": {3, 4}, "blue": {5}}
+    assert object_frequencies(items) == {"red": {3: 1, 4: 1}, "green": {3: 1, 4: 1}, "blue": {5: 1}}
 
 
 @pytest.fixture
@@ -89,6 +92,35 @@ def test_an_evaluation_is_written_and_printed(colour_run, folder, capsys):
     assert max(value for value in table["iou"] if value) > 0.5
     assert "precision" not in table
     assert "iou" in capsys.readouterr().out
+
+
+def test_as_published_a_label_map_is_cut(colour_run, folder):
+    assert colour_run("--evaluate", "ade20k", "--published", "--moved", 0, images=folder) == 0
+    table = colour_run.evaluation()
+    assert table["published"] is True
+    # Of 112 x 56 numbers, the first half remains: that of the image's upper half.
+    shared = np.isin(label_map()[:56], [3, 4])
+    record = colour_run.record("validation/ADE_val_3")
+    regions = [published_region(fine, 0.3) == 1 for fine in published_maps(record)]
+    total = 0
+    for pair, region in zip(record.insecurities, regions, strict=True):
+        if {category.name for category in pair.classes} == {"red", "green"}:
+            total += (region & shared).sum() / (region | shared).sum()
+    assert table["iou"][29] == pytest.approx(total / len(regions))
+
+
+def test_scenes_are_numbered_as_the_training_images_bring_them(folder):
+    sets = training_sets(folder)
+    assert (sets.kind, sets.labels) == ("ade20k", ["red", "green", "blue"])
+    assert sets.train.targets == [0, 1, 2]
+    assert sets.validation.targets == [0]
+
+
+def test_validation_images_of_another_scene_are_left_out(folder, scene):
+    Image.fromarray(scene).save(folder / "images/validation/ADE_val_4.png")
+    with open(folder / "sceneCategories.txt", "a") as file:
+        file.write("ADE_val_4 beach\n")
+    assert len(training_sets(folder).validation) == 1
 
 
 def resize_map(path):
@@ -145,14 +177,14 @@ def test_a_network_needs_two_of_the_scenes(colour_run, folder, capsys):
 
 def test_a_mean_leaves_out_what_is_undefined():
     rows = [np.array([1.0, np.nan, np.nan]), np.array([3.0, 2.0, np.nan])]
-    mean = mean_where_known(rows)
+    mean = mean_of_known(rows, 3)
     assert mean[:2].tolist() == [2, 2]
     assert np.isnan(mean[2])
 
 
 def test_without_images_there_are_no_means(folder):
     evaluation, failures = evaluate(ade20k(folder), {})
-    assert evaluation.iou == [None] * 9
+    assert evaluation.iou == [None] * 99
     assert (evaluation.images, evaluation.insecurities, failures) == (0, 0, [])
 
 

@@ -13,8 +13,10 @@ from torch import nn
 from companions.deliberative.attribution import (
     class_maps,
     difficulty_map,
+    feature_change,
     gradient,
-    path_gradient,
+    path_gradients,
+    signed_class_maps,
 )
 from companions.deliberative.difficulty import certainty, entropy
 from companions.deliberative.split import Split
@@ -98,32 +100,72 @@ def test_ig_in_batches_equals_one_by_one(deep_split, noise):
     assert torch.allclose(alone, together, rtol=1e-10)
 
 
-def test_ig_by_hand_where_features_of_black_are_not_zero():
-    # F is twice the image minus one. Of s = sum F^2 / 2 the mean gradient is
-    # (F(image) + F(black)) / 2, set to 0 where it is negative.
+@pytest.fixture
+def line():
+    """A network whose features are twice the image minus one, an image and another one.
+
+    F(image) is 5, -1, 7 and F(black) 1, 1, 1; the logits are the features' mean, times 1 and -2.
+    """
     model = nn.Sequential(
         nn.Conv2d(3, 3, 1, bias=False),
         nn.Conv2d(3, 1, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(1, 2),
+        nn.Linear(1, 2, bias=False),
     ).requires_grad_(False)
     model[0].weight.data = torch.eye(3).view(3, 3, 1, 1)
     model[1].weight.data = torch.tensor([2.0, 0, 0]).view(1, 3, 1, 1)
     model[1].bias.data = torch.tensor([-1.0])
+    model[4].weight.data = torch.tensor([[1.0], [-2.0]])
     image = torch.zeros(3, 1, 3)
-    image[0] = torch.tensor([[3.0, 0.0, 4.0]])  # F(image) is 5, -1, 7
+    image[0] = torch.tensor([[3.0, 0.0, 4.0]])
     black = torch.zeros(3, 1, 3)
-    black[0] = 1.0  # F(black) is 1
-    found = difficulty_map(
-        Split(model, image),
-        image,
-        black,
-        difficulty=lambda features, logits: features.square().sum((1, 2, 3)) / 2,
-        attribution="ig",
-        batch_size=7,
-    )
-    assert found[0].tolist() == pytest.approx([3 * 4, 0 * -2, 4 * 6], rel=1e-5)
+    black[0] = 1.0
+    return Split(model, image), image, black
+
+
+def half_square(features, _):
+    """A difficulty whose gradient is the features."""
+    return features.square().sum((1, 2, 3)) / 2
+
+
+def falling(features, _):
+    """A difficulty that falls as the features grow."""
+    return -features.sum((1, 2, 3))
+
+
+def test_ig_by_hand_where_features_of_black_are_not_zero(line):
+    # The mean gradient is (F(image) + F(black)) / 2: 3, 0 and 4.
+    found = difficulty_map(*line, difficulty=half_square, attribution="ig", batch_size=7)
+    assert found[0].tolist() == pytest.approx([3 * 4, 0, 4 * 6], abs=1e-5)
+
+
+@pytest.mark.parametrize("variant, wanted", [("cub", [0, 2, 0]), ("ade20k", [0, 0, 0])])
+def test_ig_is_cut_after_the_product(line, variant, wanted):
+    # The gradient is -1 everywhere, and the features change by 4, -2 and 6.
+    found = difficulty_map(*line, difficulty=falling, attribution="ig", variant=variant)
+    assert found[0].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_integrated_gradients_of_classes_by_hand(line):
+    split, image, black = line
+    signed = signed_class_maps(split, image, [1, 0], black=black, batch_size=7)
+    change = torch.tensor([4.0, -2, 6]) / 3
+    assert torch.allclose(signed[:, 0], torch.stack([-2 * change, change]), atol=1e-5)
+    found = class_maps(split, image, [1, 0], black=black)
+    assert torch.allclose(found, signed.clamp(min=0))
+
+
+def test_integrated_gradients_of_a_linear_head_add_up_to_the_logits(pooled_split, noise):
+    black = torch.zeros_like(noise)
+    maps = signed_class_maps(pooled_split, noise, range(5), black=black)
+    with torch.no_grad():
+        wanted = pooled_split(noise[None])[0] - pooled_split(black[None])[0]
+    assert torch.allclose(maps.sum((1, 2)), wanted, rtol=1e-9)
+
+
+def test_feature_change_is_from_black(line):
+    assert feature_change(*line).flatten().tolist() == [4, -2, 6]
 
 
 class Answer(nn.Module):
@@ -140,7 +182,7 @@ class Answer(nn.Module):
 
 def test_the_path_gradient_is_captums_up_to_its_quadrature(deep_split, noise):
     black = torch.zeros_like(noise)
-    found = path_gradient(deep_split, noise, black, difficulty=certainty, batch_size=64)
+    found = path_gradients(deep_split, noise, black, answers=[certainty], batch_size=64)
     influence = InternalInfluence(Answer(deep_split), deep_split.features)
     captum = influence.attribute(noise[None], black[None], n_steps=1000, method="riemann_trapezoid")
     scale = float(captum.abs().max())
@@ -150,7 +192,7 @@ def test_the_path_gradient_is_captums_up_to_its_quadrature(deep_split, noise):
 def test_captums_layer_ig_follows_another_path(deep_split, noise):
     # Its path runs straight through the features, ours straight through the image.
     black = torch.zeros_like(noise)
-    found = path_gradient(deep_split, noise, black, difficulty=certainty, batch_size=64)
+    found = path_gradients(deep_split, noise, black, answers=[certainty], batch_size=64)
     features, _ = deep_split.features_and_logits(noise[None])
     start, _ = deep_split.features_and_logits(black[None])
     ours = (found * (features - start)).detach()

@@ -4,18 +4,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
+from msgspec import UNSET
 from PIL import Image
 
 from companions.deliberative import cub as cub_module
+from companions.deliberative.annotations import SHARES
 from companions.deliberative.cub import (
     PART_GROUPS,
     PERCENTAGES,
+    class_numbers,
     cub,
     group_divergence,
     in_network,
     part_places,
     shared_parts,
 )
+from companions.deliberative.evaluation import correlation_of
 from drawing.record import Model
 from scoring.fitting import Fit
 
@@ -110,6 +115,12 @@ def test_parts_with_other_attributes_are_not_shared(folder):
     assert "nape" not in shared[0, 2]
 
 
+def test_classes_are_matched_by_name_else_by_order():
+    classes = ["001.Black_footed_Albatross", "002.Laysan_Albatross"]
+    assert class_numbers(["laysan albatross", "black footed albatross"], classes) == {0: 1, 1: 0}
+    assert class_numbers(["class 0", "class 1"], classes) == {0: 0, 1: 1}
+
+
 # ---------------------------------------------------------------- precision and recall
 
 
@@ -151,12 +162,26 @@ def test_pairs_without_a_shared_part_are_not_counted(curves):
 
 
 def test_recall_is_the_share_of_shared_parts_in_the_region(curves):
-    assert curves[0]["recall"].tolist() == [1] * 9
+    assert curves[0]["recall"].tolist() == [1] * 99
 
 
 def test_precision_is_the_share_of_parts_in_the_region(curves):
-    # From 90 % of the image on, the tail is in the region too.
-    assert curves[0]["precision"].tolist() == pytest.approx([0.5] * 7 + [1 / 3] * 2)
+    # The tail, pixel (50, 5), is as M of 0 the 2803rd in order: from 90 % of the image on it is in.
+    assert curves[0]["precision"].tolist() == pytest.approx([0.5] * 89 + [1 / 3] * 10)
+
+
+def test_strength_is_the_mean_of_m_over_the_region(curves):
+    sizes = np.array([round(share * 56 * 56) for share in SHARES])
+    assert curves[0]["strength"].tolist() == pytest.approx((5 / sizes).tolist())
+
+
+def test_the_correlation_is_pearsons_over_all_regions():
+    one = {"strength": np.array([1.0, 2, 3]), "precision": np.array([0.2, np.nan, 0.4])}
+    other = {"strength": np.array([5.0]), "precision": np.array([0.3])}
+    wanted = scipy.stats.pearsonr([1, 3, 5], [0.2, 0.4, 0.3]).statistic
+    assert correlation_of([one, other]) == pytest.approx(wanted)
+    assert correlation_of([other]) is None
+    assert correlation_of([{"iou": np.array([1.0])}]) is UNSET
 
 
 # ---------------------------------------------------------------- the command

@@ -5,6 +5,8 @@ import torch
 
 from companions.deliberative.attribution import (
     curvature,
+    difficulty_map,
+    gradient,
     hessian_products,
     pooled_linear_weight,
 )
@@ -74,3 +76,16 @@ def test_products_one_by_one_equal_all_at_once(deep_split, noise):
 def test_a_linear_value_has_no_curvature(deep_split, noise):
     features, logits = deep_split.features_and_logits(noise[None])
     assert (hessian_products(logits[0, 0] * 0 + features.sum(), features) == 0).all()
+
+
+@pytest.mark.parametrize("variant", ["cub", "ade20k"])
+def test_the_variants_differ_in_where_signs_are_cut(small_split, noise, difficulty, variant):
+    features, logits = small_split.features_and_logits(noise[None])
+    slope = gradient(difficulty(features, logits)[0], features)[0]
+    bend = products_of(small_split, noise, difficulty)
+    if variant == "cub":
+        wanted = (slope.clamp(min=0) * features[0]).sum(0) + bend.abs() / 2
+    else:
+        wanted = ((slope * features[0]).sum(0) + bend / 2).clamp(min=0)
+    found = difficulty_map(small_split, noise, noise, difficulty=difficulty, variant=variant)
+    assert torch.allclose(found, wanted.detach(), rtol=1e-9, atol=1e-13)
