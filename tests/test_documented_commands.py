@@ -113,6 +113,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "names.txt").write_text("wall\nfloor\n")
     (tmp_path / "my_classes.txt").write_text("".join(f"class {i}\n" for i in range(12)))
     (tmp_path / "my_net.py").write_text(own_module())
+    (tmp_path / "kitchens.yaml").write_text(blocks("docs/options.md", "yaml")[0])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -68,7 +68,7 @@ def draw_classes(found: Statistics, folder: Path, style: Style) -> None:
         for by, place, tables in groups:
             for name, table in tables.items():
                 place.mkdir(exist_ok=True)
-                heading = heading_of(name, table, by)
+                heading = heading_of(name, table, by, known=found.with_true_class > 0)
                 stem = place / stems[name]
                 draw_statistics(heading, table, stem.with_name(f"{stem.name}_labels.png"), style)
                 draw_words(name, table, stem.with_name(f"{stem.name}_words.png"), style=style)
@@ -87,8 +87,10 @@ def class_stems(found: Statistics) -> dict[str, str]:
     return file_stems(list(dict.fromkeys([*found.classes, *found.predicted])))
 
 
-def heading_of(name: str, table: ClassStatistics, by: Grouping) -> str:
-    """Return what stands above a class's box plots."""
+def heading_of(name: str, table: ClassStatistics, by: Grouping, *, known: bool) -> str:
+    """Return what stands above a class's box plots; known: whether true classes are."""
+    if not known:
+        return f"{name}: {table.images} images"
     if by == TRUE:
         return f"{name}: {table.correct} of {table.images} images classified correctly"
     if name == ALL_CLASSES:

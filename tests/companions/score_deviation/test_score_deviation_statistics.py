@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 import score_deviation
 from companions.score_deviation.accuracy import loss
+from companions.score_deviation.class_figures import heading_of
 from companions.score_deviation.record import (
     Asked,
     ClassProbability,
@@ -334,6 +335,12 @@ def test_a_record_of_an_earlier_version_does_not_dilute_the_mean():
     new = replace(other, labels=[replace(label_of("lamp", 0.2), predicted_deviation=0.4)])
     table = class_statistics([other, new], by="predicted")
     assert (table.images, table.labels[0].images, table.labels[0].mean) == (2, 1, 0.4)
+
+
+def test_a_heading_claims_no_accuracy_where_true_classes_are_unknown():
+    table = class_statistics([record_of(label_of("lamp", 0.2), true=None)])
+    assert heading_of("a", table, "true", known=False) == "a: 1 images"
+    assert heading_of("a", table, "true", known=True).startswith("a: 1 of 1 images classified")
 
 
 def test_without_true_classes_there_is_one_grouping():
