@@ -164,8 +164,9 @@ def results_below(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         raise UserError(f"{path}: no such folder")
-    # A link that leads nowhere counts: it is named when it is drawn. rglob() passes it over.
-    folders = sorted(Path(place) for place, _, names in os.walk(path) if "sag.json" in names)
+    # A folder of this name, or a link that leads nowhere, counts: it is named when it is drawn.
+    places = os.walk(path)
+    folders = sorted(Path(at) for at, inside, names in places if "sag.json" in (*inside, *names))
     if not folders:
         raise UserError(f"{path}: no sag.json in it")
     return folders

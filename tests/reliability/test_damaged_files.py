@@ -142,3 +142,14 @@ def test_a_damaged_report_is_no_report(name, content, tmp_path):
     kinds = {"explain": ExplainReport, "compare": CompareReport, "improve": ImproveReport}
     (tmp_path / name).write_bytes(content)
     assert read_typed(tmp_path / name, kinds[name.removesuffix(".json")]) is None
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link to nowhere"])
+def test_what_is_called_a_record_is_found_by_draw_sag(tmp_path, kind):
+    record = tmp_path / "a/sag.json"
+    record.parent.mkdir()
+    if kind == "a folder":
+        record.mkdir()
+    else:
+        record.symlink_to("nowhere")
+    assert draw_sag.results_below(tmp_path) == [tmp_path / "a"]
