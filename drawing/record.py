@@ -222,7 +222,7 @@ class Evaluations(Struct, kw_only=True):
     backend: str = "torch"  # what ran the search's passes in it; all others are PyTorch's
     doubted: int = 0
     disagreed: int = 0
-    shared: int = 0  # answers that another class's passes brought
+    shared: int | UnsetType = UNSET  # answers that another class's passes brought, if any
     passes: dict[str, dict[str, int]] = {}  # by step, then by precision or "gradient"
 
 

@@ -199,7 +199,7 @@ def evaluations(answerer: Answerer, engine: Engine) -> Evaluations:
         backend=backend,
         doubted=answerer.doubted,
         disagreed=answerer.disagreed,
-        shared=answerer.num_shared,
+        shared=answerer.num_shared or msgspec.UNSET,
         passes=passes,
     )
 

@@ -84,6 +84,8 @@ def serve(results: Path, options: ServeOptions) -> None:
         jobs.close()
         records.close()
         scoring.close()
+    # Only a signal ends the server. Mostly uvicorn raises it again at the end, but not always.
+    raise KeyboardInterrupt
 
 
 def lifespan_of(records: Any, address: str, open_browser: bool) -> Any:

@@ -322,7 +322,7 @@ def faults_of(times):
         torch.ones(16, 2**19)  # 32 MiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
 
-faults_of(2)
+faults_of(20)
 print(faults_of(20))
 """
 
