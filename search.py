@@ -550,7 +550,7 @@ def certify(result: SearchResult, threshold: float, *, anew: bool) -> Asks[Searc
 def _origin(mse: MSE, result: SearchResult) -> Literal["diverse"] | None:
     """Return what found an MSE, or every set that shrank to it, beside the search itself."""
     larger = [other for other in result.mses if set(mse.patches) <= set(other.patches)]
-    return "diverse" if all(other.found_by == "diverse" for other in larger) else None
+    return "diverse" if larger and all(m.found_by == "diverse" for m in larger) else None
 
 
 def _is_left_unproven(mse: MSE) -> bool:

@@ -46,6 +46,10 @@ ENDINGS = {
 }
 
 
+# A record that utils.write_atomically() was writing, and the number of the process.
+HALF_WRITTEN = re.compile(r"\.(\d{1,9})\.(?:sag\.json|\.sag\.json\.undrawn|\.scores_\d+\.npz)")
+
+
 @contextmanager
 def drawn_beside(folder: Path) -> Iterator[Path]:
     """Make a new folder inside a result's folder, and remove it at the end.
@@ -67,6 +71,22 @@ def remove_leftovers(folder: Path) -> None:
     for left in folder.glob(f"{NEW}*"):
         with suppress(BlockingIOError, FileNotFoundError), _locked(left):
             shutil.rmtree(left, ignore_errors=True)
+    for left in folder.glob(".*"):
+        pid = HALF_WRITTEN.fullmatch(left.name)
+        if pid and not _is_running(int(pid[1])):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether there is a process of this number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 @contextmanager

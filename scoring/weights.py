@@ -66,11 +66,11 @@ def read_weights(path: Path, *, option: str = "--weights") -> Weights:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise UserError(f"{option} {path}: not enough memory to read it") from error
         raise UserError(f"{option} {path}: not a readable state_dict ({kind})") from error
-    if _is_state(content):
+    if is_state(content):
         return Weights(content)
     if isinstance(content, dict):
         for key in CHECKPOINT_KEYS:
-            if _is_state(content.get(key)):
+            if is_state(content.get(key)):
                 return Weights(dict(content[key]), unwrapped=f"taken from {key}")
     raise UserError(
         f"{option} {path}: not a state_dict, that is, names and tensors only, nor a checkpoint "
@@ -78,7 +78,8 @@ def read_weights(path: Path, *, option: str = "--weights") -> Weights:
     )
 
 
-def _is_state(content: Any) -> bool:
+def is_state(content: Any) -> bool:
+    """Return whether this is a state_dict: names with tensors, one at least."""
     is_dict = isinstance(content, Mapping) and len(content) > 0
     return is_dict and all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
@@ -94,7 +95,7 @@ def without_prefixes(weights: Weights, wanted: Container[str] = ()) -> Weights:
     """
     state = weights.state
     removed = ""
-    while not any(name in wanted for name in state):
+    while state and not any(name in wanted for name in state):
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
         if prefix is None:
             break

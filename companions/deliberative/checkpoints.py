@@ -23,7 +23,7 @@ from companions.deliberative.own_trunk import (
 )
 from companions.deliberative.split import Split
 from scoring.networks import Network
-from scoring.weights import Weights, load_strictly, without_prefixes
+from scoring.weights import Weights, is_state, load_strictly, without_prefixes
 from utils import UserError
 
 CLASSIFIER = "state_dict_m"
@@ -59,8 +59,8 @@ class Checkpoint:
         Raises:
             UserError: it is not there, or of another architecture.
         """
-        if not isinstance(self.content.get(entry), dict):
-            raise UserError(f"{self.option} {self.path}: has no {entry}")
+        if not is_state(self.content.get(entry)):
+            raise UserError(f"{self.option} {self.path}: has no {entry}, names with tensors")
         state = without_prefixes(Weights(dict(self.content[entry])), module.state_dict()).state
         load_strictly(module, dict(state), self.path, option=self.option)
 
@@ -78,9 +78,11 @@ class Checkpoint:
                 f"{self.option} {self.path}: no hardness predictor in it, that is {TRUNK} and "
                 f"{HEAD}"
             )
+        if not is_state(self.content[HEAD]):
+            raise UserError(f"{self.option} {self.path}: has no {HEAD}, names with tensors")
         head_state = without_prefixes(Weights(dict(self.content[HEAD]))).state
         norm = head_state.get("bn1.weight")
-        inputs = len(norm) if isinstance(norm, torch.Tensor) else 1
+        inputs = len(norm) if isinstance(norm, torch.Tensor) and norm.ndim == 1 else 1
         predictor = HardnessPredictor(module_of(arch, inputs), HardnessHead(inputs))
         self.load(predictor.trunk, TRUNK)
         self.load(predictor.head, HEAD)

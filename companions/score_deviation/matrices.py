@@ -11,6 +11,7 @@ are about, and the largest value of each row, are kept in float32 as well.
 """
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,17 @@ from scoring.labels import category_index
 from utils import UserError, one_line, written_beside
 
 FILE = "matrix.npz"
+# What NumPy, zip files and msgspec raise of a damaged file; NotImplementedError is a RuntimeError.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    BadZipFile,
+    zlib.error,
+    RuntimeError,
+)
 
 
 class About(Struct, kw_only=True):
@@ -176,7 +188,7 @@ def read_matrix(path: Path) -> Matrix:
             arrays = {name: file[name] for name in file.files}
         about = msgspec.json.decode(arrays.pop("about").tobytes(), type=About)
         matrix = Matrix(about=about, **arrays)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: not a matrix of this program: {one_line(error)}") from None
     _require_shapes(matrix, path)
     return matrix
@@ -258,10 +270,18 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
         if matrix.about.classes != first.classes:
             failures.append((str(path), f"other classes than those of {first.image}"))
             continue
+        if _setting(matrix.about) != _setting(first):
+            failures.append((str(path), f"another model, label map or fill than of {first.image}"))
+            continue
         records.append(matrix.record(index))
     if first is None:
         raise UserError(f"--from-matrices {folder}: {failures[0][1]}")
     return ReadRecords(records, first, failures)
+
+
+def _setting(about: About) -> tuple[str, str, str]:
+    """Return what all matrices of one set of statistics have in common."""
+    return about.model, about.source, about.baseline
 
 
 def _index_of(category: str | None, classes: Sequence[str]) -> int | None:
