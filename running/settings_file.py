@@ -25,7 +25,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     text = _text_of(path)
     try:
         _require_single_names(yaml.compose(text, yaml.SafeLoader), path)
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_words_as_typed(yaml))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
@@ -40,6 +40,20 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     return {_field(key): value for key, value in content.items()}
 
 
+def _words_as_typed(yaml: Any) -> Any:
+    """Return a safe loader that leaves numbers and dates as words, as a command line has them.
+
+    YAML 1.1 reads 010 as eight and 12:30 as 750.
+    """
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    for kind in ("int", "float", "timestamp"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", yaml.SafeLoader.construct_yaml_str)
+    return Loader
+
+
 def _field(key: Any) -> str:
     return str(key).replace("-", "_")
 
@@ -47,6 +61,8 @@ def _field(key: Any) -> str:
 def _require_single_names(node: Any, path: Path) -> None:
     """Raise UserError where an option stands in the table twice; YAML itself takes the last."""
     pairs = node.value if node is not None and node.id == "mapping" else []
+    if any(key.id != "scalar" for key, _ in pairs):
+        raise UserError(f"{path}: not a table of options and values (option: value)")
     names = [_field(key.value) for key, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

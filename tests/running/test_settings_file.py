@@ -96,7 +96,8 @@ def test_a_number_may_be_a_name(parsed):
         ("batch-size: 1\nbatch_size: 2", "batch_size stands in it twice"),
         ("overwrite: 1", "overwrite: neither true nor false"),
         ("search: greedy", "search: greedy is none of beam, diverse"),
-        ("share: .nan", "share: nan is not a number"),
+        ("? [a, b]\n: c", "not a table of options"),
+        ("share: .nan", "share: .nan is not a number"),
         ("model: {a: 1}", "model: true, false and tables"),
         ("model: no", "a name needs quotes"),
         ("- a", "not a table of options and values"),
@@ -142,3 +143,9 @@ def test_a_subcommand_takes_its_options_from_a_file(tmp_path, capsys):
     with pytest.raises(SystemExit):
         parse_subcommands(commands, ["explain", "--settings", str(path)], prog="debug.py")
     assert "selection: no such option" in capsys.readouterr().err
+
+
+def test_words_are_what_they_are_on_the_command_line(parsed):
+    assert parsed("manifest: 010\nmodel: 12:30\nwidth: 5\nshare: 5e-1").model == "12:30"
+    assert parsed("manifest: 010").manifest == Path("010")
+    assert parsed("manifest: 2026-11-29").manifest == Path("2026-11-29")
