@@ -10,10 +10,12 @@ images come to the network: size, mean, std; and the classes' names.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta, Struct
 
 from companions.deliberative.own_trunk import (
     HardnessHead,
@@ -24,14 +26,25 @@ from companions.deliberative.own_trunk import (
 from companions.deliberative.split import Split
 from scoring.networks import Network
 from scoring.weights import Weights, is_state, load_strictly, without_prefixes
-from utils import UserError
+from utils import UserError, shown
 
 CLASSIFIER = "state_dict_m"
 TRUNK = "state_dict_ahp_trunk"
 HEAD = "state_dict_ahp_hp"
+LARGEST_SIDE = 4096  # pixels
+Positive = Annotated[float, Meta(gt=0)]
 PREPROCESSING = "preprocessing"  # size, mean, std, labels: in this project's checkpoints
 CUB_MEAN = (0.4706145, 0.46000465, 0.45479808)  # of the authors' programs
 CUB_STD = (0.26668432, 0.26578658, 0.2706199)
+
+
+class Preprocessing(Struct):
+    """How a checkpoint says that images come to its network."""
+
+    size: Annotated[int, Meta(ge=1, le=LARGEST_SIDE)]
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+    labels: list[str]
 
 
 @dataclass(frozen=True)
@@ -108,18 +121,21 @@ class Checkpoint:
         Args:
             network: the network of these weights.
             has_names: whether its classes have names of the user's.
+
+        Raises:
+            UserError: what it says is no preprocessing.
         """
-        said = self.content.get(PREPROCESSING)
-        if not isinstance(said, dict):
+        if not isinstance(self.content.get(PREPROCESSING), dict):
             return network
-        side = int(said["size"])
-        fit = replace(network.fit, size=(side, side), short_side=None)
-        labels = list(said["labels"])
+        try:
+            said = msgspec.convert(self.content[PREPROCESSING], Preprocessing)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{self.option} {self.path}: {PREPROCESSING}: {error}") from None
+        fit = replace(network.fit, size=(said.size, said.size), short_side=None)
+        labels = [shown(label) for label in said.labels]
         if has_names or len(labels) != network.classes:
             labels = network.labels
-        mean = tuple(map(float, said["mean"]))
-        std = tuple(map(float, said["std"]))
-        return replace(network, fit=fit, mean=mean, std=std, labels=labels)
+        return replace(network, fit=fit, mean=said.mean, std=said.std, labels=labels)
 
 
 def cub_normalised(network: Network) -> Network:
