@@ -9,7 +9,8 @@ values suit them, is for the command line to say.
 from pathlib import Path
 from typing import Any
 
-from utils import UserError, one_line, read_text, require_regular, shown
+from scoring.text_files import why_unreadable
+from utils import UserError, one_line, read_text, shown
 
 LARGEST = 1_000_000  # bytes; a settings file has some hundred
 
@@ -71,13 +72,8 @@ def _require_single_names(node: Any, path: Path) -> None:
 
 def _text_of(path: Path) -> str:
     try:
-        require_regular(path)
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path}: larger than {LARGEST:,} bytes: not a settings file")
         return read_text(path)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: {one_line(error)}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {why_unreadable(error)}") from None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from scoring.text_files import why_unreadable
 from utils import PROJECT, UserError, shown
 
 PLACES365_LINE = re.compile(r"/[a-z]/(\S+) \d+")  # "/a/apartment_building/outdoor 8"
@@ -28,8 +29,7 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"--labels {path}: {reason}") from None
+        raise UserError(f"--labels {path}: {why_unreadable(error)}") from None
     if "\0" in text:
         raise UserError(f"--labels {path}: not a text file")
     names = plain_lines(text.rstrip("\n").split("\n"))

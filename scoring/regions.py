@@ -30,6 +30,7 @@ from PIL import Image
 
 from scoring.fitting import Fit
 from scoring.image_files import UNREADABLE_IMAGE
+from scoring.text_files import why_unreadable
 from utils import UserError, one_line, require_regular, shown
 
 if TYPE_CHECKING:
@@ -220,8 +221,7 @@ def read_names(path: Path) -> dict[int, str]:
         else:
             synonyms = {n: [line.strip()] for n, line in enumerate(lines, 1)}
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"{path}: {reason}") from None
+        raise UserError(f"{path}: {why_unreadable(error)}") from None
     except (KeyError, ValueError, TypeError):
         raise UserError(
             f"{path}: not a table of names, with columns Idx (a number) and Name"

@@ -32,7 +32,8 @@ from msgspec import Meta, Struct
 
 from scoring.labels import plain_name
 from scoring.regions import UNLABELLED, Regions
-from utils import one_line, read_text
+from scoring.text_files import why_unreadable
+from utils import read_text
 
 RELEVANT = 0.01  # a score deviation above this makes a region a concept of the network
 
@@ -203,9 +204,7 @@ def read_graph(path: Path) -> Graph:
     except RecursionError:
         raise ValueError(f"{path}: brackets in brackets, too deep to read") from None
     except (OSError, ValueError) as error:
-        is_text = not isinstance(error, UnicodeDecodeError)
-        reason = getattr(error, "strerror", None) or (one_line(error) if is_text else "")
-        raise ValueError(f"{path}: {reason or 'not UTF-8 text'}") from None
+        raise ValueError(f"{path}: {why_unreadable(error)}") from None
     if not isinstance(regions, dict):
         raise ValueError(f"{path}: not an object of regions")
     graph = {}

@@ -11,6 +11,7 @@ from companions.deliberative.insecurities import Insecurity, upsampled
 from companions.deliberative.published import published_fine
 from companions.deliberative.record import DeliberationRecord, MeasuredInsecurity
 from scoring.fitting import Fit
+from scoring.text_files import why_unreadable
 from utils import UserError, read_text
 
 SHARES = tuple(percent / 100 for percent in range(1, 100))  # of the image: sizes of regions
@@ -119,8 +120,7 @@ def read_words(folder: Path, name: str, columns: int) -> list[list[str]]:
     try:
         lines = read_text(folder / name).splitlines()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"--evaluate {folder}: {name}: {reason}") from None
+        raise UserError(f"--evaluate {folder}: {name}: {why_unreadable(error)}") from None
     rows = [line.split() for line in lines if line.strip()]
     for number, row in enumerate(rows, 1):
         if len(row) < columns:

@@ -10,6 +10,7 @@ longest end of each that exists below the folder counts. Class and number may be
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from scoring.text_files import why_unreadable
 from utils import UserError, printable, read_text
 
 
@@ -35,8 +36,7 @@ def read_list(path: Path, below: Path, *, option: str = "--list") -> list[Listed
     try:
         lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"{option} {path}: {reason}") from None
+        raise UserError(f"{option} {path}: {why_unreadable(error)}") from None
     images = []
     for number, line in enumerate(lines, 1):
         if line.strip():
