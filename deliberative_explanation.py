@@ -266,7 +266,7 @@ from companions.deliberative.robustness import mean_robustness, random_shifts, s
 from companions.deliberative.training import train_predictor
 from companions.deliberative.training_run import Plan, place_of
 from companions.deliberative.training_run import run as train_plan
-from drawing.styles import DARK, paper
+from drawing.styles import DARK, Style, paper
 from running.each_image import RunOutcome, log_interrupted
 from running.earlier_settings import say_what_is_replaced
 from running.failures import report_failures
@@ -372,11 +372,16 @@ def explainer_for(settings: Settings) -> Explainer:
         split=split_network(network, settings.split),
         method=method,
         difficulty=source,
-        style=paper() if settings.style == "paper" else DARK,
+        style=style_of(settings),
         formats=settings.formats,
         overwrite=settings.overwrite,
         settings=settings_dict(settings),
     )
+
+
+def style_of(settings: Settings | Compare) -> Style:
+    """Return the style of the figures."""
+    return paper() if settings.style == "paper" else DARK
 
 
 def network_for(settings: Settings) -> Network:
@@ -649,7 +654,7 @@ def draw_sections(comparison: Comparison, first: Way, settings: Compare) -> None
     As in the authors' programs, what is not varied is the first architecture, the hardness and the
     gradient, where these are compared.
     """
-    style = paper() if settings.style == "paper" else DARK
+    style = style_of(settings)
     ways = list(comparison.runs)
     for data in dict.fromkeys(way.data for way in ways):
         architecture = next(way.architecture for way in ways if way.data == data)

@@ -37,7 +37,7 @@ from running.command_line import (
     parse,
     settings_dict,
 )
-from utils import PROJECT, UserError, log, one_line, write_atomically
+from utils import PROJECT, UserError, log, one_line
 
 PROG = "score_deviation.py"
 BUNDLED_IMAGES = PROJECT / "Images"
@@ -105,7 +105,6 @@ import csv
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
-import msgspec
 import torch
 
 from companions.score_deviation import scene_sets
@@ -127,16 +126,17 @@ from companions.score_deviation.scene_sets import SceneSet
 from companions.score_deviation.statistics import Statistics, statistics, write_statistics
 from companions.score_deviation.summary import COLUMNS
 from drawing.styles import DARK, Style, paper
+from running.checks import class_index
 from running.each_image import log_interrupted
 from running.earlier_settings import say_what_is_replaced
 from running.failures import report_failures
 from running.images import not_the_images
 from running.network_check import check_users_network
 from running.network_of import network_of
+from running.record_files import write_indented
 from running.result_folders import require_below, run_folder
 from running.results import make_writable
 from running.summary import merge_rows
-from scoring.labels import category_index
 from scoring.networks import Network, choose_device
 from scoring.segmentation import SUPERPIXELS, Segmentation
 
@@ -201,8 +201,7 @@ def run_accuracy(network: Network, scenes: SceneSet, settings: Settings) -> int:
         raise UserError("--accuracy-only: no image with a true class")
     figures = figures_of(found.known)
     log("\n".join(accuracy_table(figures, settings.model)))
-    content = msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n"
-    write_atomically(settings.results / "accuracy.json", content)
+    write_indented(settings.results / "accuracy.json", figures)
     return status
 
 
@@ -262,10 +261,7 @@ def explainer_for(network: Network, scenes: SceneSet, settings: Settings) -> Exp
     """Return what every image is explained with."""
     category = None
     if settings.category is not None:
-        try:
-            category = category_index(settings.category, network.labels)
-        except ValueError as error:
-            raise UserError(f"--category {settings.category}: {error}") from None
+        category = class_index(settings.category, network.labels, option="--category")
     segmentation = Segmentation(
         settings.regions or SUPERPIXELS,
         names=settings.region_names,

@@ -1,5 +1,6 @@
 """Settings that only make sense together: checked once, before the first image."""
 
+from collections.abc import Sequence
 from math import comb
 
 from scoring.labels import category_index
@@ -30,10 +31,7 @@ def check_category(category: str | None, num_categories: int, network: Network) 
         raise UserError(
             f"--num-categories {num_categories}: not together with --category {category}"
         )
-    try:
-        return category_index(category, network.labels)
-    except ValueError as error:
-        raise UserError(f"--category {category}: {error}") from None
+    return class_index(category, network.labels, option="--category")
 
 
 def check_against(against: str | None, network: Network) -> int | None:
@@ -42,12 +40,19 @@ def check_against(against: str | None, network: Network) -> int | None:
     Raises:
         UserError: the network has no such class.
     """
-    if against is None:
-        return None
+    return None if against is None else class_index(against, network.labels, option="--against")
+
+
+def class_index(name: str, classes: Sequence[str], *, option: str) -> int:
+    """Return the index of the class that an option names, by index or name.
+
+    Raises:
+        UserError: there is no such class.
+    """
     try:
-        return category_index(against, network.labels)
+        return category_index(name, classes)
     except ValueError as error:
-        raise UserError(f"--against {against}: {error}") from None
+        raise UserError(f"{option} {name}: {error}") from None
 
 
 def check_dropping(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from drawing.record import Sag, decode_sag, encode_sag
@@ -40,6 +41,11 @@ def write_record(path: Path, sag: Sag) -> None:
         ValueError: the record is not valid, for example because of a NaN.
     """
     write_atomically(path, encode_sag(sag))
+
+
+def write_indented(path: Path, content: msgspec.Struct) -> None:
+    """Write any typed content as indented JSON, atomically."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
 def read_record(path: Path) -> Sag | None:

@@ -42,8 +42,8 @@ class Preprocessing(Struct):
     """How a checkpoint says that images come to its network."""
 
     size: Annotated[int, Meta(ge=1, le=LARGEST_SIDE)]
-    mean: tuple[float, float, float]
-    std: tuple[Positive, Positive, Positive]
+    mean: tuple[float, ...]  # of each channel
+    std: tuple[Positive, ...]
     labels: list[str]
 
 
@@ -131,6 +131,11 @@ class Checkpoint:
             said = msgspec.convert(self.content[PREPROCESSING], Preprocessing)
         except msgspec.ValidationError as error:
             raise UserError(f"{self.option} {self.path}: {PREPROCESSING}: {error}") from None
+        if not len(said.mean) == len(said.std) == network.channels:
+            raise UserError(
+                f"{self.option} {self.path}: {PREPROCESSING}: mean and std of another number of "
+                f"channels than the network's {network.channels}"
+            )
         fit = replace(network.fit, size=(said.size, said.size), short_side=None)
         labels = [shown(label) for label in said.labels]
         if has_names or len(labels) != network.classes:

@@ -28,7 +28,8 @@ from companions.deliberative.annotations import SHARES, Curves, DataSet
 from companions.deliberative.cub import cub
 from companions.deliberative.published import mean_of_known
 from companions.deliberative.record import DeliberationRecord
-from utils import UserError, one_line, write_atomically
+from running.record_files import write_indented
+from utils import UserError, one_line
 
 DATA_SETS: dict[str, Callable[..., DataSet]] = {"cub": cub, "ade20k": ade20k}
 PRINTED = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)  # sizes of regions in the table
@@ -60,22 +61,26 @@ class Evaluation(Struct, kw_only=True):
         what = f"{self.insecurities} insecurities with something shared, in "
         if self.published:
             what = "as published, "
-        columns = [n for n, share in enumerate(self.shares) if share in PRINTED]
-        lines = [
-            f"{self.data}: {what}{self.images_counted} of {self.images} images",
-            "region     " + "".join(f"{100 * self.shares[n]:>7.0f} %" for n in columns),
-        ]
-        for name, values in self.measures.items():
-            kept = [values[n] for n in columns]
-            cells = ["-" if value is None else f"{value:.3f}" for value in kept]
-            lines.append(f"{name:<11}" + "".join(f"{cell:>9}" for cell in cells))
+        lines = [f"{self.data}: {what}{self.images_counted} of {self.images} images"]
+        lines += table_by_size(self.shares, self.measures)
         if isinstance(self.correlation, float):
             lines.append(f"correlation of strength and precision: {self.correlation:.3f}")
         return "\n".join(lines)
 
     def write(self, path: Path) -> None:
         """Write the evaluation as JSON."""
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        write_indented(path, self)
+
+
+def table_by_size(shares: Sequence[float], rows: Mapping[str, Means]) -> list[str]:
+    """Return lines of a table for the terminal: a row for each measure, columns by region size."""
+    columns = [number for number, share in enumerate(shares) if share in PRINTED]
+    lines = ["region     " + "".join(f"{100 * shares[n]:>7.0f} %" for n in columns)]
+    for name, values in rows.items():
+        kept = [values[n] for n in columns]
+        cells = ["-" if value is None else f"{value:.3f}" for value in kept]
+        lines.append(f"{name:<11}" + "".join(f"{cell:>9}" for cell in cells))
+    return lines
 
 
 def read_evaluation(path: Path) -> Evaluation:

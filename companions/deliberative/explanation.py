@@ -21,6 +21,7 @@ from companions.deliberative.insecurities import (
     MOST_PROBABLE,
     Insecurity,
     Method,
+    black_image,
     moved_regions,
     strongest_insecurities,
     without_regions,
@@ -74,7 +75,7 @@ def find_insecurities(
     method = method or Method()
     split = split or split_network(network)
     prepared = network.prepare(image)
-    black = network.prepare(np.zeros_like(image)) if method.black is None else method.black
+    black = black_image(network, method)
     found = strongest_insecurities(split, prepared, black=black, method=method)
     probabilities, difficulty = without_regions(
         split,

@@ -27,6 +27,7 @@ from functools import partial
 from itertools import combinations
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -39,13 +40,13 @@ from companions.deliberative.attribution import (
 )
 from companions.deliberative.difficulty import Difficulty, Hardness, certainty
 from companions.deliberative.own_trunk import PredictorNetwork
-from companions.deliberative.published import CLAMP, published_pairs
+from companions.deliberative.published import AT_ONE_PLACE, CLAMP, published_pairs
 from companions.deliberative.split import Split
+from scoring.networks import Network
 from scoring.scorer import score_image
 
 Rank = Literal["probable", "strength"]
 MOST_PROBABLE = 5  # classes that are looked at
-AT_ONE_PLACE = 3  # of these, the ones with the largest attribution at each location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,13 @@ class Method:
     batch_size: int | str = "auto"
     published: bool = False
     black: torch.Tensor | None = None
+
+
+def black_image(network: Network, method: Method) -> torch.Tensor:
+    """Return where integrated gradients begin, (3, H, W), normalised."""
+    if method.black is not None:
+        return method.black
+    return network.prepare(np.zeros((*network.size, 3), np.uint8))
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from companions.deliberative.checkpoints import CLASSIFIER, HEAD, PREPROCESSING, TRUNK
+from companions.deliberative.checkpoints import (
+    CLASSIFIER,
+    HEAD,
+    PREPROCESSING,
+    TRUNK,
+    Preprocessing,
+)
 from companions.deliberative.hardness import rank_correlation
 from companions.deliberative.hardness_losses import (
     classifier_loss,
@@ -244,11 +251,10 @@ class Training:
         forward.train()
         totals = [0.0, 0.0]
         count = 0
-        plan = len(self.train.plan(number, rank=self.place.rank, world=self.place.world))
         batches = self.train.epoch(number, rank=self.place.rank, world=self.place.world)
         label = f"{self.recipe.stage}, epoch {number + 1} of {self.recipe.epochs}"
         hidden = self.place.rank != 0
-        for images, targets in tqdm(batches, total=plan, desc=label, leave=False, disable=hidden):
+        for images, targets in tqdm(batches, desc=label, leave=False, disable=hidden):
             losses = self._step(forward, images.to(self.place.device), targets)
             for place, loss in enumerate(losses):
                 totals[place] += loss * len(images)
@@ -434,4 +440,5 @@ def kept_accuracy(is_right: torch.Tensor, hardness: torch.Tensor) -> float:
 
 def preprocessing(side: int, mean: tuple[float, ...], std: tuple[float, ...], labels: list[str]):
     """Return what a checkpoint says of how images come to the network, and of its classes."""
-    return {PREPROCESSING: {"size": side, "mean": mean, "std": std, "labels": labels}}
+    said = Preprocessing(size=side, mean=mean, std=std, labels=labels)
+    return {PREPROCESSING: msgspec.to_builtins(said)}

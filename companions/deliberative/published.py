@@ -29,7 +29,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 CLAMP = 1e-7  # what negative values of a class map become
-AT_ONE_PLACE = 3
+AT_ONE_PLACE = 3  # classes that take part at each location: those with the largest values
 ALIKE = 0.2  # of all (class, class, part), the share with the lowest divergence
 PRESENT = 0.3  # objects in fewer images of a scene count as absent
 RARE = 0.99  # of all (class, class, object), the share with too low a frequency

@@ -18,19 +18,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from msgspec import Struct
 
 from companions.deliberative.annotations import SHARES, Mark, Marks, no_marks, pixels_at, ranks_of
-from companions.deliberative.evaluation import PRINTED, Means, json_numbers
-from companions.deliberative.insecurities import Insecurity, Method, strongest_insecurities
+from companions.deliberative.evaluation import Means, json_numbers, table_by_size
+from companions.deliberative.insecurities import (
+    Insecurity,
+    Method,
+    black_image,
+    strongest_insecurities,
+)
 from companions.deliberative.published import mean_of_known
 from companions.deliberative.split import Split
+from running.record_files import write_indented
 from scoring.fitting import load_fitted
 from scoring.networks import Network
-from utils import write_atomically
 
 MARGIN = 16 / 224  # of the window's side
 LEAST = -5  # pixels that a window is moved by, and ..
@@ -73,21 +77,14 @@ class Robustness(Struct, kw_only=True):
 
     def as_text(self) -> str:
         """Return the table for the terminal."""
-        columns = [number for number, share in enumerate(self.shares) if share in PRINTED]
         pairs = "-" if self.pairs is None else f"{100 * self.pairs:.0f} %"
-        lines = [
-            f"{self.shifts} shifts of {self.images} images; pairs in both windows: {pairs}",
-            "region     " + "".join(f"{100 * self.shares[n]:>7.0f} %" for n in columns),
-        ]
-        for name, values in (("IoU", self.iou), ("parts", self.parts)):
-            cells = [values[number] for number in columns]
-            shown = ["-" if value is None else f"{value:.3f}" for value in cells]
-            lines.append(f"{name:<11}" + "".join(f"{cell:>9}" for cell in shown))
-        return "\n".join(lines)
+        first = f"{self.shifts} shifts of {self.images} images; pairs in both windows: {pairs}"
+        rows = {"IoU": self.iou, "parts": self.parts}
+        return "\n".join([first, *table_by_size(self.shares, rows)])
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        write_indented(path, self)
 
 
 def random_shifts(count: int, generator: torch.Generator) -> list[Shift]:
@@ -143,7 +140,7 @@ def insecurities_of(
     window: np.ndarray, network: Network, split: Split, *, method: Method
 ) -> dict[tuple[int, int], Insecurity]:
     """Return the insecurities of what the network sees, by their pair of classes."""
-    black = network.prepare(np.zeros_like(window))
+    black = black_image(network, method)
     found = strongest_insecurities(split, network.prepare(window), black, method)
     return {pair_of_classes(insecurity): insecurity for insecurity in found}
 

@@ -12,9 +12,11 @@ pass, so that Captum's layer attributions can be asked of any network:
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from get_perturbation_mask import last_convolution
 from scoring.networks import two_logits
@@ -107,12 +109,7 @@ def last_map(model: nn.Module, image: torch.Tensor) -> tuple[nn.Module, int]:
             maps.append((module, calls[module], output.shape[-2:]))
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if m is not model]
-    try:
-        with torch.no_grad():
-            model(image[None])
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_hooked(model, image, hooks)
     size = maps[0][2]  # of the convolution's own map
     layer, call, _ = next(entry for entry in reversed(maps) if entry[2] == size)
     return layer, call
@@ -138,15 +135,20 @@ def map_of(model: nn.Module, image: torch.Tensor, name: str) -> tuple[nn.Module,
         for layer, module in modules.items()
         if layer
     ]
+    run_hooked(model, image, hooks)
+    if name not in with_map:
+        raise UserError(f"--split {name}: makes no map; those that do: {', '.join(with_map)}")
+    return modules[name], with_map[name]
+
+
+def run_hooked(model: nn.Module, image: torch.Tensor, hooks: Iterable[RemovableHandle]) -> None:
+    """Run a network on an image (3, H, W), then remove the hooks that saw it."""
     try:
         with torch.no_grad():
             model(image[None])
     finally:
         for hook in hooks:
             hook.remove()
-    if name not in with_map:
-        raise UserError(f"--split {name}: makes no map; those that do: {', '.join(with_map)}")
-    return modules[name], with_map[name]
 
 
 def layers_of(model: nn.Module) -> str:

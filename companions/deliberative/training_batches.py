@@ -93,17 +93,15 @@ class TrainingBatches:
     seed: int = 0
     workers: int = 0
 
-    def epoch(
-        self, epoch: int, *, rank: int = 0, world: int = 1
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the batches of an epoch, this process's share of each.
+    def epoch(self, epoch: int, *, rank: int = 0, world: int = 1) -> DataLoader:
+        """Return the batches of an epoch, (images, classes), this process's share of each.
 
         Args:
             epoch: its number, from 0.
             rank: of this process.
             world: number of processes; each batch is divided among them.
         """
-        yield from self._loader(self.plan(epoch, rank=rank, world=world))
+        return self._loader(self.plan(epoch, rank=rank, world=world))
 
     def plan(self, epoch: int, *, rank: int = 0, world: int = 1) -> list[list[Entry]]:
         """Return which images are in which batch; a process has two or more, or no such batch."""

@@ -12,7 +12,6 @@ are about, and the largest value of each row, are kept in float32 as well.
 
 import hashlib
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +29,7 @@ from companions.score_deviation.record import (
     LabelMap,
     Question,
 )
-from scoring.labels import category_index
+from running.checks import class_index
 from utils import UserError, one_line, written_beside
 
 FILE = "matrix.npz"
@@ -266,7 +265,8 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
             continue
         if first is None:
             first = matrix.about
-            index = _index_of(category, first.classes)
+            if category is not None:
+                index = class_index(category, first.classes, option="--category")
         if matrix.about.classes != first.classes:
             failures.append((str(path), f"other classes than those of {first.image}"))
             continue
@@ -282,12 +282,3 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
 def _setting(about: About) -> tuple[str, str, str]:
     """Return what all matrices of one set of statistics have in common."""
     return about.model, about.source, about.baseline
-
-
-def _index_of(category: str | None, classes: Sequence[str]) -> int | None:
-    if category is None:
-        return None
-    try:
-        return category_index(category, classes)
-    except ValueError as error:
-        raise UserError(f"--category {category}: {error}") from None

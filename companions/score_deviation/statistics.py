@@ -34,6 +34,7 @@ from msgspec import Struct
 
 from companions.score_deviation.accuracy import evaluate
 from companions.score_deviation.record import ImageDeviations, LabelDeviation
+from running.record_files import write_indented
 from utils import write_atomically, written_beside
 
 RELEVANT = 0.01
@@ -286,8 +287,7 @@ def kind_of(mean: float | None, relevant: float) -> Kind | None:
 
 def write_statistics(found: Statistics, records: Sequence[ImageDeviations], folder: Path) -> None:
     """Write statistics.json, labels.csv (a row per class and label) and deviations.npz."""
-    content = msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
-    write_atomically(folder / "statistics.json", content)
+    write_indented(folder / "statistics.json", found)
     table = labels_table(found).drop(columns="values")
     write_atomically(folder / "labels.csv", table.to_csv(index=False, float_format="%.6f"))
     _write_arrays(folder / "deviations.npz", records)
