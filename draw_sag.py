@@ -231,6 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(argv)
 
     def run() -> int:
+        """Run the command that the first word names."""
         if argv[:1] == ["ask"]:
             ask(parse(Ask, argv[1:], prog=f"{PROG} ask", doc=Ask.__doc__))
         elif argv[:1] == ["compare"]:

@@ -102,16 +102,19 @@ def with_shares(rows: np.ndarray, log_odds: np.ndarray, mses: np.ndarray) -> Log
     return lambda sets: fitted(np.hstack([sets, 3 * shares(sets, mses)]))
 
 
-def figure_reader(record: Sag) -> Reader:
+def figure_reader(record: Sag, weights: np.ndarray) -> Reader:
     """Return what a SAG figure tells of a set: its graph, its strip of roots, and the map.
 
     The roots in the strip are looked up as those in the graph are (simulated_reader.sag_reader),
     and the share of the map that the set shows is added.
+
+    Args:
+        record: of the image.
+        weights: the map of all MSEs, (patches,), of sum 1.
     """
     nodes = {root.patches: root.relative for root in record.roots}
     nodes |= {node.patches: node.relative for node in record.sag.nodes}
     looked_up = sag_reader(nodes)
-    weights = heat_maps(record)["map of all MSEs"]
     return lambda patches: looked_up(patches) + float(weights[list(patches)].sum())
 
 

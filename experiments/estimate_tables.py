@@ -98,13 +98,13 @@ def rivals_of(record: Sag, table: Mapping[PatchSet, float]) -> dict[str, Rival]:
 
 def by_number(record: Sag) -> dict[str, RowReader]:
     """Return what gives sets a number that has no scale: heat maps and the SAG, by name."""
+    maps = heat_maps(record)
     found: dict[str, RowReader] = {
-        name: lambda rows, weights=weights: rows @ weights
-        for name, weights in heat_maps(record).items()
+        name: lambda rows, weights=weights: rows @ weights for name, weights in maps.items()
     }
     nodes = {node.patches: node.relative for node in record.sag.nodes}
     found["SAG, graph alone"] = on_rows(sag_reader(nodes))
-    found["SAG: graph, strip and map"] = on_rows(figure_reader(record))
+    found["SAG: graph, strip and map"] = on_rows(figure_reader(record, maps["map of all MSEs"]))
     return found
 
 

@@ -82,10 +82,10 @@ def _is_running(pid: int) -> bool:
     """Return whether there is a process of this number on this machine."""
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
+    except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
-        return True
+    except PermissionError:  # somebody else's
+        pass
     return True
 
 

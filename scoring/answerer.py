@@ -138,12 +138,11 @@ class Answerer:
         table = self.reduced if kind == "reduced" else self.exact
         unknown = [patches for patches in dict.fromkeys(sets) if patches not in table]
         if self.shared:
-            unknown = self._take_shared(self.shared, unknown, kind=kind)
+            known = self.shared.known(self.slot.category, kind)
+            self.num_shared += self._take(known, unknown, kind=kind)
         if self.kept:
-            kept = self.kept.known(kind)
-            known = [patches for patches in unknown if patches in kept]
-            self._remember(known, [kept[patches] for patches in known], kind=kind, step=step)
-            unknown = [patches for patches in unknown if patches not in kept]
+            self._count(self._take(self.kept.known(kind), unknown, kind=kind), step, kind)
+        unknown = [patches for patches in unknown if patches not in table]
         if not unknown:
             return
         masks = masks_of(unknown, self.slot.num_patches)
@@ -160,15 +159,19 @@ class Answerer:
         if self.kept:
             self.kept.note({"float32": self.exact, "reduced": self.reduced})
 
-    def _take_shared(
-        self, shared: SharedScores, unknown: list[PatchSet], *, kind: Kind
-    ) -> list[PatchSet]:
-        """Remember what passes for other classes have brought; return what is still unknown."""
-        known = shared.known(self.slot.category, kind)
-        found = {patches: known[patches] for patches in unknown if patches in known}
+    def _take(
+        self, known: Mapping[PatchSet, float], sets: Sequence[PatchSet], *, kind: Kind
+    ) -> int:
+        """Enter what is known of sets that are not in the table; return how many those are."""
+        table = self.reduced if kind == "reduced" else self.exact
+        found = {p: known[p] for p in sets if p in known and p not in table}
         self._enter(found, kind=kind)
-        self.num_shared += len(found)
-        return [patches for patches in unknown if patches not in found]
+        return len(found)
+
+    def _count(self, number: int, step: str, kind: Kind) -> None:
+        """Count passes."""
+        if number:
+            self.passes[step, kind] += number
 
     def _own(
         self, sets: Sequence[PatchSet], answers: Sequence[Any], kind: Kind
@@ -185,8 +188,7 @@ class Answerer:
         """Remember what the network answered; None: it was not asked in time."""
         answered = {patches: answer for patches, answer in zip(sets, answers) if answer is not None}
         self._enter(answered, kind=kind)
-        if answered:
-            self.passes[step, kind] += len(answered)
+        self._count(len(answered), step, kind)
 
     def _enter(self, scores: Mapping[PatchSet, float], *, kind: Kind) -> None:
         """Enter scores into the table of their kind.

@@ -35,7 +35,7 @@ from companions.deliberative.training_sets import TrainingSets, training_sets
 from scoring.networks import choose_device, load_network
 from scoring.outputs import own_module
 from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from utils import UserError, log
+from utils import UserError, log, write_atomically
 
 HARDNESS_BATCH = 128  # images per step, the authors'; of the classifier 64
 PRESS = {  # of the released loss, by data set and architecture
@@ -109,7 +109,7 @@ def run(plan: Plan, place: Place, on_epoch: Callable[[Epoch], None] = lambda epo
             f"{len(sets.validation)} to validate"
         )
         plan.folder.mkdir(parents=True, exist_ok=True)
-        (plan.folder / "labels.txt").write_text("\n".join(sets.labels) + "\n", encoding="utf-8")
+        write_atomically(plan.folder / "labels.txt", "\n".join(sets.labels) + "\n")
         if plan.overwrite:
             for stage in ("classifier", "hardness"):
                 (plan.folder / f"{stage}_last.pth").unlink(missing_ok=True)

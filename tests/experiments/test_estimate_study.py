@@ -68,7 +68,7 @@ def test_a_figure_tells_by_all_its_roots_and_the_map():
             Root((1,), probability=0.8, relative=0.9, minimal="subset"),
         ],
     )
-    read = figure_reader(sag)
+    read = figure_reader(sag, np.array([0.5, 0.5, 0.0]))
     assert read((0,)) > read((1,)) > read((2,))
     assert read((0, 1)) > read((0, 2)) > 1.4  # a root, and half of the map
 
