@@ -7,7 +7,10 @@ from drawn import read_sag
 from PIL import Image
 
 import main_generate_sag
+from running import drawing_process
+from running import results as result_files
 from running.check_record import problems
+from running.drawing_pool import DrawingPool
 from scoring.networks import load_network
 from utils import PROJECT
 
@@ -34,6 +37,16 @@ def planted_options(images, results, *options, network="network"):
 def run_planted(images, results, *options, network="network"):
     """Explain class 1 of a planted network on a 4 x 4 grid; return the exit status."""
     return run(*planted_options(images, results, *options, network=network))
+
+
+def draw_nothing(patch):
+    """Have runs of this process keep their records without drawing, also those of several images.
+
+    Args:
+        patch: a MonkeyPatch; where it is undone, runs draw again.
+    """
+    patch.setattr(result_files, "draw_all", lambda *_, **__: None)
+    patch.setattr(DrawingPool, "_draw", lambda _, drawing: drawing_process.draw(drawing))
 
 
 def make_white_images(folder):

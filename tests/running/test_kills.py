@@ -15,6 +15,7 @@ import pytest
 from drawn import read_sag
 from main_job import (
     FLOAT32,
+    draw_nothing,
     make_white_images,
     planted_options,
     records_in,
@@ -105,7 +106,7 @@ def killed(tmp_path_factory):
     report = json.loads(killer.stdout.splitlines()[-1])
     before = {path: path.read_bytes() for path in records_in(out)}
     with pytest.MonkeyPatch.context() as patch:  # figures make no difference from here on
-        patch.setattr("running.results.draw_all", lambda *_: None)
+        draw_nothing(patch)
         assert run_planted(images, out, *FLOAT32) == 0
         assert run_planted(images, folder / "whole", *FLOAT32) == 0
     return SimpleNamespace(

@@ -11,7 +11,16 @@ from types import SimpleNamespace
 
 import pytest
 from drawn import read_sag
-from main_job import FLOAT32, planted_options, records_in, rows_of, run, run_planted, wrong_claims
+from main_job import (
+    FLOAT32,
+    draw_nothing,
+    planted_options,
+    records_in,
+    rows_of,
+    run,
+    run_planted,
+    wrong_claims,
+)
 from PIL import Image
 
 import main_generate_sag
@@ -64,10 +73,6 @@ class Counter:
         done = self.work
         self.work = Work()
         return done
-
-
-def draw_nothing(patch):
-    patch.setattr(result_files, "draw_all", lambda *_, **__: None)
 
 
 @pytest.fixture
