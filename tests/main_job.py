@@ -39,6 +39,11 @@ def run_planted(images, results, *options, network="network"):
     return run(*planted_options(images, results, *options, network=network))
 
 
+def search_planted(images, results, *options, network="network"):
+    """Explain class 1 of a planted network as run_planted does, without figures."""
+    return run_planted(images, results, "--pictures", "none", *options, network=network)
+
+
 def draw_nothing(patch):
     """Have runs of this process keep their records without drawing, also those of several images.
 

@@ -21,6 +21,7 @@ from main_job import (
     rows_of,
     run,
     run_planted,
+    search_planted,
     wrong_claims,
 )
 from PIL import Image
@@ -222,7 +223,7 @@ def cut_short(precision, white_images, out, monkeypatch):
         main_generate_sag, "search_of", lambda *given, **_: out_of_time_at(original(*given), size=3)
     )
     options = ("--search", "exhaustive", "--precision", precision)
-    assert run_planted(white_images / "a.png", out, *options) == 0
+    assert search_planted(white_images / "a.png", out, *options) == 0
     return SimpleNamespace(images=white_images, out=out)
 
 
@@ -238,7 +239,7 @@ def test_a_search_cut_short_keeps_what_it_found(cut_short):
 @pytest.mark.parametrize("search", ["beam", "combinatorial", "exhaustive", "diverse"])
 def test_no_time_at_all_is_a_record_that_says_so(search, white_images, out):
     options = ("--time-limit", 1e-6, "--search", search, *FLOAT32)
-    assert run_planted(white_images / "a.png", out, *options) == 0
+    assert search_planted(white_images / "a.png", out, *options) == 0
     assert wrong_claims(out, white_images) == []
     assert read_sag(out / "a").search == Search(search, False, "time_limit")
 
@@ -249,20 +250,20 @@ def test_no_time_at_all_is_a_record_that_says_so(search, white_images, out):
 @pytest.mark.parametrize("grid", [1, 28])
 def test_the_coarsest_and_the_finest_grid(grid, precision, white_images, out):
     limits = ("--max-root-size", 2, "--max-num-roots", 1, "--precision", precision)
-    assert run_planted(white_images / "a.png", out, "--grid", grid, *limits) == 0
+    assert search_planted(white_images / "a.png", out, "--grid", grid, *limits) == 0
     assert wrong_claims(out, white_images) == []
     assert len(read_sag(out / "a").saliency) == grid**2
 
 
 def test_the_only_patch_of_the_coarsest_grid_is_the_root(precision, white_images, out):
-    assert run_planted(white_images / "a.png", out, "--grid", 1, "--precision", precision) == 0
+    assert search_planted(white_images / "a.png", out, "--grid", 1, "--precision", precision) == 0
     assert roots_of(out / "a") == {(0,)}
 
 
 def test_two_fresh_runs_agree_but_for_times(precision, white_images, tmp_path):
     records = []
     for folder in (tmp_path / "once", tmp_path / "again"):
-        assert run_planted(white_images / "a.png", folder, "--precision", precision) == 0
+        assert search_planted(white_images / "a.png", folder, "--precision", precision) == 0
         record = msgspec.to_builtins(read_sag(folder / "a"))
         del record["seconds"], record["settings"]["results"]
         records.append(record)
@@ -301,7 +302,7 @@ def test_a_class_is_chosen_by_name(white_images, out, tmp_path):
     labels = tmp_path / "names.txt"
     labels.write_text("zero\nWood_duck\ntwo")
     options = ("--labels", labels, "--category", "wood duck", "--max-num-roots", 1)
-    assert run_planted(white_images / "a.png", out, *options) == 0
+    assert search_planted(white_images / "a.png", out, *options) == 0
     assert read_sag(out / "a").category.index == 1
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 from drawn import read_sag
-from main_job import FLOAT32, NETWORKS, only_line, run, run_planted
+from main_job import FLOAT32, NETWORKS, only_line, run, search_planted
 
 import main_generate_sag
 from running.command_line import options_of
@@ -259,14 +259,14 @@ def test_options_arrive_at_the_diverse_search(option, white_images, out, monkeyp
     value, arrives = DIVERSE[option]
     watch("running.searches.diverse_search", arrives, monkeypatch)
     with pytest.raises(Arrived):
-        run_planted(white_images / "a.png", out, "--search", "diverse", option, value)
+        search_planted(white_images / "a.png", out, "--search", "diverse", option, value)
 
 
 @pytest.mark.parametrize("search", THRESHOLDS)
 def test_the_threshold_arrives_at_every_search(search, white_images, out, monkeypatch):
     watch(THRESHOLDS[search], lambda prob_thresh, **_: prob_thresh == 0.7, monkeypatch)
     with pytest.raises(Arrived):
-        run_planted(white_images / "a.png", out, "--search", search, "--prob-thresh", 0.7)
+        search_planted(white_images / "a.png", out, "--search", search, "--prob-thresh", 0.7)
 
 
 # ---------------------------------------------------------------- defaults that were edited

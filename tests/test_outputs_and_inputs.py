@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from drawn import read_sag
-from main_job import NETWORKS, ROOTS, only_line, roots_of, run, run_planted, wrong_claims
+from main_job import (
+    NETWORKS,
+    ROOTS,
+    only_line,
+    roots_of,
+    run,
+    run_planted,
+    search_planted,
+    wrong_claims,
+)
 from PIL import Image
 
 from running.check_record import problems
@@ -29,7 +38,7 @@ def white(tmp_path_factory):
 def of_probabilities(white, tmp_path_factory):
     """The result of a network that returns an object with probabilities."""
     out = tmp_path_factory.mktemp("probabilities")
-    assert run_planted(white, out, network="probabilities") == 0
+    assert search_planted(white, out, network="probabilities") == 0
     return out / "a"
 
 
@@ -48,7 +57,7 @@ def test_the_record_check_confirms_probabilities(of_probabilities, white):
 
 def test_a_question_to_a_record_reads_probabilities_too(white, tmp_path):
     options = ("--output", "probabilities")
-    assert run_planted(white, tmp_path, *options, network="one_probability") == 0
+    assert search_planted(white, tmp_path, *options, network="one_probability") == 0
     model = f"{NETWORKS}:one_probability"
     found = score_set(tmp_path / "a", (5,), images=white, device="cpu", model=model)
     assert found == pytest.approx(0.95)
@@ -63,19 +72,19 @@ def test_a_question_to_a_record_reads_probabilities_too(white, tmp_path):
     ],
 )
 def test_the_opening_line_says_how_outputs_are_read(white, tmp_path, capsys, network, words):
-    run_planted(white, tmp_path, "--pictures", "none", network=network)
+    search_planted(white, tmp_path, network=network)
     assert words in capsys.readouterr().err.splitlines()[0]
 
 
 def test_what_a_network_returns_decides_not_how_it_was_found_out(of_probabilities, white):
     before = (of_probabilities / "sag.json").stat().st_mtime_ns
     options = ("--output", "probabilities")
-    assert run_planted(white, of_probabilities.parent, *options, network="probabilities") == 0
+    assert search_planted(white, of_probabilities.parent, *options, network="probabilities") == 0
     assert (of_probabilities / "sag.json").stat().st_mtime_ns == before
 
 
 def test_logits_are_not_taken_as_probabilities(white, tmp_path, capsys):
-    assert run_planted(white, tmp_path, "--output", "probabilities") == 2
+    assert search_planted(white, tmp_path, "--output", "probabilities") == 2
     assert "returns values outside of 0 to 1" in only_line(capsys)
 
 
@@ -120,7 +129,7 @@ def test_a_crop_to_a_strip_adds_no_border(white, tmp_path):
 
 @pytest.mark.parametrize("baseline", ["blur", "median", "mixed", "mean"])
 def test_every_baseline_works_on_a_grey_strip(white, tmp_path, baseline):
-    assert run_planted(white, tmp_path, "--baseline", baseline, network="grey_strip") == 0
+    assert search_planted(white, tmp_path, "--baseline", baseline, network="grey_strip") == 0
     assert wrong_claims(tmp_path, white, network="grey_strip") == []
 
 

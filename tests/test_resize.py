@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from drawn import read_sag
-from main_job import NETWORKS, run_planted
+from main_job import NETWORKS, search_planted
 from PIL import Image
 
 from running.check_record import problems
@@ -24,7 +24,7 @@ def resized(request, tmp_path_factory):
     (folder / "in").mkdir()
     image = folder / "in/wide.png"
     Image.fromarray(pixels).save(image)
-    assert run_planted(image, folder / "out", "--resize", request.param, *OPTIONS) == 0
+    assert search_planted(image, folder / "out", "--resize", request.param, *OPTIONS) == 0
     network = load_network(f"{NETWORKS}:network", resize=request.param)
     return SimpleNamespace(
         method=request.param, image=image, folder=folder / "out/wide", network=network
@@ -53,5 +53,5 @@ def test_the_image_itself_is_resized_as_the_network_saw_it(resized):
 def test_a_run_with_the_same_way_is_skipped(resized):
     before = (resized.folder / "sag.json").stat().st_mtime_ns
     out = resized.folder.parent
-    assert run_planted(resized.image, out, "--resize", resized.method, *OPTIONS) == 0
+    assert search_planted(resized.image, out, "--resize", resized.method, *OPTIONS) == 0
     assert (resized.folder / "sag.json").stat().st_mtime_ns == before

@@ -5,6 +5,7 @@ What was found out is never lost: the next run draws it from its record, without
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from types import SimpleNamespace
@@ -226,12 +227,21 @@ def dies_at(image):
         yield
 
 
-@pytest.fixture
-def one_died(white_images, out):
+@pytest.fixture(scope="module")
+def died_once(tmp_path_factory):
     """A run on three images, in which a process died that drew the second."""
+    folder = tmp_path_factory.mktemp("died")
+    images = make_white_images(folder / "in")
     with dies_at(1):
-        status = run_planted(white_images, out, *UNMEASURED)
-    return SimpleNamespace(images=white_images, out=out, status=status)
+        status = run_planted(images, folder / "out", *UNMEASURED)
+    return SimpleNamespace(images=images, out=folder / "out", status=status)
+
+
+@pytest.fixture
+def one_died(died_once, out):
+    """That run, with a copy of its results of one's own."""
+    shutil.copytree(died_once.out, out)
+    return SimpleNamespace(images=died_once.images, out=out, status=died_once.status)
 
 
 def test_a_process_that_dies_costs_one_images_figures(one_died):
@@ -265,13 +275,12 @@ def test_the_next_run_with_other_settings_explains_it_anew(one_died):
     assert not list(one_died.out.rglob(UNDRAWN))
 
 
-@pytest.fixture
-def interrupted(white_images, out, monkeypatch):
+@pytest.fixture(scope="module")
+def interrupted_once(tmp_path_factory):
     """A run that is interrupted when two images are explained, and the processes that drew."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    images = make_white_images(folder / "in")
     pools = []
-    monkeypatch.setattr(
-        drawing_pool.DrawingPool, "__init__", noting(DrawingPool.__init__, into=pools)
-    )
     explained = []
 
     def interrupts(self, finished):
@@ -281,10 +290,18 @@ def interrupted(white_images, out, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DrawingPool, "__init__", noting(DrawingPool.__init__, into=pools))
         patch.setattr(this_process.Pace, "note", interrupts)
-        status = run_planted(white_images, out, *UNMEASURED)
+        status = run_planted(images, folder / "out", *UNMEASURED)
     (pool,) = pools
-    return SimpleNamespace(images=white_images, out=out, status=status, pool=pool)
+    return SimpleNamespace(images=images, out=folder / "out", status=status, pool=pool)
+
+
+@pytest.fixture
+def interrupted(interrupted_once, out):
+    """That run, with a copy of its results of one's own."""
+    shutil.copytree(interrupted_once.out, out)
+    return SimpleNamespace(**{**vars(interrupted_once), "out": out})
 
 
 def noting(function, into):
@@ -354,28 +371,27 @@ def test_no_record_waits_for_figures_after_a_run(by_pictures, pictures):
 
 
 @pytest.mark.parametrize("before, after", [("none", "all"), ("none", "graph"), ("graph", "all")])
-def test_more_pictures_are_drawn_without_the_network(
-    by_pictures, white_images, out, before, after, monkeypatch
-):
-    assert run_planted(white_images, out, "--pictures", before, *UNMEASURED) == 0
+def test_more_pictures_are_drawn_without_the_network(by_pictures, out, before, after, monkeypatch):
+    shutil.copytree(getattr(by_pictures, before), out)
     refuse(monkeypatch)
-    assert run_planted(white_images, out, "--pictures", after, *UNMEASURED) == 0
+    assert run_planted(by_pictures.images, out, "--pictures", after, *UNMEASURED) == 0
     assert files_in(out / "a") == files_in(getattr(by_pictures, after) / "a")
 
 
-def test_fewer_pictures_leave_those_that_are_there(by_pictures, white_images, out):
-    assert run_planted(white_images, out, "--pictures", "all", *UNMEASURED) == 0
+def test_fewer_pictures_leave_those_that_are_there(by_pictures, out):
+    shutil.copytree(by_pictures.all, out)
     before = files_in(out / "a")
-    assert run_planted(white_images, out, "--pictures", "none", *UNMEASURED) == 0
+    assert run_planted(by_pictures.images, out, "--pictures", "none", *UNMEASURED) == 0
     assert files_in(out / "a") == before
 
 
 @pytest.mark.parametrize("before, after", [("graph", "all"), ("all", "none")])
-def test_what_is_drawn_is_not_drawn_or_noted_again(white_images, out, before, after):
-    assert run_planted(white_images, out, "--pictures", before, *UNMEASURED) == 0
-    assert run_planted(white_images, out, "--pictures", after, *UNMEASURED) == 0
+def test_what_is_drawn_is_not_drawn_or_noted_again(by_pictures, out, before, after):
+    images = by_pictures.images
+    shutil.copytree(getattr(by_pictures, before), out)
+    assert run_planted(images, out, "--pictures", after, *UNMEASURED) == 0
     notes = (out / FINISHED).read_bytes()
     times = {path: path.stat().st_mtime_ns for path in records_in(out)}
-    assert run_planted(white_images, out, "--pictures", after, *UNMEASURED) == 0
+    assert run_planted(images, out, "--pictures", after, *UNMEASURED) == 0
     assert (out / FINISHED).read_bytes() == notes
     assert {path: path.stat().st_mtime_ns for path in records_in(out)} == times

@@ -16,7 +16,7 @@ from main_job import (
     records_in,
     roots_of,
     run,
-    run_planted,
+    search_planted,
     wrong_claims,
 )
 from PIL import Image
@@ -46,7 +46,7 @@ def trapped(search, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trap")
     images = make_white_images(folder / "in")
     options = ("--search", search, "--precision", "bfloat16", "--num-successors", 16)
-    assert run_planted(images / "a.png", folder / "out", *options, network="trap") == 0
+    assert search_planted(images / "a.png", folder / "out", *options, network="trap") == 0
     return SimpleNamespace(images=images, out=folder / "out", sag=read_sag(folder / "out/a"))
 
 
@@ -69,7 +69,7 @@ def hidden(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hidden")
     images = make_white_images(folder / "in")
     options = ("--precision", "bfloat16", "--num-successors", 16)
-    assert run_planted(images / "a.png", folder / "out", *options, network="hidden") == 0
+    assert search_planted(images / "a.png", folder / "out", *options, network="hidden") == 0
     return SimpleNamespace(images=images, out=folder / "out", sag=read_sag(folder / "out/a"))
 
 
@@ -90,7 +90,7 @@ def test_the_precision_of_the_search_is_recorded(trapped):
 def exhausted(request, white_images, out):
     """The record of an exhaustive search of the trap, by --precision."""
     options = ("--search", "exhaustive", "--precision", request.param)
-    assert run_planted(white_images / "a.png", out, *options, network="trap") == 0
+    assert search_planted(white_images / "a.png", out, *options, network="trap") == 0
     return request.param, read_sag(out / "a")
 
 
@@ -113,7 +113,7 @@ def test_an_exhaustive_search_runs_in_float32_by_itself(exhausted):
 
 def test_float32_agrees_with_itself(search, white_images, out):
     options = ("--search", search, "--num-successors", 16, *FLOAT32)
-    assert run_planted(white_images / "a.png", out, *options, network="trap") == 0
+    assert search_planted(white_images / "a.png", out, *options, network="trap") == 0
     assert read_sag(out / "a").evaluations.disagreed == 0
 
 
@@ -129,7 +129,7 @@ def without_compiler(white_images, out, precision, monkeypatch, capsys):
 
     monkeypatch.setattr("torch.compile", fails)
     monkeypatch.setattr(this_process, "COMPILE_SECONDS", 0)
-    assert run_planted(white_images, out, "--precision", precision) == 0
+    assert search_planted(white_images, out, "--precision", precision) == 0
     return capsys.readouterr().err
 
 
@@ -149,7 +149,7 @@ def explain_together(images, results, at_once, precision):
     """Explain images with an untrained network, so many at once; return their records."""
     options = ("--images", images, "--model", f"{NETWORKS}:resnet", "--grid", 4, "--device", "cpu")
     limits = ("--max-num-roots", 4, "--precision", precision, "--images-at-once", at_once)
-    assert run(*options, *limits, "--results", results) == 0
+    assert run(*options, *limits, "--results", results, "--pictures", "none") == 0
     return [read_sag(path.parent) for path in records_in(results)]
 
 

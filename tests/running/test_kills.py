@@ -188,9 +188,9 @@ def test_the_run_after_a_kill_does_the_rest(killed_once):
 # ---------------------------------------------------------------- Ctrl-C
 
 
-@pytest.fixture
-def interrupted(white_images, out, monkeypatch):
-    """A run that was interrupted at its second image: its exit status and its log."""
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A run that was interrupted at its second image: its exit status, log, images and results."""
     original = main_generate_sag.explain_class
     explained = []
 
@@ -200,11 +200,13 @@ def interrupted(white_images, out, monkeypatch):
         explained.append(1)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(main_generate_sag, "explain_class", explain_class)
+    folder = tmp_path_factory.mktemp("interrupted")
+    images = make_white_images(folder / "in")
     log = io.StringIO()
-    with contextlib.redirect_stderr(log):
-        status = run_planted(white_images, out)
-    return SimpleNamespace(status=status, log=log.getvalue())
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(log):
+        patch.setattr(main_generate_sag, "explain_class", explain_class)
+        status = run_planted(images, folder / "out")
+    return SimpleNamespace(status=status, log=log.getvalue(), images=images, out=folder / "out")
 
 
 def test_an_interrupted_run_ends_with_status_130(interrupted):
@@ -215,10 +217,10 @@ def test_an_interrupted_run_says_so(interrupted):
     assert "interrupted" in interrupted.log
 
 
-def test_an_interrupted_run_leaves_what_is_finished(interrupted, white_images, out):
-    assert len(records_in(out)) == 1
-    assert wrong_claims(out, white_images) == []
+def test_an_interrupted_run_leaves_what_is_finished(interrupted):
+    assert len(records_in(interrupted.out)) == 1
+    assert wrong_claims(interrupted.out, interrupted.images) == []
 
 
-def test_an_interrupted_run_has_a_summary(interrupted, out):
-    assert len(rows_of(out)) == 1
+def test_an_interrupted_run_has_a_summary(interrupted):
+    assert len(rows_of(interrupted.out)) == 1

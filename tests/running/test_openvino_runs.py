@@ -15,7 +15,7 @@ from main_job import (
     records_in,
     roots_of,
     run,
-    run_planted,
+    search_planted,
     wrong_claims,
 )
 
@@ -40,7 +40,7 @@ def searched(request, tmp_path_factory):
     for backend in ("openvino", "torch"):
         options = ("--search", request.param, "--num-successors", 16, *BFLOAT16)
         out = folder / backend
-        assert run_planted(images / "a.png", out, *options, "--backend", backend) == 0
+        assert search_planted(images / "a.png", out, *options, "--backend", backend) == 0
     return SimpleNamespace(images=images, openvino=folder / "openvino", torch=folder / "torch")
 
 
@@ -67,7 +67,7 @@ def test_the_record_says_what_ran_the_search(searched):
 def test_a_record_of_the_other_backend_is_not_made_again(searched, capsys):
     options = ("--search", read_sag(searched.torch / "a").search.method, "--num-successors", 16)
     image = searched.images / "a.png"
-    assert run_planted(image, searched.torch, *options, *BFLOAT16, "--backend", "openvino") == 0
+    assert search_planted(image, searched.torch, *options, *BFLOAT16, "--backend", "openvino") == 0
     assert read_sag(searched.torch / "a").evaluations.backend == "torch"
 
 
@@ -80,7 +80,7 @@ def converts_at_once(monkeypatch):
 
 @needs_openvino
 def test_a_run_goes_on_in_openvino_where_that_pays(converts_at_once, white_images, out, capsys):
-    assert run_planted(white_images, out, *BFLOAT16) == 0
+    assert search_planted(white_images, out, *BFLOAT16) == 0
     backends = [read_sag(path.parent).evaluations.backend for path in records_in(out)]
     log = capsys.readouterr().err
     assert backends == ["torch", "openvino", "openvino"]
@@ -117,7 +117,7 @@ def test_passes_of_openvino_in_float32_are_counted_with_the_others():
 
 def test_openvino_that_is_not_installed_is_one_line(white_images, out, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert run_planted(white_images / "a.png", out, "--backend", "openvino") == 2
+    assert search_planted(white_images / "a.png", out, "--backend", "openvino") == 2
     assert "error: --backend openvino: OpenVINO is not installed" in only_line(capsys)
 
 
