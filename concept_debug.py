@@ -2,7 +2,9 @@
 
     python concept_debug.py demo                    # the whole loop on a drawn world with a cue
     python concept_debug.py explain --images photos --regions masks --region-names names.txt
+    python concept_debug.py annotate --images photos
     python concept_debug.py compare --human annotations
+    python concept_debug.py ratings --tasks tasks.json
     python concept_debug.py select --images pool
     python concept_debug.py improve --images pool --selection active.csv --test test
 
@@ -79,6 +81,8 @@ class Explain(RegionSettings, NetworkSettings):
     # What to explain
     images: Path  # images in a folder per class (else: the predicted class is explained)
     relevant: Share = 0.01  # a concept of the network has a score deviation above this
+    no_attributes: bool = False  # leave colour, size and place of the concepts out of the graphs
+    no_relations: bool = False  # leave out how pairs of concepts lie
     overwrite: bool = False  # explain images again whose record exists
     results: Path = RESULTS  # where everything goes, for all steps alike
 
@@ -89,6 +93,20 @@ class Compare:
 
     human: Path  # annotation files, named as those in the results' graphs/
     hard: Share = 0.5  # images with an F1 below this are hard
+    ratings: Path | None = None  # ScaleAI's tasks.json: a second way to say which images are hard
+    hard_rating: Share = 0.5  # images with a lower value of their ratings are hard by rating
+    results: Path = RESULTS  # where everything goes, for all steps alike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Find the images that people rate low, and leave them out of a split."""
+
+    tasks: Path  # ScaleAI's tasks.json
+    hard: Share = 0.5  # images with a lower value are hard; a value is the mean rating over 5
+    split: Path | None = None  # (image, region) pairs, such as val_sub_names.npy
+    kept: Path | None = None  # where the pairs of images that are not hard go, such as
+    #   val_sub_opt_names.npy
     results: Path = RESULTS  # where everything goes, for all steps alike
 
 
@@ -149,6 +167,7 @@ class Demo:
 COMMANDS = {
     "explain": Explain,
     "compare": Compare,
+    "ratings": Rate,
     "select": Select,
     "improve": Improve,
     "demo": Demo,
@@ -163,12 +182,14 @@ from collections.abc import Sequence
 import torch
 
 from companions.concepts import demo, explanations
-from companions.concepts.comparison import compare_annotations, log_line
+from companions.concepts.comparison import compare_annotations, kind_line, log_line
 from companions.concepts.figures import draw_comparison, draw_table
 from companions.concepts.fine_tuning import Recipe
 from companions.concepts.improve import Improvement, read_selections
 from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.measurement import Bench, question_of
+from companions.concepts.published_files import read_split, write_split
+from companions.concepts.ratings import Ratings, read_ratings, reason_lines
 from companions.concepts.selection import load_pool, write_prompts, write_selection
 from companions.score_deviation.scene_sets import folder, folders_of
 from running.each_image import log_interrupted
@@ -196,6 +217,8 @@ def run_explain(settings: Explain) -> int:
         results=settings.results,
         baseline=settings.baseline,
         relevant=settings.relevant,
+        attributes=not settings.no_attributes,
+        relations=not settings.no_relations,
         batch_size=settings.batch_size,
         overwrite=settings.overwrite,
     )
@@ -213,16 +236,53 @@ def run_explain(settings: Explain) -> int:
 
 def run_compare(settings: Compare) -> int:
     """Compare each annotation with the graph of the same name that explain made last."""
+    ratings = read_ratings(settings.ratings) if settings.ratings else None
     found = compare_annotations(settings.human, settings.results, hard=settings.hard)
+    if ratings:
+        log_odd_tasks(ratings)
+        rated = found.rate(ratings, settings.hard_rating)
+        log(f"{rated} of {len(found.rows)} images have ratings in {settings.ratings}")
     report = found.write(settings.results)
     draw_comparison(report.classes, settings.results / "compare.png")
     for entry in report.confounded[:3]:
         log(log_line(entry))
+    for kind, measures in report.kinds.items():
+        log(kind_line(kind, measures))
+    by_rating = f", {len(report.hard_by_rating)} hard by rating" if ratings else ""
     log(
-        f"{len(found.images)} images compared in {settings.results}, {len(report.hard)} hard, "
-        f"{len(found.failures)} failed"
+        f"{len(found.images)} images compared in {settings.results}, {len(report.hard)} hard"
+        f"{by_rating}, {len(found.failures)} failed"
     )
     return report_failures(found.failures)
+
+
+def run_ratings(settings: Rate) -> int:
+    """Write the value of each rated image; where a split is given, what remains of it."""
+    if (settings.split is None) != (settings.kept is None):
+        raise UserError("--split, --kept: only together; the rest of one goes into the other")
+    pairs = read_split(settings.split) if settings.split else []
+    ratings = read_ratings(settings.tasks)
+    report = ratings.write(settings.results, hard=settings.hard)
+    log_odd_tasks(ratings)
+    hard = {entry.image for entry in report.images if entry.hard}
+    log(f"{len(report.images)} images rated in {settings.results}, {len(hard)} hard")
+    if settings.kept:
+        kept = [pair for pair in pairs if pair[0] not in hard]
+        write_split(settings.kept, kept)
+        unrated = sum(image not in ratings.by_image for image, _ in kept)
+        log(
+            f"{len(kept)} of {len(pairs)} pairs kept in {settings.kept}; "
+            f"{unrated} have no rating and were kept"
+        )
+    return 0
+
+
+def log_odd_tasks(ratings: Ratings) -> None:
+    """Log which tasks were left out, and what is odd about others."""
+    for line in reason_lines(ratings.left_out, "task left out"):
+        log(line)
+    for line in reason_lines(ratings.odd, "odd, but counted"):
+        log(line)
 
 
 def run_select(settings: Select) -> int:
@@ -337,6 +397,7 @@ def recipe_of(settings: Improve) -> Recipe:
 STEPS = {
     Explain: run_explain,
     Compare: run_compare,
+    Rate: run_ratings,
     Select: run_select,
     Improve: run_improve,
     Demo: run_demo,

@@ -5,6 +5,10 @@
     comparison = compare_annotations(Path("annotations"), Path("Results/debug"), hard=0.5)
     comparison.report.confounded[0].concept
 
+A graph says three kinds of things: objects ("wing"), attributes ("(wing, red)") and relationships
+("(crest, above, beak)"). Each kind is compared alike. An image's class, its deviations and whether
+it is hard go by its objects.
+
 After "SA3: Semantic-aware Attribution Analysis"; precision, recall and F1 are this project's own.
 """
 
@@ -19,7 +23,13 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from companions.concepts.files import write_csv
-from companions.concepts.graphs import concepts_of, read_graph
+from companions.concepts.graphs import (
+    attributes_of,
+    concepts_of,
+    read_graph,
+    relationships_of,
+)
+from companions.concepts.ratings import Ratings
 from companions.concepts.records import (
     ComparedClass,
     CompareReport,
@@ -27,6 +37,7 @@ from companions.concepts.records import (
     Failed,
     ImageRecord,
     MadeGraphs,
+    Measures,
     read_typed,
     require_typed,
     write_typed,
@@ -35,7 +46,11 @@ from scoring.labels import plain_name
 from utils import UserError, one_line
 
 Kind = Literal["valid", "confounded", "missed"]
-MEASURES = ("precision", "recall", "f1")
+STATEMENTS = {  # kind -> what a graph says of it
+    "objects": concepts_of,
+    "attributes": attributes_of,
+    "relationships": relationships_of,
+}
 
 
 @dataclass(frozen=True)
@@ -89,11 +104,19 @@ def compare(model: Iterable[str], human: Iterable[str]) -> Comparison:
 
 @dataclass(frozen=True)
 class ComparedImage:
-    """One image's comparison, with its class and the network's score deviations by concept."""
+    """One image's comparison, with its class and the network's score deviations by concept.
+
+    Attributes:
+        category: name of the class.
+        comparison: of the objects.
+        deviations: by concept.
+        kinds: the comparison of each kind of statement, the objects' again among them.
+    """
 
     category: str
     comparison: Comparison
     deviations: dict[str, float]
+    kinds: dict[str, Comparison] = field(default_factory=dict)
 
 
 class ComparedRow(Struct, kw_only=True, rename={"category": "class"}):
@@ -109,6 +132,20 @@ class ComparedRow(Struct, kw_only=True, rename={"category": "class"}):
     f1: float | None = None
     hard: bool | None = None
     error: str | None = None
+    attributes_valid: list[str] | None = None
+    attributes_confounded: list[str] | None = None
+    attributes_missed: list[str] | None = None
+    attributes_precision: float | None = None
+    attributes_recall: float | None = None
+    attributes_f1: float | None = None
+    relationships_valid: list[str] | None = None
+    relationships_confounded: list[str] | None = None
+    relationships_missed: list[str] | None = None
+    relationships_precision: float | None = None
+    relationships_recall: float | None = None
+    relationships_f1: float | None = None
+    rating: float | None = None
+    hard_by_rating: bool | None = None
 
 
 @dataclass
@@ -120,9 +157,12 @@ class Comparisons:
         rows: of compare.csv, also for those that could not.
         failures: (name, reason) of those that could not.
         hard_below: images with an F1 below this are hard.
+        hard_rating_below: images with a lower value of people's ratings are hard by rating; None:
+            there are no ratings.
     """
 
     hard_below: float
+    hard_rating_below: float | None = None
     images: list[ComparedImage] = field(default_factory=list)
     rows: list[ComparedRow] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -136,7 +176,27 @@ class Comparisons:
             hard_below=self.hard_below,
             hard=[row.image for row in self.rows if row.hard],
             failed=[Failed(name, reason) for name, reason in self.failures],
+            kinds=measures_of_kinds(self.images),
+            hard_rating_below=self.hard_rating_below,
+            hard_by_rating=[row.image for row in self.rows if row.hard_by_rating],
         )
+
+    def rate(self, ratings: Ratings, below: float) -> int:
+        """Set the value of people's ratings beside each image that has one.
+
+        Args:
+            ratings: of images, by the last part of their name.
+            below: images with a lower value are hard by rating.
+
+        Returns:
+            How many images have one.
+        """
+        self.hard_rating_below = below
+        values = ratings.values
+        for row in self.rows:
+            row.rating = values.get(row.image.rpartition("/")[2])
+            row.hard_by_rating = None if row.rating is None else row.rating < below
+        return sum(row.rating is not None for row in self.rows)
 
     def write(self, results: Path) -> CompareReport:
         """Write compare.csv and compare.json; return the report."""
@@ -189,38 +249,61 @@ def compare_annotations(human: Path, results: Path, *, hard: float = 0.5) -> Com
                     f"{path}: `concept_debug.py explain` made no graph of this name "
                     "when it last ran"
                 )
-            one = compare_graphs(results / "graphs" / f"{name}.json", path)
+            kinds = compare_graphs(results / "graphs" / f"{name}.json", path)
         except ValueError as error:
             found.failures.append((name, one_line(error)))
             found.rows.append(ComparedRow(image=name, category=category, error=one_line(error)))
             continue
         concepts = record.concepts if record else []
         deviations = {plain_name(concept.concept): concept.deviation for concept in concepts}
-        found.images.append(ComparedImage(category, one, deviations=deviations))
-        found.rows.append(_row(name, category, one=one, hard=hard))
+        one = ComparedImage(category, kinds["objects"], deviations=deviations, kinds=kinds)
+        found.images.append(one)
+        found.rows.append(_row(name, one, hard=hard))
     return found
 
 
-def compare_graphs(model: Path, human: Path) -> Comparison:
+def compare_graphs(model: Path, human: Path) -> dict[str, Comparison]:
     """Compare two graph files.
+
+    Returns:
+        "objects", "attributes" and "relationships" -> their comparison.
 
     Raises:
         ValueError: one of them is damaged.
     """
-    return compare(concepts_of(read_graph(model)), concepts_of(read_graph(human)))
+    model_graph = read_graph(model)
+    human_graph = read_graph(human)
+    return {
+        kind: compare(said(model_graph), said(human_graph)) for kind, said in STATEMENTS.items()
+    }
 
 
-def _row(name: str, category: str, *, one: Comparison, hard: float) -> ComparedRow:
-    return ComparedRow(
-        image=name,
-        category=category,
-        valid=one.valid,
-        confounded=one.confounded,
-        missed=one.missed,
-        precision=one.precision,
-        recall=one.recall,
-        f1=one.f1,
-        hard=one.f1 is not None and one.f1 < hard,
+def _row(name: str, image: ComparedImage, *, hard: float) -> ComparedRow:
+    f1 = image.comparison.f1
+    row = ComparedRow(image=name, category=image.category, hard=f1 is not None and f1 < hard)
+    for kind, comparison in image.kinds.items():
+        prefix = "" if kind == "objects" else f"{kind}_"
+        for column in ("valid", "confounded", "missed", "precision", "recall", "f1"):
+            setattr(row, prefix + column, getattr(comparison, column))
+    return row
+
+
+def measures_of_kinds(images: Sequence[ComparedImage]) -> dict[str, Measures]:
+    """Return for each kind of statement its counts and means over some images."""
+    return {
+        kind: _measures([image.kinds[kind] for image in images if kind in image.kinds])
+        for kind in STATEMENTS
+    }
+
+
+def _measures(comparisons: Sequence[Comparison]) -> Measures:
+    return Measures(
+        valid=sum(len(one.valid) for one in comparisons),
+        confounded=sum(len(one.confounded) for one in comparisons),
+        missed=sum(len(one.missed) for one in comparisons),
+        precision=_mean_of_known([one.precision for one in comparisons]),
+        recall=_mean_of_known([one.recall for one in comparisons]),
+        f1=_mean_of_known([one.f1 for one in comparisons]),
     )
 
 
@@ -228,7 +311,8 @@ def compared_classes(images: Sequence[ComparedImage]) -> dict[str, ComparedClass
     """Return for each class its images by concept, and its mean precision, recall and F1."""
     classes = {}
     for name in sorted({image.category for image in images}):
-        own = [image.comparison for image in images if image.category == name]
+        of_class = [image for image in images if image.category == name]
+        own = [image.comparison for image in of_class]
         classes[name] = ComparedClass(
             images=len(own),
             valid=_counts(own, "valid"),
@@ -237,6 +321,7 @@ def compared_classes(images: Sequence[ComparedImage]) -> dict[str, ComparedClass
             precision=_mean_of_known([one.precision for one in own]),
             recall=_mean_of_known([one.recall for one in own]),
             f1=_mean_of_known([one.f1 for one in own]),
+            kinds=measures_of_kinds(of_class),
         )
     return classes
 
@@ -290,3 +375,13 @@ def log_line(entry: Confounded) -> str:
     if entry.deviation is None:
         return line
     return f"{line}, mean deviation {entry.deviation:+.3f}"
+
+
+def kind_line(kind: str, measures: Measures) -> str:
+    """Return one line on a kind of statement, for the log."""
+    named = (("precision", measures.precision), ("recall", measures.recall), ("F1", measures.f1))
+    means = [f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in named]
+    return (
+        f"{kind}: {measures.valid} valid, {measures.confounded} confounded, "
+        f"{measures.missed} missed; mean {', '.join(means)}"
+    )

@@ -31,6 +31,7 @@ from companions.concepts.records import (
     read_typed,
     write_typed,
 )
+from companions.concepts.region_facts import attributes_of_region, relations_between
 from companions.score_deviation.deviations import probabilities_without
 from companions.score_deviation.record import MapSource
 from companions.score_deviation.scene_sets import Item
@@ -60,6 +61,7 @@ class ConceptExplanation:
         probabilities: (classes,) float32, of the full image.
         category: index of the explained class.
         labels: class names.
+        image: (H, W, 3) uint8 RGB, as the network saw it.
     """
 
     regions: Regions
@@ -67,6 +69,7 @@ class ConceptExplanation:
     probabilities: np.ndarray
     category: int
     labels: Sequence[str]
+    image: np.ndarray
 
     @property
     def predicted(self) -> int:
@@ -98,9 +101,26 @@ class ConceptExplanation:
             for number, i in enumerate(self.ranked.order, 1)
         ]
 
-    def graph(self, size: tuple[int, int]) -> Graph:
-        """Return the network's concepts as a graph, with boxes in an image of this size (H, W)."""
-        return model_graph(self.regions, self.ranked, category=self.class_name, size=size)
+    def graph(
+        self, size: tuple[int, int], *, attributes: bool = True, relations: bool = True
+    ) -> Graph:
+        """Return the network's concepts as a graph.
+
+        Args:
+            size: height and width of the image that boxes are given in.
+            attributes: whether to measure colour, size and place of each concept.
+            relations: whether to say how each pair of concepts lies.
+        """
+        used = self.ranked.order[: self.ranked.concepts]
+        words = {i: attributes_of_region(self.regions, i, self.image) for i in used if attributes}
+        return model_graph(
+            self.regions,
+            self.ranked,
+            category=self.class_name,
+            size=size,
+            attributes=words,
+            relations=relations_between(self.regions, used) if relations else (),
+        )
 
     def record(self, name: str, fingerprint: Fingerprint) -> ImageRecord:
         """Return the record of the image of this name."""
@@ -148,6 +168,7 @@ def explain_concepts(
         probabilities=full,
         category=category,
         labels=network.labels,
+        image=image,
     )
 
 
@@ -164,6 +185,8 @@ class Explainer:
         results: folder that everything is written to.
         baseline: what replaces a region.
         relevant: a concept has a score deviation above this.
+        attributes: whether graphs have attributes.
+        relations: whether graphs have relationships.
         batch_size: images per forward pass, or "auto".
         overwrite: whether images are explained again whose record exists.
     """
@@ -173,6 +196,8 @@ class Explainer:
     results: Path
     baseline: str = "mean"
     relevant: float = RELEVANT
+    attributes: bool = True
+    relations: bool = True
     batch_size: int | str = "auto"
     overwrite: bool = False
 
@@ -208,7 +233,8 @@ class Explainer:
         large = load_fitted(item.image, shown.scaled(LONG_SIDE / max(shown.size)))
         title = f"{found.class_name} {found.probability:.3f}"
         draw_numbered(large, found.regions, ranked=found.ranked, title=title, path=figure_path)
-        write_json(graph_path, msgspec.to_builtins(found.graph(shown.size)))
+        graph = found.graph(shown.size, attributes=self.attributes, relations=self.relations)
+        write_json(graph_path, msgspec.to_builtins(graph))
         record = found.record(item.name, fingerprint)
         write_typed(record_path, record)
         return record, True
@@ -239,6 +265,8 @@ class Explainer:
             segmentation=MapSource(**self.segmentation.identity(item.name)),
             baseline=self.baseline,
             relevant=self.relevant,
+            attributes=self.attributes,
+            relations=self.relations,
         )
 
 

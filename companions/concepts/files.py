@@ -1,12 +1,15 @@
-"""CSV files of concept_debug.py: tables of typed rows, written atomically, and selections read."""
+"""Files of concept_debug.py: tables of typed rows, written atomically; CSV and JSON files read."""
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
+from scoring.text_files import why_unreadable
 from utils import UserError, read_text, write_atomically
 
 
@@ -59,3 +62,20 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if not rows:
         raise UserError(f"{path}: no row in it")
     return rows
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        ValueError: one line that says what is wrong where in the file.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{path}: {place}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: brackets in brackets, too deep to read") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {why_unreadable(error)}") from None

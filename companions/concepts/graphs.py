@@ -9,7 +9,7 @@ Genome's region graphs):
            "phrase": "a jay with a wing"}}
 
 x, y, w, h are pixels of the image, from its upper left corner. The concepts of a graph are the
-names of its objects.
+names of its objects. Its statements are these, their attributes and their relationships.
 
     ranked = rank_regions(regions, deviations)
     graph = model_graph(regions, ranked, category="jay", size=(224, 224))
@@ -18,22 +18,21 @@ names of its objects.
 After "SA3: Semantic-aware Attribution Analysis" (EGDD + EGA).
 """
 
-import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
+from companions.concepts.files import read_json
+from companions.concepts.region_facts import Relation
 from scoring.labels import plain_name
 from scoring.regions import UNLABELLED, Regions
-from scoring.text_files import why_unreadable
-from utils import read_text
 
 RELEVANT = 0.01  # a score deviation above this makes a region a concept of the network
 
@@ -46,7 +45,7 @@ class Object(Struct, kw_only=True):
 
     object_id: Identity
     name: Name
-    attributes: list[Any]
+    attributes: list[str]
     x: float
     y: float
     w: float
@@ -134,28 +133,56 @@ def rank_regions(
 
 
 def model_graph(
-    regions: Regions, ranked: RankedRegions, *, category: str, size: tuple[int, int]
+    regions: Regions,
+    ranked: RankedRegions,
+    *,
+    category: str,
+    size: tuple[int, int],
+    attributes: Mapping[int, list[str]] | None = None,
+    relations: Sequence[Relation] = (),
 ) -> Graph:
-    """Return the concepts of the network as a graph, one object each, most supporting first.
+    """Return the concepts of the network as a graph, most supporting first.
 
-    Score deviations say nothing on how regions relate, so there are no relationships.
+    Each concept is a region of one object. Each relation is one more region, of two objects.
 
     Args:
         regions: of the image.
         ranked: the same, ranked.
         category: name of the class.
         size: height and width of the image that boxes are given in.
+        attributes: of the region of each index; see region_facts.py.
+        relations: between concepts; see region_facts.py.
     """
     boxes = bounding_boxes(regions, size)
-    graph = {}
+    objects = {}
     for number, i in enumerate(ranked.order[: ranked.concepts], 1):
         x, y, w, h = boxes[i]
-        name = regions.names[i]
-        concept = Object(object_id=number, name=name, attributes=[], x=x, y=y, w=w, h=h)
-        graph[str(number)] = Region(
-            objects=[concept], relationships=[], phrase=phrase(category, name)
+        own = list((attributes or {}).get(i, []))
+        objects[i] = Object(
+            object_id=number, name=regions.names[i], attributes=own, x=x, y=y, w=w, h=h
         )
+    graph = {
+        str(one.object_id): Region(
+            objects=[one], relationships=[], phrase=phrase(category, one.name)
+        )
+        for one in objects.values()
+    }
+    for number, relation in enumerate(relations, 1):
+        subject = objects[relation.subject]
+        other = objects[relation.object]
+        graph[str(len(objects) + number)] = _relation_region(number, subject, relation.name, other)
     return graph
+
+
+def _relation_region(number: int, subject: Object, name: str, other: Object) -> Region:
+    relationship = Relationship(
+        relationship_id=number,
+        subject_id=subject.object_id,
+        object_id=other.object_id,
+        name=name,
+    )
+    words = f"{_with_article(subject.name)} {name} {_with_article(other.name)}"
+    return Region(objects=[subject, other], relationships=[relationship], phrase=words)
 
 
 def phrase(category: str, concept: str) -> str:
@@ -196,15 +223,7 @@ def read_graph(path: Path) -> Graph:
     Raises:
         ValueError: one line that says what is wrong where in the file.
     """
-    try:
-        regions = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"{path}: {place}: {error.msg}") from None
-    except RecursionError:
-        raise ValueError(f"{path}: brackets in brackets, too deep to read") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {why_unreadable(error)}") from None
+    regions = read_json(path)
     if not isinstance(regions, dict):
         raise ValueError(f"{path}: not an object of regions")
     graph = {}
@@ -227,3 +246,52 @@ def concepts_of(graph: Graph) -> list[str]:
     """Return the names of a graph's objects, normalised, each once, in their order."""
     names = [plain_name(entry.name) for region in graph.values() for entry in region.objects]
     return list(dict.fromkeys(names))
+
+
+# ---------------------------------------------------------------- statements
+
+# How relations are compared: these say the same as that one, or as that one turned around.
+SAME = {
+    "over": "above",
+    "under": "below",
+    "beneath": "below",
+    "underneath": "below",
+    "to the left of": "left of",
+    "to the right of": "right of",
+    "in": "inside",
+    "within": "inside",
+}
+TURNED = {"below": "above", "right of": "left of", "contains": "inside"}
+
+
+def attributes_of(graph: Graph) -> list[str]:
+    """Return "(wing, red)" for each attribute, normalised, each once, in their order."""
+    pairs = [
+        f"({plain_name(entry.name)}, {plain_name(attribute)})"
+        for region in graph.values()
+        for entry in region.objects
+        for attribute in entry.attributes
+        if plain_name(attribute)
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+def relationships_of(graph: Graph) -> list[str]:
+    """Return "(crest, above, beak)" for each relationship, normalised, each once, in their order.
+
+    "b below a" is "a above b", so that the direction in which it was written does not matter; see
+    SAME and TURNED.
+    """
+    triples = []
+    for region in graph.values():
+        names = {entry.object_id: plain_name(entry.name) for entry in region.objects}
+        for one in region.relationships:
+            subject = names[one.subject_id]
+            other = names[one.object_id]
+            relation = plain_name(one.name)
+            relation = SAME.get(relation, relation)
+            if relation in TURNED:
+                triples.append(f"({other}, {TURNED[relation]}, {subject})")
+            else:
+                triples.append(f"({subject}, {relation}, {other})")
+    return list(dict.fromkeys(triples))

@@ -68,6 +68,8 @@ class Fingerprint(Struct, rename={"baseline": "fill"}):
     segmentation: MapSource
     baseline: str
     relevant: float
+    attributes: bool = False  # of the graph; older graphs have none
+    relations: bool = False
 
 
 class Concept(Struct):
@@ -129,6 +131,20 @@ class MadeGraphs(Struct):
 # ---------------------------------------------------------------- compare
 
 
+class Measures(Struct):
+    """How one kind of statement agrees over a class or all images.
+
+    Counts are sums over images. Means are over the images that have the measure.
+    """
+
+    valid: int
+    confounded: int
+    missed: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
 class ComparedClass(Struct):
     """Images of a class by concept, and means over those that have the measure."""
 
@@ -139,6 +155,7 @@ class ComparedClass(Struct):
     precision: float | None
     recall: float | None
     f1: float | None
+    kinds: dict[str, Measures] = {}  # "objects", "attributes", "relationships"
 
 
 class Confounded(Struct, rename={"category": "class"}):
@@ -159,6 +176,45 @@ class CompareReport(Struct, kw_only=True, tag_field="format", tag=1):
     hard_below: float
     hard: list[str]
     failed: list[Failed]
+    kinds: dict[str, Measures] = {}  # over all images
+    hard_rating_below: float | None = None  # None: people's ratings were not given
+    hard_by_rating: list[str] = []
+
+
+# ---------------------------------------------------------------- ratings
+
+
+class OddTask(Struct):
+    """A task of tasks.json, and what is odd about it."""
+
+    task: str
+    why: str
+
+
+class RatedImage(Struct, kw_only=True):
+    """An image, and what its ratings say; also a row of ratings.csv."""
+
+    image: str
+    ratings: int
+    value: float  # sum of the ratings over 5 n; low = hard
+    hard: bool
+
+
+class KindOfContent(Struct):
+    """The ratings of one kind of content."""
+
+    ratings: int
+    mean: float  # from 1 to 5
+
+
+class RatingsReport(Struct, kw_only=True, tag_field="format", tag=1):
+    """ratings.json: people's ratings, per image and kind of content."""
+
+    images: list[RatedImage]  # the hardest first
+    kinds: dict[str, KindOfContent]
+    hard_below: float
+    left_out: list[OddTask]
+    odd: list[OddTask]
 
 
 # ---------------------------------------------------------------- improve

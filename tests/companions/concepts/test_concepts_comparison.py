@@ -3,12 +3,22 @@
 import csv
 import json
 
+import msgspec
 import pytest
 from concept_networks import graph_json
 from PIL import Image
 
-from companions.concepts.comparison import ComparedImage, compare, most_confounded
+from companions.concepts.comparison import (
+    ComparedImage,
+    compare,
+    compare_graphs,
+    measures_of_kinds,
+    most_confounded,
+)
+from companions.concepts.graphs import Object, Region, Relationship
+from companions.concepts.records import CompareReport, require_typed
 from companions.concepts.selection import write_prompts
+from utils import write_json
 
 # ---------------------------------------------------------------- by hand
 
@@ -48,6 +58,74 @@ def test_a_confounded_mean_is_over_all_images_of_its_class():
     )
     assert [(e.category, e.concept, e.images, e.of) for e in found] == [("jay", "dusk", 1, 3)]
     assert found[0].deviation == pytest.approx((0.6 - 0.2) / 3)
+
+
+def graph_of(relationships, **attributes):
+    """Return a graph of one region: objects by name with their attributes, and how they relate."""
+    names = list(attributes)
+    objects = [
+        Object(object_id=n, name=name, attributes=attributes[name], x=0, y=0, w=1, h=1)
+        for n, name in enumerate(names)
+    ]
+    related = [
+        Relationship(
+            relationship_id=n,
+            subject_id=names.index(subject),
+            object_id=names.index(other),
+            name=name,
+        )
+        for n, (subject, name, other) in enumerate(relationships)
+    ]
+    return {"1": Region(objects=objects, relationships=related, phrase="")}
+
+
+@pytest.fixture
+def kinds(tmp_path):
+    """The comparison of two graphs, by kind of statement."""
+    model = graph_of(
+        [("crest", "above", "beak"), ("dusk", "on", "beak"), ("beak", "left of", "dusk")],
+        crest=["red", "small"],
+        beak=["yellow"],
+        dusk=[],
+    )
+    human = graph_of(
+        [("beak", "Under", "crest"), ("beak", "to the left of", "dusk")],
+        beak=["yellow", "Short "],
+        crest=["RED", " "],
+        dusk=[],
+    )
+    for name, graph in (("model", model), ("human", human)):
+        write_json(tmp_path / f"{name}.json", msgspec.to_builtins(graph))
+    return compare_graphs(tmp_path / "model.json", tmp_path / "human.json")
+
+
+def test_attributes_are_compared_with_their_object(kinds):
+    one = kinds["attributes"]
+    assert one.valid == ["(crest, red)", "(beak, yellow)"]
+    assert one.confounded == ["(crest, small)"]
+    assert one.missed == ["(beak, short)"]
+    assert one.f1 == pytest.approx(2 / 3)
+
+
+def test_relationships_are_compared_whichever_way_they_are_written(kinds):
+    one = kinds["relationships"]
+    assert one.valid == ["(crest, above, beak)", "(beak, left of, dusk)"]
+    assert one.confounded == ["(dusk, on, beak)"]
+    assert (one.precision, one.recall, one.f1) == (2 / 3, 1, 0.8)
+
+
+def test_measures_of_a_kind_are_means_over_images(kinds):
+    none = {kind: compare([], []) for kind in kinds}
+    images = [ComparedImage("jay", kinds["objects"], deviations={}, kinds=kinds)]
+    images.append(ComparedImage("jay", none["objects"], deviations={}, kinds=none))
+    images.append(
+        ComparedImage(
+            "kite", compare(["a"], []), deviations={}, kinds={"attributes": compare(["a"], ["b"])}
+        )
+    )
+    found = measures_of_kinds(images)["attributes"]
+    assert (found.valid, found.confounded, found.missed) == (2, 2, 2)
+    assert found.f1 == pytest.approx((2 / 3 + 0) / 2)  # the empty one has none
 
 
 # ---------------------------------------------------------------- the command
@@ -145,6 +223,57 @@ def test_compare_reports_on_classes(outcome):
     assert report["hard"] == ["jay/b"]
     assert report["classes"]["jay"]["images"] == 2
     assert report["classes"]["jay"]["precision"] == 0.25
+
+
+def test_compare_reports_on_each_kind(outcome):
+    report = json.loads((outcome[0] / "compare.json").read_text())
+    assert report["kinds"]["objects"] == {
+        "valid": 2,
+        "confounded": 3,
+        "missed": 2,
+        "precision": pytest.approx((0.5 + 0 + 1) / 3),
+        "recall": pytest.approx((1 + 0 + 1) / 3),
+        "f1": pytest.approx((2 / 3 + 0 + 1) / 3),
+    }
+    assert report["kinds"]["attributes"]["f1"] is None
+    assert report["classes"]["kite"]["kinds"]["objects"]["valid"] == 1
+
+
+def test_an_older_compare_json_is_read(outcome):
+    path = outcome[0] / "compare.json"
+    older = json.loads(path.read_text())
+    for name in ("kinds", "hard_rating_below", "hard_by_rating"):
+        del older[name]
+    for entry in older["classes"].values():
+        del entry["kinds"]
+    path.write_text(json.dumps(older))
+    assert require_typed(path, CompareReport).classes["jay"].kinds == {}
+
+
+def test_ratings_stand_beside_f1(folders, run, tmp_path, capsys):
+    results, human = folders
+    tasks = [
+        {
+            "task_id": f"{name}{number}",
+            "status": "completed",
+            "metadata": {"filename": f"{name}.jpg"},
+            "response": {"annotations": {"Relevance Rating": rating}},
+        }
+        for name, ratings in {"a": "12", "c": "55"}.items()
+        for number, rating in enumerate(ratings)
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    words = ("--human", human, "--results", results, "--ratings", tmp_path / "tasks.json")
+    assert run("compare", *words) == 1
+    report = json.loads((results / "compare.json").read_text())
+    assert report["hard_by_rating"] == ["jay/a"]
+    assert report["hard"] == ["jay/b"]
+    rows = csv.DictReader((results / "compare.csv").read_text().splitlines())
+    assert {row["image"]: row["rating"] for row in rows if row["rating"]} == {
+        "jay/a": "0.3",
+        "kite/c": "1",
+    }
+    assert "2 of 6 images have ratings" in capsys.readouterr().err
 
 
 def test_compare_reports_the_confounded_concepts(outcome):

@@ -127,6 +127,11 @@ def damaged(change):
             "region 1, objects 0, name: ",
             "matching",
         ),
+        (
+            damaged(lambda g: g["1"]["objects"][0].update(attributes=["red", 5])),
+            "region 1, objects 0, attributes 1: ",
+            "`str`, got `int`",
+        ),
         (damaged(lambda g: g["1"].update(objects={})), "region 1, objects: ", "`array`"),
         (damaged(lambda g: g["1"].pop("phrase")), "region 1: ", "`phrase`"),
         (
