@@ -9,7 +9,8 @@
     python concept_debug.py improve --images pool --selection active.csv --test test
 
 explain writes the concepts that the network uses: an annotation file and a numbered figure per
-image. compare tells them from a person's. select picks images to train on. improve trains on them,
+image. annotate is a page on which a person writes such files. compare tells the two apart; ratings
+reads what people say of highlighted areas. select picks images to train on. improve trains on them,
 and measures before and after. Images lie in a folder per class.
 
 After "SA3: Semantic-aware Attribution Analysis: A Human-in-the-Loop Framework for Interpreting and
@@ -84,6 +85,18 @@ class Explain(RegionSettings, NetworkSettings):
     no_attributes: bool = False  # leave colour, size and place of the concepts out of the graphs
     no_relations: bool = False  # leave out how pairs of concepts lie
     overwrite: bool = False  # explain images again whose record exists
+    results: Path = RESULTS  # where everything goes, for all steps alike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotate:
+    """Write a person's annotations in the browser."""
+
+    images: Path  # an image, or a folder of them
+    annotations: Path = Path("annotations")  # where the files go; what is there is gone on with
+    suggest: bool = False  # begin with the graphs that explain made in the results
+    port: Annotated[int, Between(0, 65535)] = 0  # on 127.0.0.1; 0: a free one
+    no_browser: bool = False  # print the address, and open nothing
     results: Path = RESULTS  # where everything goes, for all steps alike
 
 
@@ -166,6 +179,7 @@ class Demo:
 
 COMMANDS = {
     "explain": Explain,
+    "annotate": Annotate,
     "compare": Compare,
     "ratings": Rate,
     "select": Select,
@@ -182,6 +196,7 @@ from collections.abc import Sequence
 import torch
 
 from companions.concepts import demo, explanations
+from companions.concepts.annotations import Annotations, annotate
 from companions.concepts.comparison import compare_annotations, kind_line, log_line
 from companions.concepts.figures import draw_comparison, draw_table
 from companions.concepts.fine_tuning import Recipe
@@ -232,6 +247,20 @@ def run_explain(settings: Explain) -> int:
     failed = len(found.failures)
     log(f"{len(found.records)} images explained in {settings.results}, {failed} failed")
     return report_failures(found.failures)
+
+
+def run_annotate(settings: Annotate) -> int:
+    """Serve the annotation page until the user interrupts."""
+    not_the_images(settings.annotations, settings.images)
+    items = folder(settings.images, leave_out=settings.annotations)
+    names = [path.as_posix() for path in folders_of(items, Path())]
+    make_writable(settings.annotations)
+    graphs = settings.results / "graphs" if settings.suggest else None
+    if graphs and not graphs.is_dir():
+        raise UserError(f"--suggest: no folder {graphs}; `concept_debug.py explain` makes it")
+    annotations = Annotations(items, names, settings.annotations, suggestions=graphs)
+    annotate(annotations, port=settings.port, open_browser=not settings.no_browser)
+    return 0
 
 
 def run_compare(settings: Compare) -> int:
@@ -396,6 +425,7 @@ def recipe_of(settings: Improve) -> Recipe:
 
 STEPS = {
     Explain: run_explain,
+    Annotate: run_annotate,
     Compare: run_compare,
     Rate: run_ratings,
     Select: run_select,

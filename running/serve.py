@@ -53,7 +53,7 @@ def serve(results: Path, options: ServeOptions) -> None:
         KeyboardInterrupt: at the end, after everything is put away.
     """
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 - only whether it is there
 
         from running.serve_app import LiveApp
     except ModuleNotFoundError as error:
@@ -70,22 +70,56 @@ def serve(results: Path, options: ServeOptions) -> None:
     jobs = Jobs(results, options.device)
     live = LiveApp(results, records=records, scoring=scoring, jobs=jobs, model=options.model)
 
-    listening = listen(options.port)
-    port = listening.getsockname()[1]
-    token = new_token()
-    address = f"http://{HOST}:{port}/{token}/results/index.html"
-
-    live.app.router.lifespan_context = lifespan_of(records, address, options.open_browser)
-    server = uvicorn.Server(config_of(Guarded(live.app, port=port, token=token)))
+    site = Site.of(live.app, options.port, "results/index.html")
+    live.app.router.lifespan_context = lifespan_of(records, site.address, options.open_browser)
     try:
         scoring.start()
-        server.run(sockets=[listening])
+        site.run()
     finally:
         jobs.close()
         records.close()
         scoring.close()
     # Only a signal ends the server. Mostly uvicorn raises it again at the end, but not always.
     raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Site:
+    """An application that only this machine can ask, and only with its token.
+
+    Attributes:
+        address: of its first page.
+        server: uvicorn's.
+        listening: the socket, to which connections can be made at once.
+    """
+
+    address: str
+    server: Any
+    listening: socket.socket
+
+    @classmethod
+    def of(cls, app: Any, port: int, page: str) -> "Site":
+        """Return a site that listens and does not answer yet.
+
+        Args:
+            app: what answers; see serve_security.Guarded.
+            port: on this machine; 0: a free one.
+            page: path of the first page.
+
+        Raises:
+            UserError: the port is taken, or not ours to take.
+        """
+        import uvicorn
+
+        listening = listen(port)
+        port = listening.getsockname()[1]
+        token = new_token()
+        server = uvicorn.Server(config_of(Guarded(app, port=port, token=token)))
+        return cls(f"http://{HOST}:{port}/{token}/{page}", server, listening)
+
+    def run(self) -> None:
+        """Answer until the process is interrupted."""
+        self.server.run(sockets=[self.listening])
 
 
 def lifespan_of(records: Any, address: str, open_browser: bool) -> Any:

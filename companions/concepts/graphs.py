@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -223,7 +223,19 @@ def read_graph(path: Path) -> Graph:
     Raises:
         ValueError: one line that says what is wrong where in the file.
     """
-    regions = read_json(path)
+    return graph_of_json(read_json(path), path)
+
+
+def graph_of_json(regions: Any, path: Path) -> Graph:
+    """Return a graph from the content of its file.
+
+    Args:
+        regions: the content.
+        path: the file, for messages.
+
+    Raises:
+        ValueError: one line that says what is wrong where.
+    """
     if not isinstance(regions, dict):
         raise ValueError(f"{path}: not an object of regions")
     graph = {}

@@ -1,0 +1,164 @@
+"""The annotation page: files as they are saved, and the page in a browser."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from concept_networks import graph_json
+from live_server import Server
+from PIL import Image
+
+from companions.concepts.annotations import NEW, Annotations, Changed
+from companions.concepts.graphs import concepts_of, read_graph, relationships_of
+from companions.score_deviation.scene_sets import Item
+from utils import PROJECT, UserError
+
+EMPTY = {"1": {"objects": [], "relationships": [], "phrase": ""}}
+
+
+@pytest.fixture
+def annotations(tmp_path):
+    """Two images of 60 x 40 pixels, not annotated."""
+    items = []
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (60, 40), (20, 120, 60)).save(tmp_path / name)
+        items.append(Item(tmp_path / name, name))
+    (tmp_path / "human").mkdir()
+    return Annotations(items, ["a", "b"], tmp_path / "human")
+
+
+def test_what_is_saved_is_read_again_with_unknown_fields(annotations):
+    graph = graph_json("wing")
+    graph["1"]["objects"][0]["synsets"] = ["wing.n.01"]
+    version = annotations.save(Changed(0, graph, NEW))
+    assert annotations.read(0) == {"graph": graph, "version": version, "width": 60, "height": 40}
+    assert annotations.is_done(0)
+    assert not annotations.is_done(1)
+
+
+def test_what_somebody_else_changed_is_not_overwritten(annotations):
+    annotations.save(Changed(0, graph_json("wing"), NEW))
+    with pytest.raises(UserError, match=r"a\.json: changed by somebody else"):
+        annotations.save(Changed(0, graph_json("dusk"), NEW))
+    assert concepts_of(read_graph(annotations.path(0))) == ["wing"]
+
+
+def test_a_damaged_change_is_refused_with_its_place(annotations):
+    graph = graph_json("wing")
+    del graph["1"]["objects"][0]["x"]
+    with pytest.raises(ValueError, match=r"a\.json: region 1, objects 0: "):
+        annotations.save(Changed(0, graph, NEW))
+    assert not annotations.is_done(0)
+
+
+def test_a_damaged_annotation_is_named_and_stays(annotations):
+    annotations.path(1).write_text("{")
+    with pytest.raises(ValueError, match=r"b\.json: line 1, column 2"):
+        annotations.read(1)
+    assert annotations.path(1).read_text() == "{"
+
+
+def test_a_suggestion_is_one_region(annotations, tmp_path):
+    folder = tmp_path / "graphs"
+    folder.mkdir()
+    graph = graph_json("wing", "dusk")
+    relationship = {"relationship_id": 1, "subject_id": 1, "object_id": 2, "name": "above"}
+    both = graph["1"]["objects"] + graph["2"]["objects"]
+    graph["3"] = {"objects": both, "relationships": [relationship], "phrase": "x"}
+    (folder / "a.json").write_text(json.dumps(graph))
+    suggested = Annotations(annotations.items, annotations.names, annotations.folder, folder)
+    found = suggested.read(0)
+    assert found["version"] == NEW
+    assert list(found["graph"]) == ["1"]
+    assert [entry["name"] for entry in found["graph"]["1"]["objects"]] == ["wing", "dusk"]
+    assert found["graph"]["1"]["relationships"] == [relationship]
+    assert suggested.read(1)["graph"] == EMPTY
+
+
+def test_a_link_out_of_the_folder_is_refused(annotations, tmp_path):
+    annotations.path(0).symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(UserError, match="leads out of"):
+        annotations.save(Changed(0, EMPTY, NEW))
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The command in a process of its own, over two pictures; the first is annotated."""
+    pytest.importorskip("starlette", reason="Starlette is not installed: requirements_serve.txt")
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed: requirements_serve.txt")
+    root = tmp_path_factory.mktemp("annotate")
+    (root / "images").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (300, 200), (60, 120, 160)).save(root / f"images/{name}.png")
+    (root / "human").mkdir()
+    (root / "human/a.json").write_text(json.dumps(graph_json("wing")))
+    words = ("annotate", "--images", root / "images", "--annotations", root / "human")
+    process = subprocess.Popen(
+        [sys.executable, PROJECT / "concept_debug.py", *words, "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    address = process.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.1:"), process.stderr.read()
+    one = Server(root, root / "images", process, address)
+    yield one
+    assert one.end(signal.SIGINT) == 130
+    assert process.stderr.read().endswith("concept_debug.py: interrupted\n")
+
+
+def test_requests_without_token_or_from_elsewhere_are_refused(server):
+    assert server.ask("/annotate.html", token="guessed")[0] == 403
+    assert server.ask("/annotate.html", origin="http://example.org")[0] == 403
+    assert server.ask("/images/7")[0] == 404
+    assert server.question("read", number=-1)[0] == 400
+
+
+def test_an_annotation_by_mouse_and_keyboard(server, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    said = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(server.address)
+    page.wait_for_selector('body[data-ready="1"]')  # a is done: it goes on with b
+    box = page.locator("#picture").bounding_box()
+    scale = box["width"] / 300
+    page.mouse.move(box["x"] + 30 * scale, box["y"] + 20 * scale)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120 * scale, box["y"] + 80 * scale)
+    page.mouse.up()
+    page.keyboard.type("crest")
+    page.keyboard.press("Tab")
+    page.keyboard.type("red, small")
+    page.locator("#add").press("Enter")
+    page.keyboard.type("beak")
+    page.keyboard.press("Enter")
+    page.locator("#picture").focus()
+    page.keyboard.press("Shift+Alt+ArrowRight")
+    page.locator("#relate").press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("above")
+    page.keyboard.press("Tab")
+    page.locator("#phrase").fill("a crest above a beak")
+    page.locator("#phrase").press("Enter")
+    page.wait_for_selector("#status:text('saved in')")
+    page.reload()
+    page.wait_for_selector('body[data-ready="0"]')  # all are done: the first
+    page.keyboard.press("PageDown")
+    page.wait_for_selector('body[data-ready="1"]')
+    assert page.locator(".row").count() == 2
+    page.close()
+    assert said == []
+    graph = read_graph(server.results / "human/b.json")
+    crest, beak = graph["1"].objects
+    assert (crest.name, crest.attributes) == ("crest", ["red", "small"])
+    assert (crest.x, crest.y, crest.w, crest.h) == pytest.approx((30, 20, 90, 60), abs=1)
+    assert (beak.w, beak.h) == (67 + 10, 67)  # a third of the shorter side
+    assert relationships_of(graph) == ["(crest, above, beak)"]
+    assert graph["1"].phrase == "a crest above a beak"
