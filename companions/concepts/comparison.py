@@ -266,7 +266,8 @@ def compare_graphs(model: Path, human: Path) -> dict[str, Comparison]:
     """Compare two graph files.
 
     Returns:
-        "objects", "attributes" and "relationships" -> their comparison.
+        "objects", "attributes" and "relationships" -> their comparison. Attributes and
+        relationships are left out where the person gave none: that is no claim that there are none.
 
     Raises:
         ValueError: one of them is damaged.
@@ -274,7 +275,9 @@ def compare_graphs(model: Path, human: Path) -> dict[str, Comparison]:
     model_graph = read_graph(model)
     human_graph = read_graph(human)
     return {
-        kind: compare(said(model_graph), said(human_graph)) for kind, said in STATEMENTS.items()
+        kind: compare(said(model_graph), said(human_graph))
+        for kind, said in STATEMENTS.items()
+        if kind == "objects" or said(human_graph)
     }
 
 
@@ -298,6 +301,7 @@ def measures_of_kinds(images: Sequence[ComparedImage]) -> dict[str, Measures]:
 
 def _measures(comparisons: Sequence[Comparison]) -> Measures:
     return Measures(
+        images=len(comparisons),
         valid=sum(len(one.valid) for one in comparisons),
         confounded=sum(len(one.confounded) for one in comparisons),
         missed=sum(len(one.missed) for one in comparisons),
@@ -379,9 +383,11 @@ def log_line(entry: Confounded) -> str:
 
 def kind_line(kind: str, measures: Measures) -> str:
     """Return one line on a kind of statement, for the log."""
+    if not measures.images:
+        return f"{kind}: no annotation has any"
     named = (("precision", measures.precision), ("recall", measures.recall), ("F1", measures.f1))
     means = [f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in named]
     return (
         f"{kind}: {measures.valid} valid, {measures.confounded} confounded, "
-        f"{measures.missed} missed; mean {', '.join(means)}"
+        f"{measures.missed} missed in {measures.images} images; mean {', '.join(means)}"
     )

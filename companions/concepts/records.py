@@ -134,9 +134,11 @@ class MadeGraphs(Struct):
 class Measures(Struct):
     """How one kind of statement agrees over a class or all images.
 
-    Counts are sums over images. Means are over the images that have the measure.
+    Counts are sums over images. Means are over the images that have the measure. Images whose
+    annotation has no statement of the kind are left out.
     """
 
+    images: int
     valid: int
     confounded: int
     missed: int

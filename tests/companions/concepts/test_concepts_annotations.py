@@ -84,6 +84,21 @@ def test_a_link_out_of_the_folder_is_refused(annotations, tmp_path):
         annotations.save(Changed(0, EMPTY, NEW))
 
 
+# ---------------------------------------------------------------- the command
+
+
+def test_suggestions_need_an_explain(annotations, run, only_line, tmp_path):
+    images = annotations.items[0].image
+    words = ("--annotations", tmp_path / "human", "--suggest", "--results", tmp_path / "out")
+    assert run("annotate", "--images", images, *words) == 2
+    assert "--suggest: no folder" in only_line()
+
+
+def test_annotate_needs_images(run, only_line, tmp_path):
+    assert run("annotate", "--images", tmp_path / "none") == 2
+    assert "none" in only_line()
+
+
 # ---------------------------------------------------------------- in a browser
 
 

@@ -114,6 +114,14 @@ def test_relationships_are_compared_whichever_way_they_are_written(kinds):
     assert (one.precision, one.recall, one.f1) == (2 / 3, 1, 0.8)
 
 
+def test_what_a_person_left_out_is_not_compared(tmp_path):
+    model = graph_of([("crest", "above", "beak")], crest=["red"], beak=[])
+    for name, graph in (("model", model), ("human", graph_of([], crest=[], beak=[]))):
+        write_json(tmp_path / f"{name}.json", msgspec.to_builtins(graph))
+    kinds = compare_graphs(tmp_path / "model.json", tmp_path / "human.json")
+    assert list(kinds) == ["objects"]
+
+
 def test_measures_of_a_kind_are_means_over_images(kinds):
     none = {kind: compare([], []) for kind in kinds}
     images = [ComparedImage("jay", kinds["objects"], deviations={}, kinds=kinds)]
@@ -228,6 +236,7 @@ def test_compare_reports_on_classes(outcome):
 def test_compare_reports_on_each_kind(outcome):
     report = json.loads((outcome[0] / "compare.json").read_text())
     assert report["kinds"]["objects"] == {
+        "images": 3,
         "valid": 2,
         "confounded": 3,
         "missed": 2,
