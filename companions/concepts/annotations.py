@@ -8,7 +8,7 @@ the page does not know stay in the file. A file that is damaged, or that somebod
 meanwhile, is not overwritten: the page says so in one line.
 
     GET  /annotate.html         the page
-    GET  /images/3              the picture, upright
+    GET  /images/3              the image, upright, as a JPEG
     POST /api/read, /api/save   one annotation
 """
 
@@ -36,7 +36,7 @@ from scoring.regions import upright_size
 from utils import UserError, read_bytes, write_json
 
 PAGE = "annotate.html"
-LONGEST_SIDE = 1600  # pixels of a picture in the page
+LONGEST_SIDE = 1600  # pixels of an image in the page
 JPEG_QUALITY = 92
 RELATIONS = ("on", "inside", "above", "below", "left of", "right of", "part of", "near")
 NEW = ""  # version of a file that is not there
@@ -121,7 +121,7 @@ class Annotations:
         write_json(path, changed.graph)
         return version_of(path)
 
-    def picture(self, number: int) -> bytes:
+    def jpeg(self, number: int) -> bytes:
         """Return an image as a JPEG of at most LONGEST_SIDE pixels.
 
         Raises:
@@ -207,10 +207,10 @@ def application(annotations: Annotations) -> Any:
         text = await run_in_threadpool(page_text, annotations)
         return page_response(text.replace("<script", f'<script nonce="{nonce}"'), nonce)
 
-    async def picture(request: Request) -> Response:
+    async def image(request: Request) -> Response:
         number = request.path_params["number"]
         try:
-            content = await run_in_threadpool(annotations.picture, number)
+            content = await run_in_threadpool(annotations.jpeg, number)
         except (UserError, ValueError, OSError) as error:
             return not_found(why(error))
         return Response(content, media_type="image/jpeg")
@@ -226,7 +226,7 @@ def application(annotations: Annotations) -> Any:
     return Starlette(
         routes=[
             Route(f"/{PAGE}", page),
-            Route("/images/{number:int}", picture),
+            Route("/images/{number:int}", image),
             Route("/api/read", read, methods=["POST"]),
             Route("/api/save", save, methods=["POST"]),
         ]
