@@ -264,8 +264,9 @@ from companions.deliberative.record import (
 )
 from companions.deliberative.robustness import mean_robustness, random_shifts, shifted_image
 from companions.deliberative.training import train_predictor
-from companions.deliberative.training_run import Plan, place_of
+from companions.deliberative.training_run import Plan
 from companions.deliberative.training_run import run as train_plan
+from companions.training.processes import place_of
 from drawing.styles import DARK, Style, paper
 from running.each_image import RunOutcome, log_interrupted
 from running.earlier_settings import say_what_is_replaced

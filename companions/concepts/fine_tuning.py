@@ -13,10 +13,8 @@ weights as one that was not.
 
 import copy
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,9 +24,10 @@ import torch.nn.functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torchvision.transforms import v2
 
+from companions.training.checkpoint import write_checkpoint
+from companions.training.seeds import seeded
 from scoring.baselines import IMAGENET_MEAN_COLOUR
 from scoring.networks import Network, two_logits
-from utils import write_atomically
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 CHECKPOINTS = 10  # in a run
@@ -148,7 +147,7 @@ class _Training:
         images, target = batch_of(
             self.network, self.load, targets=self.targets, recipe=self.recipe, step=step
         )
-        with _seeded(self.recipe.seed + step, self.network.device):  # for dropout
+        with seeded(self.recipe.seed + step, self.network.device):  # for dropout
             loss = F.cross_entropy(training_logits(self.module.train()(images)), target)
         if not loss.isfinite():
             raise FloatingPointError(
@@ -169,9 +168,7 @@ class _Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_atomically(path, content.getvalue())
+        write_checkpoint(state, path)
 
     def resume(self, path: Path, run: str) -> int:
         """Load a checkpoint where it is whole and of this run; return the steps that it has."""
@@ -187,15 +184,6 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         return state["step"]
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device):
-    """Seed PyTorch's generators for a while."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def training_logits(output) -> torch.Tensor:
@@ -231,7 +219,7 @@ def batch_of(
     """Return the images (B, 3, H, W) and targets (B, classes) of a step."""
     chosen = image_numbers(len(targets), recipe, step=step)
     seed = np.random.default_rng([recipe.seed, STEP_STREAM, step]).integers(2**63)
-    with _seeded(int(seed), torch.device("cpu")):
+    with seeded(int(seed)):
         augment = augmentation(recipe)
         images = []
         for i in chosen:

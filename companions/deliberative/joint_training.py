@@ -15,7 +15,6 @@ validation images are left out.
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +40,10 @@ from companions.deliberative.hardness_losses import (
     released_loss,
 )
 from companions.deliberative.own_trunk import HardnessPredictor
-from companions.deliberative.training_batches import TrainingBatches, mixed
+from companions.deliberative.training_batches import TrainingBatches
+from companions.training.checkpoint import on_cpu, write_checkpoint
+from companions.training.processes import Place
+from companions.training.seeds import mixed
 from utils import UserError, log, written_beside
 
 Stage = Literal["classifier", "hardness"]
@@ -90,29 +92,6 @@ class Recipe:
             return self.lr * HARDNESS_DECAY**epoch
         falls = epoch >= round(CLASSIFIER_DECAYS_AFTER * self.epochs)
         return self.lr * (CLASSIFIER_DECAY if falls else 1)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a training runs: a device, and this process among others.
-
-    Attributes:
-        device: of the modules.
-        precision: of the forward passes.
-        rank: number of this process; 0 writes files.
-        world: number of processes.
-    """
-
-    device: torch.device
-    precision: torch.dtype = torch.float32
-    rank: int = 0
-    world: int = 1
-
-    def autocast(self) -> AbstractContextManager:
-        """Return the context of a forward pass."""
-        if self.precision == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.precision)
 
 
 @dataclass(frozen=True)
@@ -326,7 +305,7 @@ class Training:
         epochs = [asdict(epoch) for epoch in self.done]
         content = self.content()
         if is_best:
-            _save(content, folder / f"{stage}_best.pth")
+            write_checkpoint(content, folder / f"{stage}_best.pth")
         names = list(epochs[0])
         rows = [",".join("" if e[n] is None else f"{e[n]:.6g}" for n in names) for e in epochs]
         with written_beside(folder / f"{stage}_log.csv") as new:
@@ -338,14 +317,14 @@ class Training:
             "best": max(self.best, self.done[-1].worth),
             "epochs": epochs,
         }
-        _save({**content, STATE: state}, folder / f"{stage}_last.pth")
+        write_checkpoint({**content, STATE: state}, folder / f"{stage}_last.pth")
 
     def content(self) -> dict[str, Any]:
         """Return the weights as checkpoints have them."""
-        content = {**self.about, "epoch": len(self.done), CLASSIFIER: _on_cpu(self.classifier)}
+        content = {**self.about, "epoch": len(self.done), CLASSIFIER: on_cpu(self.classifier)}
         if self.predictor is not None:
-            content[TRUNK] = _on_cpu(self.predictor.trunk)
-            content[HEAD] = _on_cpu(self.predictor.head)
+            content[TRUNK] = on_cpu(self.predictor.trunk)
+            content[HEAD] = on_cpu(self.predictor.head)
         return content
 
 
@@ -374,15 +353,6 @@ def losses_of(
     else:
         other = predictor_loss(logits, targets, z)
     return classifier_loss(logits, targets, z.float()), other
-
-
-def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
-
-
-def _save(content: dict[str, Any], path: Path) -> None:
-    with written_beside(path) as new:
-        torch.save(content, new)
 
 
 # ---------------------------------------------------------------- measuring

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from companions.deliberative.training_sets import Images
+from companions.training.seeds import mixed
 from scoring.fitting import Fit
 from scoring.image_files import as_rgb, open_image
 
@@ -68,11 +69,6 @@ class CroppedImages(Dataset):
                 torch.manual_seed(mixed(CROP_STREAM, self.seed, epoch, number))
                 pixels = v2.RandomHorizontalFlip()(v2.RandomResizedCrop(side)(whole))
         return self.shape.normalised(pixels), self.images.targets[number]
-
-
-def mixed(*numbers: int) -> int:
-    """Return one seed of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ Processes that torchrun started train together: each takes its share of every ba
 """
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from torch import nn
 from companions.deliberative.checkpoints import CLASSIFIER, CUB_MEAN, CUB_STD, read_checkpoint
 from companions.deliberative.joint_training import (
     Epoch,
-    Place,
     Recipe,
     Training,
     preprocessing,
@@ -32,7 +30,8 @@ from companions.deliberative.own_trunk import (
 )
 from companions.deliberative.training_batches import Shape, TrainingBatches
 from companions.deliberative.training_sets import TrainingSets, training_sets
-from scoring.networks import choose_device, load_network
+from companions.training.processes import Place, wait
+from scoring.networks import load_network
 from scoring.outputs import own_module
 from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from utils import UserError, log, write_atomically
@@ -113,7 +112,7 @@ def run(plan: Plan, place: Place, on_epoch: Callable[[Epoch], None] = lambda epo
         if plan.overwrite:
             for stage in ("classifier", "hardness"):
                 (plan.folder / f"{stage}_last.pth").unlink(missing_ok=True)
-    _wait(place)
+    wait()
     torch.manual_seed(plan.recipe.seed)
     beginning = beginning_of(plan, sets)
     trained = plan.classifier
@@ -122,7 +121,7 @@ def run(plan: Plan, place: Place, on_epoch: Callable[[Epoch], None] = lambda epo
         training = _training(beginning, None, plan=plan, sets=sets, recipe=recipe, place=place)
         training.run(plan.folder, on_epoch)
         trained = plan.folder / "classifier_best.pth"
-    _wait(place)
+    wait()
     if not plan.hardness:
         return
     read_checkpoint(trained, option="--classifier").load(beginning.module, CLASSIFIER)
@@ -206,45 +205,3 @@ def press_of(arch: str, kind: str) -> float:
         if data == kind and arch.startswith(family):
             return press
     return 1.0
-
-
-# ---------------------------------------------------------------- devices and processes
-
-
-def place_of(device: str, precision: str) -> Place:
-    """Return where this process trains; of those that torchrun started, its own device.
-
-    Args:
-        device: auto, cpu, cuda or mps.
-        precision: auto, float32, bfloat16 or float16; auto: half precision on CUDA.
-
-    Raises:
-        UserError: there is no such device.
-    """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = choose_device(device)
-    if world > 1:
-        rank = int(os.environ.get("LOCAL_RANK", "0"))
-        if chosen.type == "cuda":
-            chosen = torch.device("cuda", rank)
-            torch.cuda.set_device(chosen)
-        if not torch.distributed.is_initialized():
-            kind = "nccl" if chosen.type == "cuda" else "gloo"
-            torch.distributed.init_process_group(kind)
-    kinds = {
-        "float32": torch.float32,
-        "bfloat16": torch.bfloat16,
-        "float16": torch.float16,
-        "auto": torch.float32,
-    }
-    if precision == "auto" and chosen.type == "cuda":
-        has_bfloat16 = torch.cuda.is_bf16_supported()
-        kinds["auto"] = torch.bfloat16 if has_bfloat16 else torch.float16
-    own_rank = torch.distributed.get_rank() if world > 1 else 0
-    return Place(chosen, kinds[precision], rank=own_rank, world=world)
-
-
-def _wait(place: Place) -> None:
-    """Wait until all processes are here."""
-    if place.world > 1:
-        torch.distributed.barrier()

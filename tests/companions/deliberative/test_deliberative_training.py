@@ -21,12 +21,13 @@ from companions.deliberative.hardness_losses import (
     predictor_loss,
     released_loss,
 )
-from companions.deliberative.joint_training import Place, Recipe, accuracies, kept_accuracy
+from companions.deliberative.joint_training import Recipe, accuracies, kept_accuracy
 from companions.deliberative.own_trunk import HardnessHead, HardnessPredictor, with_outputs
 from companions.deliberative.record import decode_insecurities
 from companions.deliberative.training_batches import Shape, TrainingBatches
 from companions.deliberative.training_run import Plan, press_of, run
 from companions.deliberative.training_sets import Images, training_sets
+from companions.training.processes import Place
 from deliberative_explanation import main
 from utils import UserError
 
