@@ -181,16 +181,17 @@ def _relation_region(number: int, subject: Object, name: str, other: Object) -> 
         object_id=other.object_id,
         name=name,
     )
-    words = f"{_with_article(subject.name)} {name} {_with_article(other.name)}"
+    words = f"{with_article(subject.name)} {name} {with_article(other.name)}"
     return Region(objects=[subject, other], relationships=[relationship], phrase=words)
 
 
 def phrase(category: str, concept: str) -> str:
     """Return a phrase such as "a copper jay with an eye"."""
-    return f"{_with_article(category)} with {_with_article(concept)}"
+    return f"{with_article(category)} with {with_article(concept)}"
 
 
-def _with_article(words: str) -> str:
+def with_article(words: str) -> str:
+    """Return words after "a" or "an", as their first letter asks."""
     article = "an" if words[:1].lower() in "aeiou" else "a"
     return f"{article} {words}"
 

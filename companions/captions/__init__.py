@@ -1,0 +1,1 @@
+"""Captions of scene graphs, and a captioner whose attention is guided by explanations."""

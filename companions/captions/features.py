@@ -1,0 +1,128 @@
+"""Features of images and of their regions, from any network.
+
+The feature is the penultimate embedding: the input of the network's last layer. A region is cut out
+of the image by its box, and fitted to the network's input as a whole image is.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from companions.captions.files import (
+    Places,
+    add_region_features,
+    images_of,
+    write_global_features,
+)
+from companions.captions.scene_graph import Box, scene_graph
+from companions.concepts.network_outputs import network_outputs
+from scoring.image_files import as_rgb, open_image
+from scoring.loaded import library
+from scoring.networks import Network
+from utils import IMAGE_ENDINGS, UserError, written_beside
+
+
+def make_features(
+    network: Network,
+    images: Path,
+    places: Places,
+    splits: Sequence[str],
+    *,
+    batch_size: int | str = "auto",
+) -> tuple[int, int]:
+    """Write the region features of all images of the splits, and each split's global features.
+
+    Args:
+        network: has a last linear layer or convolution.
+        images: folder of the images, named as the splits name them.
+        places: of the splits and annotations, and of what is written.
+        splits: their names.
+        batch_size: crops per forward pass, or "auto".
+
+    Returns:
+        The number of images and of boxes.
+
+    Raises:
+        UserError: an image or annotation is missing or damaged.
+    """
+    h5py = library("h5py", option="features")
+    named = {split: places.pairs(split) for split in splits}
+    every = images_of([pair for pairs in named.values() for pair in pairs])
+    files = {image: image_file(images, image) for image in every}  # a missing one is said at once
+    found: dict[str, np.ndarray] = {}
+    count = 0
+    places.regions.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(places.regions) as new, h5py.File(new, "w") as file:
+        for image in tqdm(every, desc="features", unit="image"):
+            boxes = boxes_of(places, image)
+            rows = crop_features(network, files[image], boxes, batch_size=batch_size)
+            found[image] = rows[0]
+            add_region_features(file, image, rows[1:], boxes)
+            count += len(boxes)
+    for split, pairs in named.items():
+        write_global_features(
+            places.image_features(split), np.stack([found[image] for image in images_of(pairs)])
+        )
+    return len(every), count
+
+
+def image_file(folder: Path, image: str) -> Path:
+    """Return the file of an image.
+
+    Raises:
+        UserError: there is none.
+    """
+    for ending in IMAGE_ENDINGS:
+        if (folder / f"{image}{ending}").is_file():
+            return folder / f"{image}{ending}"
+    raise UserError(f"--images {folder}: no image {image}{IMAGE_ENDINGS[0]}, which a split names")
+
+
+def boxes_of(places: Places, image: str) -> list[Box]:
+    """Return every box that a graph of an image has a node for, each once."""
+    graphs = [scene_graph(region) for region in places.graph(image).values()]
+    return list(dict.fromkeys(box for graph in graphs for box in graph.boxes))
+
+
+def crop_features(
+    network: Network, path: Path, boxes: Sequence[Box], *, batch_size: int | str
+) -> np.ndarray:
+    """Return the features of an image and of its boxes, (1 + boxes, D) float32.
+
+    Raises:
+        UserError: the image cannot be read, a box has no pixel of it, or there is no feature.
+    """
+    try:
+        crops = enumerate(_crops(path, network, boxes))
+        _, outputs = network_outputs(network, crops, batch_size=batch_size)
+    except (ValueError, FloatingPointError) as error:
+        raise UserError(f"{path}: {error}") from None
+    if not outputs.embeddings.size:
+        raise UserError(
+            f"--model {network.name}: has no linear layer or convolution, so no feature"
+        )
+    return outputs.embeddings
+
+
+def _crops(path: Path, network: Network, boxes: Sequence[Box]) -> Iterator[np.ndarray]:
+    image = as_rgb(open_image(path))
+    yield network.fit.image(image)
+    for x0, y0, x1, y1 in boxes:
+        cut = (max(0, x0), max(0, y0), min(image.width, x1 + 1), min(image.height, y1 + 1))
+        if cut[0] >= cut[2] or cut[1] >= cut[3]:
+            raise ValueError(f"the box {[x0, y0, x1, y1]} has no pixel of the image")
+        yield network.fit.image(image.crop(cut))
+
+
+def load_rgb(path: Path) -> np.ndarray:
+    """Return an image in its own size, (H, W, 3) uint8.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return np.asarray(as_rgb(open_image(path)))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None

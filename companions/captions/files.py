@@ -1,0 +1,222 @@
+"""Files of the captioner, in the formats that ASG2Caption and SA3 publish.
+
+    data/region_anno_dir/<image>.json         graphs, see companions/concepts/graphs.py
+    data/public_split/trn_names.npy           (image, region) pairs; so for val, val_sub, ..
+    data/int2word.npy, data/word2int.json     the vocabulary
+    data/global_features/trn_ft.npy           (n, D) in the split's order
+    data/region_features.hdf5                 <image>.jpg: a row per box, attrs["boxes"]
+
+Global features may have a row per pair of the split, or a row per image of it, in the order in
+which it first names them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from companions.captions.scene_graph import Box
+from companions.concepts.graphs import Graph, Region, read_graph
+from companions.concepts.published_files import Pair, read_split
+from scoring.loaded import library
+from utils import UserError, one_line, read_bytes, written_beside
+
+ENDING = ".jpg"  # of an image's key in the region features
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of a data set lie.
+
+    Attributes:
+        data: the folder.
+        explanations: folder of the graphs that guide; None: the annotations themselves.
+        global_features: folder; None: the one in data.
+        region_features: file; None: the one in data.
+    """
+
+    data: Path
+    explanations: Path | None = None
+    global_features: Path | None = None
+    region_features: Path | None = None
+
+    @property
+    def annotations(self) -> Path:
+        """Folder of the annotated graphs."""
+        return self.data / "region_anno_dir"
+
+    @property
+    def regions(self) -> Path:
+        """File of the region features."""
+        return self.region_features or self.data / "region_features.hdf5"
+
+    def split(self, name: str) -> Path:
+        """Return the file of a split."""
+        return self.data / "public_split" / f"{name}_names.npy"
+
+    def splits(self) -> list[str]:
+        """Return the names of all splits, sorted."""
+        files = (self.data / "public_split").glob("*_names.npy")
+        return sorted(path.name.removesuffix("_names.npy") for path in files)
+
+    def image_features(self, name: str) -> Path:
+        """Return the file of a split's global features."""
+        return (self.global_features or self.data / "global_features") / f"{name}_ft.npy"
+
+    def graph(self, image: str) -> Graph:
+        """Return an image's annotation.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        return _graph(self.annotations / f"{image}.json")
+
+    def explanation(self, image: str) -> Graph:
+        """Return the graph that guides on an image; {} where it has none.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        if self.explanations is None:
+            return self.graph(image)
+        path = self.explanations / f"{image}.json"
+        return _graph(path) if path.exists() else {}
+
+    def pairs(self, split: str) -> list[Pair]:
+        """Return the (image, region) pairs of a split.
+
+        Raises:
+            UserError: there is no such split.
+        """
+        path = self.split(split)
+        if not path.exists():
+            names = self.splits()
+            known = f"; there are {', '.join(names)}" if names else ""
+            raise UserError(f"{path}: no such split{known}")
+        pairs = read_split(path)
+        if not pairs:
+            raise UserError(f"{path}: no row in it")
+        return pairs
+
+    def captioned(self, split: str) -> list[tuple[Pair, Region]]:
+        """Return the (image, region) pairs of a split, and the annotated regions.
+
+        Raises:
+            UserError: a file is missing or damaged, or lacks a region.
+        """
+        found = []
+        for image, number in tqdm(self.pairs(split), desc=f"read {split}", unit="region"):
+            graph = self.graph(image)
+            if number not in graph or not graph[number].objects:
+                raise UserError(
+                    f"{self.annotations / image}.json: no region {number} with an object, which "
+                    f"the split {split} names"
+                )
+            found.append(((image, number), graph[number]))
+        return found
+
+
+def _graph(path: Path) -> Graph:
+    try:
+        return read_graph(path)
+    except ValueError as error:
+        raise UserError(one_line(error)) from None
+
+
+def images_of(pairs: Sequence[Pair]) -> list[str]:
+    """Return the images of a split, each once, in its order."""
+    return list(dict.fromkeys(image for image, _ in pairs))
+
+
+# ---------------------------------------------------------------- global features
+
+
+def read_global_features(path: Path, pairs: Sequence[Pair]) -> np.ndarray:
+    """Return the global feature of each pair, (pairs, D) float32.
+
+    Raises:
+        UserError: the file cannot be read, or has another number of rows than the split.
+    """
+    try:
+        read_bytes(path)
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}") from None
+    images = images_of(pairs)
+    if rows.ndim != 2 or rows.dtype.kind != "f":
+        raise UserError(f"{path}: an array of {rows.dtype} {rows.shape}; floats (n, D) are wanted")
+    if not np.isfinite(rows).all():
+        raise UserError(f"{path}: a feature is NaN or infinite")
+    if len(rows) == len(pairs):
+        return rows.astype(np.float32)
+    if len(rows) == len(images):
+        place = {image: row for row, image in enumerate(images)}
+        return rows[[place[image] for image, _ in pairs]].astype(np.float32)
+    raise UserError(
+        f"{path}: {len(rows)} rows; its split has {len(pairs)} regions of {len(images)} images"
+    )
+
+
+def write_global_features(path: Path, rows: np.ndarray) -> None:
+    """Write global features, atomically; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as new, open(new, "wb") as file:
+        np.save(file, rows.astype(np.float32), allow_pickle=False)
+
+
+# ---------------------------------------------------------------- region features
+
+
+class RegionFeatures:
+    """Features of boxes, by image, from an open .hdf5 file."""
+
+    def __init__(self, path: Path, file: Any):
+        self.path = path
+        self.file = file
+
+    def rows(self, image: str, boxes: Sequence[Box]) -> np.ndarray:
+        """Return the features of boxes of an image, (boxes, D) float32.
+
+        Raises:
+            UserError: the file lacks the image, or one of the boxes.
+        """
+        key = image + ENDING
+        if key not in self.file:
+            raise UserError(f"{self.path}: no image {key}")
+        entry = self.file[key]
+        known = entry.attrs.get("boxes")
+        if known is None or entry.ndim != 2 or len(known) != len(entry):
+            raise UserError(f"{self.path}: {key}: not a row of features for each of its boxes")
+        place = {tuple(int(round(v)) for v in box): row for row, box in enumerate(known)}
+        missing = next((box for box in boxes if tuple(box) not in place), None)
+        if missing is not None:
+            raise UserError(f"{self.path}: {key}: no feature of the box {list(missing)}")
+        features = np.asarray(entry[...], np.float32)
+        return features[[place[tuple(box)] for box in boxes]]
+
+
+@contextmanager
+def region_features(path: Path) -> Iterator[RegionFeatures]:
+    """Open region features for reading.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    h5py = library("h5py", option=str(path))
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        reason = "no such file" if not path.exists() else "not a whole .hdf5 file"
+        raise UserError(f"{path}: {reason}") from error
+    with file:
+        yield RegionFeatures(path, file)
+
+
+def add_region_features(file: Any, image: str, features: np.ndarray, boxes: Sequence[Box]) -> None:
+    """Add an image's features, (boxes, D), to an open .hdf5 file."""
+    entry = file.create_dataset(image + ENDING, data=features.astype(np.float32))
+    entry.attrs["boxes"] = np.array(boxes, np.float32).reshape(-1, 4)
