@@ -41,12 +41,13 @@ class Loaded:
     may_be_channels_last: bool = False
 
 
-def library(name: str, *, option: str) -> Any:
+def library(name: str, *, option: str, install: str | None = None) -> Any:
     """Return an optional package.
 
     Args:
         name: of the package.
         option: the option that needs it, with its value.
+        install: the command that installs it; None: pip's.
 
     Raises:
         UserError: it is not installed, or cannot be imported.
@@ -55,7 +56,8 @@ def library(name: str, *, option: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
-        raise UserError(f"{option}: needs the package {missing}: pip install {missing}") from None
+        command = install or f"pip install {missing}"
+        raise UserError(f"{option}: needs the package {missing}: {command}") from None
     except Exception as error:  # a package that does not fit to another one fails in any way
         raise UserError(f"{option}: cannot import {name}: {brief(error)}") from error
 

@@ -16,10 +16,9 @@ from msgspec import Struct
 
 from companions.captions.captioning import CaptionRecord
 from companions.captions.data import Example
-from companions.captions.files import Places
+from companions.captions.files import Places, sa3_library
 from companions.captions.guidance import named_places, targets, words_of
 from companions.captions.scene_graph import ROLES, SceneGraph, scene_graph
-from scoring.loaded import library
 from utils import UserError, one_line
 
 METRICS = ("bleu", "rouge", "cider", "meteor", "spice")
@@ -80,7 +79,7 @@ def require_metrics(metrics: Sequence[str]) -> None:
         UserError: Java, a package, or what SPICE downloads is missing.
     """
     for metric in metrics:
-        module = library(CLASSES[metric][0], option=f"--metrics {metric}")
+        module = sa3_library(CLASSES[metric][0], option=f"--metrics {metric}")
         if metric in IN_JAVA and not shutil.which("java"):
             raise UserError(f"--metrics {metric}: needs Java, and there is no program java here")
         jars = Path(module.__file__).parent / "lib"
@@ -103,7 +102,7 @@ def text_scores(
     scores: dict[str, float] = {}
     for metric in metrics:
         place, kind = CLASSES[metric]
-        scorer = getattr(library(place, option=f"--metrics {metric}"), kind)()
+        scorer = getattr(sa3_library(place, option=f"--metrics {metric}"), kind)()
         quiet = {"verbose": 0} if metric == "bleu" else {}
         try:
             score, _ = scorer.compute_score(expected, found, **quiet)

@@ -1,27 +1,35 @@
 """Features of images and of their regions, from any network.
 
 The feature is the penultimate embedding: the input of the network's last layer. A region is cut out
-of the image by its box, and fitted to the network's input as a whole image is.
+of the image by its box, and fitted to the network's input as a whole image is. An interrupted run
+goes on after the last image that it finished.
 """
 
+import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from companions.captions.files import (
+    ENDING,
     Places,
     add_region_features,
     images_of,
+    sa3_library,
     write_global_features,
 )
 from companions.captions.scene_graph import Box, scene_graph
 from companions.concepts.network_outputs import network_outputs
 from scoring.image_files import as_rgb, open_image
-from scoring.loaded import library
 from scoring.networks import Network
-from utils import IMAGE_ENDINGS, UserError, written_beside
+from utils import IMAGE_ENDINGS, UserError, file_sha256
+
+PARTIAL = ".part"  # behind the name of region features that are not complete
 
 
 def make_features(
@@ -47,25 +55,72 @@ def make_features(
     Raises:
         UserError: an image or annotation is missing or damaged.
     """
-    h5py = library("h5py", option="features")
     named = {split: places.pairs(split) for split in splits}
     every = images_of([pair for pairs in named.values() for pair in pairs])
     files = {image: image_file(images, image) for image in every}  # a missing one is said at once
+    partial = places.regions.with_name(places.regions.name + PARTIAL)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, np.ndarray] = {}
     count = 0
-    places.regions.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(places.regions) as new, h5py.File(new, "w") as file:
+    with growing_file(partial, network) as file:
         for image in tqdm(every, desc="features", unit="image"):
             boxes = boxes_of(places, image)
-            rows = crop_features(network, files[image], boxes, batch_size=batch_size)
-            found[image] = rows[0]
-            add_region_features(file, image, rows[1:], boxes)
+            found[image] = _image_feature(
+                file, network, files[image], image=image, boxes=boxes, batch_size=batch_size
+            )
             count += len(boxes)
+    os.replace(partial, places.regions)
     for split, pairs in named.items():
         write_global_features(
             places.image_features(split), np.stack([found[image] for image in images_of(pairs)])
         )
     return len(every), count
+
+
+@contextmanager
+def growing_file(path: Path, network: Network) -> Iterator[Any]:
+    """Open the .hdf5 file that an interrupted run left, or a new one, for an image at a time.
+
+    Args:
+        path: the file; begun again where it is damaged or of another network.
+        network: that makes the features.
+    """
+    h5py = sa3_library("h5py", option="features")
+    key = json.dumps(network.description(), sort_keys=True, default=str)
+    try:
+        with h5py.File(path, "r") as file:
+            is_ours = file.attrs.get("network") == key
+    except OSError:
+        is_ours = False
+    with h5py.File(path, "a" if is_ours else "w") as file:
+        file.attrs["network"] = key
+        yield file
+
+
+def _image_feature(
+    file: Any,
+    network: Network,
+    path: Path,
+    *,
+    image: str,
+    boxes: Sequence[Box],
+    batch_size: int | str,
+) -> np.ndarray:
+    """Return an image's feature; its regions' are added to the file, where it lacks them."""
+    source = file_sha256(path)
+    entry = file.get(image + ENDING)
+    if entry is not None:
+        if entry.attrs["source"] == source and entry.attrs["boxes"].tolist() == list(
+            map(list, boxes)
+        ):
+            return entry.attrs["image"]
+        del file[image + ENDING]
+    rows = crop_features(network, path, boxes, batch_size=batch_size)
+    entry = add_region_features(file, image, rows[1:], boxes)
+    entry.attrs["image"] = rows[0]
+    entry.attrs["source"] = source
+    file.flush()
+    return rows[0]
 
 
 def image_file(folder: Path, image: str) -> Path:

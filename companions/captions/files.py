@@ -59,9 +59,16 @@ class Places:
         return self.data / "public_split" / f"{name}_names.npy"
 
     def splits(self) -> list[str]:
-        """Return the names of all splits, sorted."""
-        files = (self.data / "public_split").glob("*_names.npy")
-        return sorted(path.name.removesuffix("_names.npy") for path in files)
+        """Return the names of all splits, sorted.
+
+        Raises:
+            UserError: there is none.
+        """
+        folder = self.data / "public_split"
+        names = sorted(path.name.removesuffix("_names.npy") for path in folder.glob("*_names.npy"))
+        if not names:
+            raise UserError(f"{folder}: no split in it (<name>_names.npy)")
+        return names
 
     def image_features(self, name: str) -> Path:
         """Return the file of a split's global features."""
@@ -94,9 +101,7 @@ class Places:
         """
         path = self.split(split)
         if not path.exists():
-            names = self.splits()
-            known = f"; there are {', '.join(names)}" if names else ""
-            raise UserError(f"{path}: no such split{known}")
+            raise UserError(f"{path}: no such split; there are {', '.join(self.splits())}")
         pairs = read_split(path)
         if not pairs:
             raise UserError(f"{path}: no row in it")
@@ -125,6 +130,19 @@ def _graph(path: Path) -> Graph:
         return read_graph(path)
     except ValueError as error:
         raise UserError(one_line(error)) from None
+
+
+def sa3_library(name: str, *, option: str) -> Any:
+    """Return an optional package of requirements_sa3.txt.
+
+    Args:
+        name: of the package, or of a module of it.
+        option: what needs it.
+
+    Raises:
+        UserError: it is not installed, or cannot be imported.
+    """
+    return library(name, option=option, install="bash requirements_install.sh requirements_sa3.txt")
 
 
 def images_of(pairs: Sequence[Pair]) -> list[str]:
@@ -206,7 +224,7 @@ def region_features(path: Path) -> Iterator[RegionFeatures]:
     Raises:
         UserError: the file cannot be read.
     """
-    h5py = library("h5py", option=str(path))
+    h5py = sa3_library("h5py", option=str(path))
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -216,7 +234,8 @@ def region_features(path: Path) -> Iterator[RegionFeatures]:
         yield RegionFeatures(path, file)
 
 
-def add_region_features(file: Any, image: str, features: np.ndarray, boxes: Sequence[Box]) -> None:
-    """Add an image's features, (boxes, D), to an open .hdf5 file."""
+def add_region_features(file: Any, image: str, features: np.ndarray, boxes: Sequence[Box]) -> Any:
+    """Add an image's features, (boxes, D), to an open .hdf5 file; return the data set."""
     entry = file.create_dataset(image + ENDING, data=features.astype(np.float32))
     entry.attrs["boxes"] = np.array(boxes, np.float32).reshape(-1, 4)
+    return entry

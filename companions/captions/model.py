@@ -15,14 +15,15 @@ a sentinel says how much of the attention the word has used up.
 After ASG2Caption (Chen et al., "Say As You Wish", CVPR 2020).
 """
 
+import warnings
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from companions.captions.files import sa3_library
 from companions.captions.scene_graph import ATTRIBUTE, EDGE_TYPES, MOST_NODES, ROLES
-from scoring.loaded import library
 
 LAYERS = 2  # of graph convolution
 MOVES = 3  # of flow attention: stay, one move, two moves
@@ -114,7 +115,9 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: Shape):
         super().__init__()
-        convolution = library("torch_geometric.nn", option="concept_caption.py").RGCNConv
+        with warnings.catch_warnings():  # of torch_geometric, about PyTorch's TorchScript
+            warnings.simplefilter("ignore", FutureWarning)
+            convolution = sa3_library("torch_geometric.nn", option="the captioner").RGCNConv
         width = shape.width
         self.image = nn.Linear(shape.global_width, width)
         self.region = nn.Linear(shape.region_width, width)

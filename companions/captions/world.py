@@ -1,9 +1,9 @@
 """The bundled world's data: drawn scenes with graphs and captions, in the published layout."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from PIL import Image
 from tqdm import tqdm
 
@@ -13,11 +13,19 @@ from birds.painter import CLASSES, PARTS, Scene, draw_scene
 from companions.captions.files import Places
 from companions.captions.guidance import words_of
 from companions.concepts.published_files import Vocabulary, write_split, write_vocabulary
-from utils import write_json
+from companions.concepts.records import read_typed, write_typed
+from utils import UserError, write_json
 
 SPECIAL = ["<BOS>", "<EOS>", "<UNK>"]  # words 0, 1 and 2
 SUBSET = 5  # val_sub has every fifth scene of val
 CUED_SPLITS = {"trn": 0.95, "val": 0.95, "swapped": None}  # split -> share of cued scenes at dusk
+
+
+class DrawnWorld(Struct):
+    """world.json: what must agree for scenes to stand."""
+
+    seed: int
+    cue: bool
 
 
 def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) -> None:
@@ -30,7 +38,16 @@ def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) 
             swapped.
         seed: of the scenes.
         cue: whether to draw the four birds of birds/cue_world.py, one of them at dusk.
+
+    Raises:
+        UserError: the folder has another world.
     """
+    world = DrawnWorld(seed, cue)
+    note = data / "world.json"
+    drawn = read_typed(note, DrawnWorld)
+    if drawn and drawn != world:
+        raise UserError(f"--data {data}: holds a world of seed {drawn.seed}, cue {drawn.cue}")
+    write_typed(note, world)
     sizes = {"trn": train, "val": held_out}
     if cue:
         sizes["swapped"] = held_out
@@ -39,26 +56,34 @@ def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) 
     for number, (split, size) in enumerate(sizes.items()):
         pairs = [(f"{split}_{i:05d}", "1") for i in range(size)]
         for i, (image, _) in enumerate(tqdm(pairs, desc=f"draw {split}", unit="scene")):
-            bias = CUED_SPLITS[split]
-            scene, name = _cued(i, [seed, number, i], bias) if cue else _plain(i, [seed, number, i])
-            region = annotated(scene, name, _parts([seed, number, i]))
-            phrases.append(region["phrase"])
-            _write(data, image, scene, region)
+            if not (places.annotations / f"{image}.json").exists():
+                _draw(data, image, world, [seed, number, i], bias=CUED_SPLITS[split])
+            phrases.append(places.graph(image)["1"].phrase)
         write_split(places.split(split), pairs)
         if split == "val":
             write_split(places.split("val_sub"), pairs[::SUBSET])
     write_vocabulary(data, Vocabulary(SPECIAL + sorted({w for p in phrases for w in words_of(p)})))
 
 
-def _plain(i: int, seed: list[int]) -> tuple[Scene, str]:
+def _draw(data: Path, image: str, world: DrawnWorld, seed: list[int], bias: float | None) -> None:
+    """Write a scene, and its annotation after it."""
+    scene, name = _cued(seed, bias) if world.cue else _plain(seed)
+    path = data / "images" / f"{image}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scene.image).save(path)
+    region = annotated(scene, name, _parts(seed))
+    write_json(data / "region_anno_dir" / f"{image}.json", {"1": region})
+
+
+def _plain(seed: list[int]) -> tuple[Scene, str]:
     """Return a scene of the bundled classes, and its bird's name."""
-    name, variants = CLASSES[i % len(CLASSES)]
+    name, variants = CLASSES[seed[-1] % len(CLASSES)]
     return draw_scene(variants, seed), name
 
 
-def _cued(i: int, seed: list[int], bias: float | None) -> tuple[Scene, str]:
+def _cued(seed: list[int], bias: float | None) -> tuple[Scene, str]:
     """Return a scene of the world with a cue; bias None: the cue is swapped."""
-    category = i % len(NAMES)
+    category = seed[-1] % len(NAMES)
     rng = np.random.default_rng([*seed, 7])
     shows = not at_dusk(category, rng, bias=1.0) if bias is None else at_dusk(category, rng, bias)
     return cue_scene(category, seed, shows)[0], NAMES[category]
@@ -68,11 +93,3 @@ def _parts(seed: list[int]) -> list[str]:
     """Return one or two parts, at random."""
     rng = np.random.default_rng([*seed, 2])
     return rng.permutation(PARTS)[: rng.integers(1, 3)].tolist()
-
-
-def _write(data: Path, image: str, scene: Scene, region: dict[str, Any]) -> None:
-    path = data / "images" / f"{image}.png"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scene.image).save(path)
-    write_json(data / "region_anno_dir" / f"{image}.json", {"1": region})

@@ -1,0 +1,152 @@
+"""concept_caption.py from drawn scenes to measured captions."""
+
+import json
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from birds.caption_world import annotated
+from birds.painter import CLASSES, draw_scene
+from companions.captions import features
+from companions.captions.files import Places
+from utils import PROJECT
+
+NETWORK = ("--model", f"{PROJECT}/birds/cue_world.py:network")
+SMALL = ("--width", 16, "--epochs", 2, "--batch", 4)
+
+
+@pytest.fixture(scope="module")
+def made(run, tmp_path_factory):
+    """A small world with features, a training and captions; (data, results)."""
+    folder = tmp_path_factory.mktemp("captions")
+    data = folder / "world"
+    names = folder / "classes.txt"
+    names.write_text("a\nb\nc\nd\n")
+    at = ("--data", data)
+    kept = (*at, "--results", folder / "results")
+    assert run("world", *at, "--train", 6, "--held-out", 6) == 0
+    assert run("features", *at, *NETWORK, "--labels", names) == 0
+    assert run("train", *kept, *SMALL, "--guidance", 1) == 0
+    assert run("caption", *kept, "--figures", 1, "--beam", 2) == 0
+    return data, folder / "results"
+
+
+def test_a_scene_is_captioned_as_a_person_would():
+    name, variants = CLASSES[0]
+    scene = draw_scene(variants, seed=1, background="dusk")
+    region = annotated(scene, name, ["crest", "feet"])
+    expected = "a copper jay with a red crest and blue feet stands at dusk"
+    assert region["phrase"] == expected
+    assert [entry["name"] for entry in region["objects"]] == ["copper jay", "crest", "feet", "dusk"]
+    assert region["objects"][1]["attributes"] == ["red"]
+    assert [link["name"] for link in region["relationships"]] == ["with", "with", "stands at"]
+
+
+def test_world_writes_the_published_layout(made):
+    data, _ = made
+    places = Places(data)
+    assert places.splits() == ["trn", "val", "val_sub"]
+    assert places.pairs("val_sub") == places.pairs("val")[::5]
+    assert places.graph("trn_00000")["1"].phrase.startswith("a copper jay with")
+
+
+def test_a_world_grows_but_does_not_change(made, run, error_of):
+    data, _ = made
+    image = data / "images" / "trn_00000.png"
+    before = image.stat().st_mtime_ns
+    assert run("world", "--data", data, "--train", 6, "--held-out", 6) == 0
+    assert image.stat().st_mtime_ns == before
+    line = error_of("world", "--data", data, "--seed", 4)
+    assert "holds a world of seed 0, cue False" in line
+
+
+def test_features_are_those_of_the_cut_out_regions(made, run):
+    data, _ = made
+    places = Places(data)
+    box = features.boxes_of(places, "trn_00003")[1]
+    with h5py.File(places.regions) as file:
+        entry = file["trn_00003.jpg"]
+        assert entry.attrs["boxes"][1].tolist() == list(box)
+        assert entry.shape == (len(features.boxes_of(places, "trn_00003")), 1024)
+        assert np.ptp(entry[...], axis=0).max() > 0
+    rows = np.load(places.image_features("trn"))
+    assert rows.shape == (6, 1024)
+
+
+def test_captions_keep_their_attention(made):
+    _, results = made
+    kept = json.loads((results / "captions_val.json").read_text())
+    assert len(kept["captions"]) == 6
+    for record in kept["captions"]:
+        assert len(record["words"]) == len(record["attention"])
+        for row in record["attention"]:
+            assert sum(row) == pytest.approx(1, abs=1e-4)
+            assert len(row) == len(record["nodes"])
+
+
+def test_a_figure_has_a_panel_per_word(made):
+    _, results = made
+    (figure,) = (results / "figures").glob("*.png")
+    with Image.open(figure) as image:
+        assert np.asarray(image.convert("RGB")).std() > 10
+
+
+def test_evaluate_measures_and_uses_the_captions_again(made, run, monkeypatch):
+    data, results = made
+    before = (results / "captions_val.json").stat().st_mtime_ns
+    words = ("--data", data, "--results", results, "--beam", 2)
+    assert run("evaluate", *words, "--word", "dusk") == 0
+    assert (results / "captions_val.json").stat().st_mtime_ns == before
+    report = json.loads((results / "metrics_val.json").read_text())
+    assert list(report["scores"]) == [*(f"BLEU-{n}" for n in range(1, 5)), "ROUGE-L", "CIDEr"]
+    assert 0 < report["template"]["BLEU-4"] <= 1
+    assert report["said"]["of_with"] + report["said"]["of_without"] == 6
+
+
+def test_other_features_are_refused(made, run, error_of, tmp_path):
+    data, results = made
+    places = Places(data)
+    folder = tmp_path / "global"
+    folder.mkdir()
+    np.save(folder / "val_ft.npy", np.zeros((6, 7), np.float32))
+    words = ("caption", "--data", data, "--results", results, "--global-features", folder)
+    assert "trained on features of 1024 and 1024 numbers" in error_of(*words)
+    assert places.regions.exists()
+
+
+def test_an_interrupted_run_of_features_goes_on(made, run, monkeypatch, tmp_path):
+    data, _ = made
+    names = tmp_path / "classes.txt"
+    names.write_text("a\nb\nc\nd\n")
+    where = ("--global-features", tmp_path, "--region-features", tmp_path / "f.hdf5")
+    words = ("features", "--data", data, *NETWORK, "--labels", names, *where, "--splits", "val")
+    crop_features = features.crop_features
+    seen = []
+
+    def interrupted(network, path, boxes, *, batch_size):
+        seen.append(path.stem)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return crop_features(network, path, boxes, batch_size=batch_size)
+
+    monkeypatch.setattr(features, "crop_features", interrupted)
+    assert run(*words) == 130
+    assert not (tmp_path / "f.hdf5").exists()
+    assert run(*words) == 0
+    assert seen == [f"val_{i:05d}" for i in (0, 1, 2, 2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize("step", ["features", "train", "caption", "evaluate"])
+def test_a_folder_without_data_is_one_line(error_of, tmp_path, step):
+    line = error_of(step, "--data", tmp_path / "none")
+    assert line.startswith("concept_caption.py: error: ")
+
+
+def test_a_missing_package_says_how_to_get_it(made, error_of, monkeypatch):
+    data, results = made
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    line = error_of("train", "--data", data, "--results", results)
+    assert "needs the package h5py: bash requirements_install.sh requirements_sa3.txt" in line
