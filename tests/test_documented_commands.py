@@ -36,6 +36,8 @@ SMALL = {
     "birds.part_scenes Results/part_scenes": ["--per-class", "1"],
     "birds.between Results/halfway": ["--halfway", "1"],
     "birds.annotated_sets Results/annotated": ["--scenes", "1"],
+    "concept_caption.py world": ["--train", "4", "--held-out", "5"],
+    "concept_caption.py train": ["--epochs", "1", "--width", "16"],
 }
 # What has no small size: only its options are parsed.
 TOO_LONG = ("concept_debug.py demo", "benchmark.py --quick")

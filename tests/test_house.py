@@ -25,6 +25,7 @@ COMMANDS = (
     "score_deviation",
     "deliberative_explanation",
     "concept_debug",
+    "concept_caption",
 )
 # From the ground up: a file imports from its own floor or a lower one.
 FLOORS = (

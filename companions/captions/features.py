@@ -2,11 +2,12 @@
 
 The feature is the penultimate embedding: the input of the network's last layer. A region is cut out
 of the image by its box, and fitted to the network's input as a whole image is. An interrupted run
-goes on after the last image that it finished.
+goes on after the last image that it finished; a later one for more splits makes what is missing.
 """
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,8 @@ def make_features(
     every = images_of([pair for pairs in named.values() for pair in pairs])
     files = {image: image_file(images, image) for image in every}  # a missing one is said at once
     partial = places.regions.with_name(places.regions.name + PARTIAL)
+    if places.regions.exists() and not partial.exists():  # perhaps made for other splits
+        shutil.copyfile(places.regions, partial)
     partial.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, np.ndarray] = {}
     count = 0
@@ -110,9 +113,8 @@ def _image_feature(
     source = file_sha256(path)
     entry = file.get(image + ENDING)
     if entry is not None:
-        if entry.attrs["source"] == source and entry.attrs["boxes"].tolist() == list(
-            map(list, boxes)
-        ):
+        known = entry.attrs["boxes"].tolist()
+        if entry.attrs.get("source") == source and known == [list(box) for box in boxes]:
             return entry.attrs["image"]
         del file[image + ENDING]
     rows = crop_features(network, path, boxes, batch_size=batch_size)

@@ -6,29 +6,44 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from birds import cue_world
 from birds.caption_world import annotated
 from birds.painter import CLASSES, draw_scene
 from companions.captions import features
 from companions.captions.files import Places
 from utils import PROJECT
 
-NETWORK = ("--model", f"{PROJECT}/birds/cue_world.py:network")
+NETWORK = f"{PROJECT}/birds/cue_world.py:network"
 SMALL = ("--width", 16, "--epochs", 2, "--batch", 4)
 
 
 @pytest.fixture(scope="module")
-def made(run, tmp_path_factory):
+def network(tmp_path_factory):
+    """Options of a small network with weights of its own."""
+    folder = tmp_path_factory.mktemp("network")
+    (folder / "classes.txt").write_text("a\nb\nc\nd\n")
+    torch.manual_seed(0)
+    save_file(
+        {k: v.contiguous() for k, v in cue_world.network().state_dict().items()},
+        folder / "w.safetensors",
+    )
+    files = ("--weights", folder / "w.safetensors", "--labels", folder / "classes.txt")
+    return ("--model", NETWORK, *files)
+
+
+@pytest.fixture(scope="module")
+def made(run, network, tmp_path_factory):
     """A small world with features, a training and captions; (data, results)."""
     folder = tmp_path_factory.mktemp("captions")
     data = folder / "world"
-    names = folder / "classes.txt"
-    names.write_text("a\nb\nc\nd\n")
     at = ("--data", data)
     kept = (*at, "--results", folder / "results")
     assert run("world", *at, "--train", 6, "--held-out", 6) == 0
-    assert run("features", *at, *NETWORK, "--labels", names) == 0
+    assert run("features", *at, *network) == 0
     assert run("train", *kept, *SMALL, "--guidance", 1) == 0
     assert run("caption", *kept, "--figures", 1, "--beam", 2) == 0
     return data, folder / "results"
@@ -94,7 +109,7 @@ def test_a_figure_has_a_panel_per_word(made):
         assert np.asarray(image.convert("RGB")).std() > 10
 
 
-def test_evaluate_measures_and_uses_the_captions_again(made, run, monkeypatch):
+def test_evaluate_measures_and_uses_the_captions_again(made, run):
     data, results = made
     before = (results / "captions_val.json").stat().st_mtime_ns
     words = ("--data", data, "--results", results, "--beam", 2)
@@ -106,23 +121,19 @@ def test_evaluate_measures_and_uses_the_captions_again(made, run, monkeypatch):
     assert report["said"]["of_with"] + report["said"]["of_without"] == 6
 
 
-def test_other_features_are_refused(made, run, error_of, tmp_path):
+def test_other_features_are_refused(made, error_of, tmp_path):
     data, results = made
-    places = Places(data)
     folder = tmp_path / "global"
     folder.mkdir()
     np.save(folder / "val_ft.npy", np.zeros((6, 7), np.float32))
     words = ("caption", "--data", data, "--results", results, "--global-features", folder)
     assert "trained on features of 1024 and 1024 numbers" in error_of(*words)
-    assert places.regions.exists()
 
 
-def test_an_interrupted_run_of_features_goes_on(made, run, monkeypatch, tmp_path):
+def test_an_interrupted_run_of_features_goes_on(made, run, network, monkeypatch, tmp_path):
     data, _ = made
-    names = tmp_path / "classes.txt"
-    names.write_text("a\nb\nc\nd\n")
     where = ("--global-features", tmp_path, "--region-features", tmp_path / "f.hdf5")
-    words = ("features", "--data", data, *NETWORK, "--labels", names, *where, "--splits", "val")
+    words = ("features", "--data", data, *network, *where, "--splits", "val")
     crop_features = features.crop_features
     seen = []
 
@@ -135,6 +146,7 @@ def test_an_interrupted_run_of_features_goes_on(made, run, monkeypatch, tmp_path
     monkeypatch.setattr(features, "crop_features", interrupted)
     assert run(*words) == 130
     assert not (tmp_path / "f.hdf5").exists()
+    assert run(*words) == 0
     assert run(*words) == 0
     assert seen == [f"val_{i:05d}" for i in (0, 1, 2, 2, 3, 4, 5)]
 
