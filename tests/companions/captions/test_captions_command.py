@@ -15,6 +15,7 @@ from birds.caption_world import annotated
 from birds.painter import CLASSES, draw_scene
 from companions.captions import features
 from companions.captions.files import Places
+from companions.concepts.published_files import write_split
 from utils import PROJECT
 
 NETWORK = f"{PROJECT}/birds/cue_world.py:network"
@@ -149,6 +150,18 @@ def test_an_interrupted_run_of_features_goes_on(made, run, network, monkeypatch,
     assert run(*words) == 0
     assert run(*words) == 0
     assert seen == [f"val_{i:05d}" for i in (0, 1, 2, 2, 3, 4, 5)]
+
+
+def test_a_filtered_split_needs_no_new_region_features(made, run, network, monkeypatch):
+    data, results = made
+    places = Places(data)
+    write_split(places.split("val_sub_opt"), places.pairs("val_sub")[1:])
+    monkeypatch.setattr(features, "crop_features", None)  # would fail
+    assert run("features", "--data", data, *network, "--splits", "val_sub_opt") == 0
+    where = ("--data", data, "--results", results)
+    assert run("evaluate", *where, "--eval-set", "val_sub_opt", "--metrics", "bleu") == 0
+    report = json.loads((results / "metrics_val_sub_opt.json").read_text())
+    assert report["captions"] == len(places.pairs("val_sub")) - 1 == 1
 
 
 @pytest.mark.parametrize("step", ["features", "train", "caption", "evaluate"])
