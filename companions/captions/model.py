@@ -26,6 +26,7 @@ from companions.captions.files import sa3_library
 from companions.captions.scene_graph import ATTRIBUTE, EDGE_TYPES, MOST_NODES, ROLES
 
 LAYERS = 2  # of graph convolution
+LEAST_DEVIATION = 1e-2  # added to a feature's: one that hardly varies is noise
 MOVES = 3  # of flow attention: stay, one move, two moves
 
 
@@ -131,18 +132,35 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         nn.init.ones_(self.role.weight)  # at first a node is its region's feature
         nn.init.normal_(self.order.weight, std=0.1)
+        for name, size in (("image", shape.global_width), ("region", shape.region_width)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_scale", torch.ones(size))
+
+    def standardise(self, images: torch.Tensor, regions: torch.Tensor) -> None:
+        """Have features reach the network with the mean 0 and deviation 1 that these would have.
+
+        Args:
+            images: global features of the training split, (n, global_width).
+            regions: features of its nodes, (m, region_width).
+        """
+        for name, rows in (("image", images), ("region", regions)):
+            getattr(self, f"{name}_mean").copy_(rows.mean(0))
+            deviation = rows.std(0, correction=0)
+            getattr(self, f"{name}_scale").copy_(deviation + LEAST_DEVIATION)
 
     def forward(self, batch: GraphBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the image with its graph, (B, H), and the nodes, (B, N, H)."""
         is_attribute = (batch.roles == ATTRIBUTE)[..., None]
         role = self.role(batch.roles) + self.order(batch.orders) * is_attribute
-        nodes = self.region(batch.nodes) * role  # (B, N, H)
+        regions = (batch.nodes - self.region_mean) / self.region_scale
+        images = (batch.image - self.image_mean) / self.image_scale
+        nodes = self.region(regions) * role  # (B, N, H)
         flat = nodes.flatten(0, 1)
         for layer in self.layers:
             flat = self.dropout(F.relu(layer(flat, batch.edges, batch.types)))
         nodes = flat.view_as(nodes) * batch.mask[..., None]
         mean = nodes.sum(1) / batch.mask.sum(1, keepdim=True)
-        return self.fused(torch.cat([self.image(batch.image), mean], 1)), nodes
+        return self.fused(torch.cat([self.image(images), mean], 1)), nodes
 
 
 class Attention(nn.Module):
@@ -234,7 +252,6 @@ class Captioner(nn.Module):
         self.memory = Memory(width)
         self.bias = nn.Parameter(torch.zeros(shape.words))
         self.dropout = nn.Dropout(shape.dropout)
-        nn.init.normal_(self.words.weight, std=width**-0.5)
 
     def encode(self, batch: GraphBatch) -> tuple[Context, State]:
         """Return what the decoder begins with: all attention is on the first node."""

@@ -188,6 +188,10 @@ def train(
         dropout=recipe.dropout,
     )
     training = Training(shape, vocabulary, recipe, device=device)
+    training.captioner.encoder.standardise(
+        torch.from_numpy(np.stack([example.image_feature for example in examples])),
+        torch.from_numpy(np.concatenate([example.nodes for example in examples])),
+    )
     path = folder / CHECKPOINT
     if path.exists() and not overwrite:
         training.resume(read_checkpoint(path), path)
