@@ -86,6 +86,12 @@ class Training:
         self.device = device
         self.rows: list[EpochRow] = []
 
+    def standardise(self, examples: Sequence[Example]) -> None:
+        """Have the captioner standardise features as those of the examples."""
+        images = np.stack([example.image_feature for example in examples])
+        regions = np.concatenate([example.nodes for example in examples])
+        self.captioner.encoder.standardise(torch.from_numpy(images), torch.from_numpy(regions))
+
     def take_epoch(self, examples: Sequence[Example], on_step) -> None:
         """Train on all examples once, and add the epoch's row."""
         epoch = len(self.rows) + 1
@@ -188,10 +194,7 @@ def train(
         dropout=recipe.dropout,
     )
     training = Training(shape, vocabulary, recipe, device=device)
-    training.captioner.encoder.standardise(
-        torch.from_numpy(np.stack([example.image_feature for example in examples])),
-        torch.from_numpy(np.concatenate([example.nodes for example in examples])),
-    )
+    training.standardise(examples)
     path = folder / CHECKPOINT
     if path.exists() and not overwrite:
         training.resume(read_checkpoint(path), path)
