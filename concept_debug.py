@@ -254,7 +254,7 @@ def run_annotate(settings: Annotate) -> int:
     not_the_images(settings.annotations, settings.images)
     items = folder(settings.images, leave_out=settings.annotations)
     names = [path.as_posix() for path in folders_of(items, Path())]
-    make_writable(settings.annotations)
+    make_writable(settings.annotations, "--annotations")
     graphs = settings.results / "graphs" if settings.suggest else None
     if graphs and not graphs.is_dir():
         raise UserError(f"--suggest: no folder {graphs}; `concept_debug.py explain` makes it")
@@ -289,8 +289,11 @@ def run_ratings(settings: Rate) -> int:
     """Write the value of each rated image; where a split is given, what remains of it."""
     if (settings.split is None) != (settings.kept is None):
         raise UserError("--split, --kept: only together; the rest of one goes into the other")
+    if settings.kept and settings.kept.resolve() == settings.split.resolve():
+        raise UserError(f"--kept {settings.kept}: that is --split, which would be lost")
     pairs = read_split(settings.split) if settings.split else []
     ratings = read_ratings(settings.tasks)
+    make_writable(settings.results)
     report = ratings.write(settings.results, hard=settings.hard)
     log_odd_tasks(ratings)
     hard = {entry.image for entry in report.images if entry.hard}

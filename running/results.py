@@ -91,8 +91,12 @@ class FileStamp:
         return [self.size, self.changed_ns]
 
 
-def make_writable(folder: Path) -> None:
+def make_writable(folder: Path, option: str = "--results") -> None:
     """Make the results folder.
+
+    Args:
+        folder: to make.
+        option: that names it, for messages.
 
     Raises:
         UserError: it cannot be written, or one of the program's folders in it leads out of it.
@@ -106,9 +110,9 @@ def make_writable(folder: Path) -> None:
         (folder / ".writable").unlink()
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise UserError(f"--results {folder}: {error.strerror}") from error
+        raise UserError(f"{option} {folder}: {error.strerror}") from error
     if free < LEAST_FREE:
-        raise UserError(f"--results {folder}: {free / 1e6:.0f} MB are free on its disk; too few")
+        raise UserError(f"{option} {folder}: {free / 1e6:.0f} MB are free on its disk; too few")
 
 
 # ---------------------------------------------------------------- names

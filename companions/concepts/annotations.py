@@ -105,6 +105,7 @@ class Annotations:
             suggestion = self.suggestions / f"{self.names[number]}.json"
             if suggestion.is_file():
                 graph = as_one_region(read_graph(suggestion))
+                require_within(graph, (width, height), suggestion)
         return {"graph": graph, "version": version, "width": width, "height": height}
 
     def save(self, changed: Changed) -> str:
@@ -155,6 +156,23 @@ def as_one_region(graph: Graph) -> dict[str, Any]:
         "phrase": "",
     }
     return {"1": msgspec.to_builtins(region)}
+
+
+def require_within(graph: dict[str, Any], size: tuple[int, int], path: Path) -> None:
+    """Raise UserError where an object's box leaves its picture: the graph is of another one.
+
+    Args:
+        graph: as JSON values.
+        size: width and height of the picture.
+        path: of the graph, for the message.
+    """
+    width, height = size
+    for one in (one for region in graph.values() for one in region["objects"]):
+        if one["x"] + one["w"] > width or one["y"] + one["h"] > height:
+            raise UserError(
+                f"--suggest: {path}: the box of {one['name']!r} leaves the picture of {width} x "
+                f"{height} pixels; the graph is of another picture"
+            )
 
 
 # ---------------------------------------------------------------- the server

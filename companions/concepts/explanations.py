@@ -113,13 +113,14 @@ class ConceptExplanation:
         """
         used = self.ranked.order[: self.ranked.concepts]
         words = {i: attributes_of_region(self.regions, i, self.image) for i in used if attributes}
+        pairs = relations_between(self.regions, used, size) if relations else ()
         return model_graph(
             self.regions,
             self.ranked,
             category=self.class_name,
             size=size,
             attributes=words,
-            relations=relations_between(self.regions, used) if relations else (),
+            relations=pairs,
         )
 
     def record(self, name: str, fingerprint: Fingerprint) -> ImageRecord:

@@ -1,7 +1,7 @@
 """What can be measured of an image's regions: colour, size and place of each, and how two lie.
 
     attributes_of_region(regions, 3, image)             # ["red", "small", "top", "left"]
-    relations_between(regions, [3, 5])                  # [Relation(subject=3, name="above", ..)]
+    relations_between(regions, [3, 5], (480, 640))      # [Relation(subject=3, name="above", ..)]
 
 The attributes of a region:
 
@@ -16,7 +16,8 @@ The relation of a pair, the first of these that holds; a pair has one at most:
 - a "inside" b: at least 80 % of the pixels next to a are b's;
 - a "on" b: in at least half of the columns of a, the pixel under a's lowest one is b's;
 - a "above", "below", "left of" or "right of" b: by the centres of their boxes, along the axis of
-  the larger distance, where the boxes overlap along it by at most half of the shorter side.
+  the larger distance in the image, where the boxes overlap along it by at most half of the shorter
+  side.
 
 They are this project's own, and are not learnt: the same pixels always give the same words.
 """
@@ -106,26 +107,29 @@ def _third(place: float, first: str, last: str) -> list[str]:
 # ---------------------------------------------------------------- two regions
 
 
-def relations_between(regions: Regions, order: Sequence[int]) -> list[Relation]:
+def relations_between(
+    regions: Regions, order: Sequence[int], size: tuple[int, int]
+) -> list[Relation]:
     """Return how each pair of some regions lies, where one of the words applies.
 
     Args:
         regions: of the image.
         order: indices of regions. Where a relation has a converse ("above", "below"), the subject
             is the region that comes first.
+        size: height and width of the image as people see it. The index map may be squashed.
     """
-    found = [_relation(regions.index, a, b) for a, b in combinations(order, 2)]
+    found = [_relation(regions.index, a, b, size=size) for a, b in combinations(order, 2)]
     return [relation for relation in found if relation]
 
 
-def _relation(index: np.ndarray, a: int, b: int) -> Relation | None:
+def _relation(index: np.ndarray, a: int, b: int, *, size: tuple[int, int]) -> Relation | None:
     for subject, other in ((a, b), (b, a)):
         if _share_around(index, subject, other) >= ENCLOSED:
             return Relation(subject, "inside", other)
     for subject, other in ((a, b), (b, a)):
         if _share_under(index, subject, other) >= RESTING:
             return Relation(subject, "on", other)
-    name = _direction(index == a, index == b)
+    name = _direction(index == a, index == b, size=size)
     return Relation(a, name, b) if name else None
 
 
@@ -148,10 +152,10 @@ def _share_under(index: np.ndarray, region: int, other: int) -> float:
     return float(rests.sum() / len(columns))
 
 
-def _direction(a: np.ndarray, b: np.ndarray) -> str | None:
+def _direction(a: np.ndarray, b: np.ndarray, *, size: tuple[int, int]) -> str | None:
     """Return where region a lies from region b; None where their boxes overlap too much."""
-    vertical = _Gap.of(a.any(1), b.any(1))
-    horizontal = _Gap.of(a.any(0), b.any(0))
+    vertical = _Gap.of(a.any(1), b.any(1), length=size[0])
+    horizontal = _Gap.of(a.any(0), b.any(0), length=size[1])
     if abs(vertical.offset) >= abs(horizontal.offset):
         gap = vertical
         words = ("above", "below")
@@ -165,16 +169,16 @@ def _direction(a: np.ndarray, b: np.ndarray) -> str | None:
 
 @dataclass(frozen=True)
 class _Gap:
-    """Two boxes along one axis: a's centre less b's, and the overlap over the shorter side."""
+    """Two boxes along one axis: a's centre less b's in pixels, and overlap over shorter side."""
 
     offset: float
     overlap: float
 
     @classmethod
-    def of(cls, a: np.ndarray, b: np.ndarray) -> "_Gap":
+    def of(cls, a: np.ndarray, b: np.ndarray, *, length: int) -> "_Gap":
         first = np.flatnonzero(a)
         second = np.flatnonzero(b)
         shared = min(first[-1], second[-1]) - max(first[0], second[0]) + 1
         shorter = min(np.ptp(first), np.ptp(second)) + 1
         offset = (first[0] + first[-1] - second[0] - second[-1]) / 2
-        return cls(float(offset), float(max(0, shared) / shorter))
+        return cls(float(offset * length / len(a)), float(max(0, shared) / shorter))

@@ -78,6 +78,15 @@ def test_a_suggestion_is_one_region(annotations, tmp_path):
     assert suggested.read(1)["graph"] == EMPTY
 
 
+def test_a_suggestion_for_another_picture_is_refused(annotations, tmp_path):
+    graph = graph_json("wing")
+    graph["1"]["objects"][0].update(x=30, w=31)  # of 60 pixels
+    (tmp_path / "b.json").write_text(json.dumps(graph))
+    suggested = Annotations(annotations.items, annotations.names, annotations.folder, tmp_path)
+    with pytest.raises(UserError, match=r"b\.json: the box of 'wing' leaves the picture"):
+        suggested.read(1)
+
+
 def test_a_link_out_of_the_folder_is_refused(annotations, tmp_path):
     annotations.path(0).symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(UserError, match="leads out of"):
@@ -177,3 +186,23 @@ def test_an_annotation_by_mouse_and_keyboard(server, chromium):
     assert (beak.w, beak.h) == (67 + 10, 67)  # a third of the shorter side
     assert relationships_of(graph) == ["(crest, above, beak)"]
     assert graph["1"].phrase == "a crest above a beak"
+
+
+def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.goto(server.address)
+    page.locator("#image").select_option("0")
+    page.wait_for_selector('body[data-ready="0"]')
+    page.locator("#add").press("Enter")
+    page.locator(".row input").first.fill("tail")
+    page.locator(".row input").first.press("Enter")
+    page.wait_for_selector("#status:text('not yet: an object has no name')")
+    assert concepts_of(read_graph(server.results / "human/a.json")) == ["tail"]
+    with page.expect_event("dialog"):
+        page.keyboard.press("PageDown")
+    assert asked == ["Not saved: an object has no name yet. Leave this image?"]
+    assert page.locator("#image").input_value() == "0"
+    assert page.locator(".row").count() == 2
+    page.close()

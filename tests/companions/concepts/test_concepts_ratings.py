@@ -125,3 +125,12 @@ def test_a_split_needs_a_place_for_what_is_kept(tasks, tmp_path, run, only_line)
     split = tmp_path / "val_sub_names.npy"
     assert run("ratings", "--tasks", tasks, "--split", split, "--results", tmp_path) == 2
     assert "--kept" in only_line()
+
+
+def test_a_split_is_not_overwritten(tasks, tmp_path, run, only_line):
+    split = tmp_path / "val_sub_names.npy"
+    write_split(split, [("street_1", "1")])
+    words = ("--tasks", tasks, "--hard", 1, "--split", split, "--kept", split)
+    assert run("ratings", *words, "--results", tmp_path) == 2
+    assert "which would be lost" in only_line()
+    assert read_split(split) == [("street_1", "1")]

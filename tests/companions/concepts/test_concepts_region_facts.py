@@ -79,7 +79,13 @@ def test_few_odd_pixels_do_not_change_a_colour():
     ],
 )
 def test_relations_by_hand(first, second, expected):
-    assert relations_between(regions_of(first, second), [1, 2]) == [expected]
+    assert relations_between(regions_of(first, second), [1, 2], (20, 20)) == [expected]
+
+
+def test_the_larger_distance_is_that_of_the_image():
+    regions = regions_of((2, 5, 2, 5), (10, 13, 9, 12))  # 8 rows and 7 columns apart
+    assert relations_between(regions, [1, 2], (20, 20)) == [Relation(1, "above", 2)]
+    assert relations_between(regions, [1, 2], (400, 800)) == [Relation(1, "left of", 2)]
 
 
 def test_boxes_that_overlap_have_no_direction():
@@ -88,7 +94,7 @@ def test_boxes_that_overlap_have_no_direction():
     labels[15, 5:15] = 1  # an L ..
     labels[4:13, 7:16] = 2  # .. and what fills it
     regions = Regions.of(labels, {0: "rest", 1: "a", 2: "b"})
-    assert relations_between(regions, [1, 2]) == []
+    assert relations_between(regions, [1, 2], (20, 20)) == []
 
 
 # ---------------------------------------------------------------- of a network
