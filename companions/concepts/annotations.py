@@ -15,6 +15,7 @@ meanwhile, is not overwritten: the page says so in one line.
 import contextlib
 import hashlib
 import io
+import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from running.result_folders import require_below
 from running.serve import INSTALL, Site, say_where
 from scoring.image_files import as_rgb, open_image
 from scoring.regions import upright_size
-from utils import UserError, read_bytes, write_json
+from utils import UserError, read_bytes, write_atomically
 
 PAGE = "annotate.html"
 LONGEST_SIDE = 1600  # pixels of an image in the page
@@ -119,7 +120,8 @@ class Annotations:
         graph_of_json(changed.graph, path)
         if version_of(path) != changed.version:
             raise UserError(f"{path}: changed by somebody else meanwhile; reload the page")
-        write_json(path, changed.graph)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(changed.graph))  # as the published files are laid out
         return version_of(path)
 
     def jpeg(self, number: int) -> bytes:

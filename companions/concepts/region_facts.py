@@ -5,8 +5,8 @@
 
 The attributes of a region:
 
-- the colour: of the 11 basic colour terms, the one with the shade nearest to the
-  median colour in CIELAB (COLOURS);
+- the colour: of the 11 basic colour terms, the one that most of its pixels have; a pixel has the
+  term with the nearest shade in CIELAB (COLOURS);
 - "small" below 5 % of the image, "large" above 25 %;
 - unless it is large, the thirds that its centre of mass is in: "top" or "bottom", "left" or
   "right"; "central" where it is in the middle third both ways.
@@ -73,7 +73,7 @@ def attributes_of_region(regions: Regions, region: int, image: np.ndarray) -> li
     """
     mask = regions.index == region
     share = float(mask.mean())
-    words = [nearest_colour(np.median(image[mask], axis=0))]
+    words = [colour_of(image[mask])]
     if share > LARGE:
         return [*words, "large"]
     if share < SMALL:
@@ -81,13 +81,28 @@ def attributes_of_region(regions: Regions, region: int, image: np.ndarray) -> li
     return words + _place(mask)
 
 
-def nearest_colour(rgb: np.ndarray) -> str:
-    """Return the basic colour term nearest to an RGB colour, each part from 0 to 255."""
-    known = [(name, shade) for name, shades in COLOURS.items() for shade in shades]
-    colours = np.array([rgb, *(shade for _, shade in known)], np.float32)[None] / 255
-    lab = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[0]
-    distances = np.linalg.norm(lab[1:] - lab[0], axis=1)
-    return known[int(distances.argmin())][0]
+def colour_of(pixels: np.ndarray) -> str:
+    """Return the basic colour term that most pixels have; of equals, the first in COLOURS.
+
+    Args:
+        pixels: (N, 3) RGB, from 0 to 255.
+    """
+    names = list(COLOURS)
+    shades = [shade for own in COLOURS.values() for shade in own]
+    name_of_shade = [n for n, own in enumerate(COLOURS.values()) for _ in own]
+    nearest = _distances(_lab(pixels), _lab(np.array(shades))).argmin(1)  # (N,)
+    counts = np.bincount(np.take(name_of_shade, nearest), minlength=len(names))
+    return names[int(counts.argmax())]
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    """Return (N, 3) colours in CIELAB."""
+    return cv2.cvtColor(np.float32(rgb)[None] / 255, cv2.COLOR_RGB2LAB)[0]
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the (N, M) distances of N colours from M others."""
+    return np.linalg.norm(a[:, None] - b[None], axis=2)
 
 
 def _place(mask: np.ndarray) -> list[str]:

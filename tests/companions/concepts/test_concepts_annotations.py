@@ -39,6 +39,21 @@ def test_what_is_saved_is_read_again_with_unknown_fields(annotations):
     assert not annotations.is_done(1)
 
 
+def test_a_published_file_is_written_back_byte_for_byte(annotations):
+    graph = graph_json("wing", "façade")
+    annotations.path(0).write_text(json.dumps(graph))
+    before = annotations.path(0).read_bytes()
+    read = annotations.read(0)
+    annotations.save(Changed(0, read["graph"], read["version"]))
+    assert annotations.path(0).read_bytes() == before
+
+
+def test_an_image_in_a_class_folder_has_its_file_in_one(annotations):
+    inside = Annotations(annotations.items, ["jay/a", "jay/b"], annotations.folder)
+    inside.save(Changed(1, graph_json("wing"), NEW))
+    assert concepts_of(read_graph(annotations.folder / "jay/b.json")) == ["wing"]
+
+
 def test_what_somebody_else_changed_is_not_overwritten(annotations):
     annotations.save(Changed(0, graph_json("wing"), NEW))
     with pytest.raises(UserError, match=r"a\.json: changed by somebody else"):

@@ -11,7 +11,7 @@ from companions.concepts.region_facts import (
     COLOURS,
     Relation,
     attributes_of_region,
-    nearest_colour,
+    colour_of,
     relations_between,
 )
 from scoring.regions import Regions
@@ -42,7 +42,7 @@ def painted(colour):
     ],
 )
 def test_a_colour_has_the_nearest_name(rgb, name):
-    assert nearest_colour(np.array(rgb)) == name
+    assert colour_of(np.array([rgb])) == name
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,11 @@ def test_a_colour_has_the_nearest_name(rgb, name):
 def test_size_and_place_by_hand(box, words):
     regions = regions_of(box)
     assert attributes_of_region(regions, 1, painted("red")) == ["red", *words]
+
+
+def test_a_region_of_two_colours_has_the_commoner_one():
+    yellow, blue = COLOURS["yellow"][0], COLOURS["blue"][0]
+    assert colour_of(np.array([yellow] * 4 + [blue] * 3)) == "yellow"  # their median is neither
 
 
 def test_few_odd_pixels_do_not_change_a_colour():
