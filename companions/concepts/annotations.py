@@ -161,19 +161,19 @@ def as_one_region(graph: Graph) -> dict[str, Any]:
 
 
 def require_within(graph: dict[str, Any], size: tuple[int, int], path: Path) -> None:
-    """Raise UserError where an object's box leaves its picture: the graph is of another one.
+    """Raise UserError where an object's box leaves its image: the graph is of another one.
 
     Args:
         graph: as JSON values.
-        size: width and height of the picture.
+        size: width and height of the image.
         path: of the graph, for the message.
     """
     width, height = size
     for one in (one for region in graph.values() for one in region["objects"]):
         if one["x"] + one["w"] > width or one["y"] + one["h"] > height:
             raise UserError(
-                f"--suggest: {path}: the box of {one['name']!r} leaves the picture of {width} x "
-                f"{height} pixels; the graph is of another picture"
+                f"--suggest: {path}: the box of {one['name']!r} leaves the image of {width} x "
+                f"{height} pixels; the graph is of another image"
             )
 
 

@@ -93,12 +93,12 @@ def test_a_suggestion_is_one_region(annotations, tmp_path):
     assert suggested.read(1)["graph"] == EMPTY
 
 
-def test_a_suggestion_for_another_picture_is_refused(annotations, tmp_path):
+def test_a_suggestion_for_another_image_is_refused(annotations, tmp_path):
     graph = graph_json("wing")
     graph["1"]["objects"][0].update(x=30, w=31)  # of 60 pixels
     (tmp_path / "b.json").write_text(json.dumps(graph))
     suggested = Annotations(annotations.items, annotations.names, annotations.folder, tmp_path)
-    with pytest.raises(UserError, match=r"b\.json: the box of 'wing' leaves the picture"):
+    with pytest.raises(UserError, match=r"b\.json: the box of 'wing' leaves the image"):
         suggested.read(1)
 
 
