@@ -10,11 +10,10 @@ The matrix is float16. So that statistics come out exactly, the columns of the c
 are about, and the largest value of each row, are kept in float32 as well.
 """
 
-import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import msgspec
@@ -30,7 +29,9 @@ from companions.score_deviation.record import (
     Question,
 )
 from running.checks import class_index
-from utils import UserError, one_line, written_beside
+from scoring.segmentation import LABEL_MAP
+from scoring.text_files import why_unreadable
+from utils import UserError, file_sha256, one_line, written_beside
 
 FILE = "matrix.npz"
 # What NumPy, zip files and msgspec raise of a damaged file; NotImplementedError is a RuntimeError.
@@ -49,12 +50,8 @@ UNREADABLE = (
 class About(Struct, kw_only=True):
     """What the numbers of a matrix are about."""
 
-    format: Literal[1] = 1
-    image: str
-    model: str
-    source: str  # of the regions
-    baseline: str
-    question: str  # SHA-256 of what must agree for the matrix to stand
+    format: Literal[2] = 2
+    question: Question  # what must agree for the matrix to stand
     classes: list[str]
     labels: list[int]
     names: list[str]  # of the labels
@@ -63,6 +60,12 @@ class About(Struct, kw_only=True):
     true: int | None
     rank: int | None  # of the true class
     exact_classes: list[int]  # columns of Matrix.exact
+
+
+class _Format(Struct):
+    """The number of a matrix's format; 1 did not know the weights."""
+
+    format: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +93,7 @@ class Matrix:
         known = {record.category.index, record.predicted.index}
         exact = sorted(known | ({record.true.index} if record.true else set()))
         about = About(
-            image=record.image,
-            model=record.model.name,
-            source=record.segmentation.source,
-            baseline=record.baseline,
-            question=question_sha256(record.question),
+            question=record.question,
             classes=list(scores.classes),
             labels=record.regions.labels,
             names=record.regions.names,
@@ -142,7 +141,7 @@ class Matrix:
             without=rows[1:],
             classes=about.classes,
             regions=LabelMap(names=about.names, labels=about.labels, areas=about.areas, map=""),
-            baseline=about.baseline,
+            baseline=about.question.asked.baseline,
         )
         found = deviations_of(
             scores,
@@ -151,12 +150,7 @@ class Matrix:
         )
         if found.true:
             found.true.rank = about.rank
-        return ImageDeviations(**msgspec.structs.asdict(found), image=about.image)
-
-
-def question_sha256(question: Question) -> str:
-    """Return the SHA-256 of what must agree for a record, and its matrix, to stand."""
-    return hashlib.sha256(msgspec.json.encode(question)).hexdigest()
+        return ImageDeviations(**msgspec.structs.asdict(found), image=about.question.image)
 
 
 # ---------------------------------------------------------------- files
@@ -185,7 +179,10 @@ def read_matrix(path: Path) -> Matrix:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        about = msgspec.json.decode(arrays.pop("about").tobytes(), type=About)
+        content = arrays.pop("about").tobytes()
+        if msgspec.json.decode(content, type=_Format).format == 1:
+            raise ValueError("of an earlier version; --keep-matrices makes it anew")
+        about = msgspec.json.decode(content, type=About)
         matrix = Matrix(about=about, **arrays)
     except UNREADABLE as error:
         raise ValueError(f"{path}: not a matrix of this program: {one_line(error)}") from None
@@ -220,7 +217,7 @@ def _require_shapes(matrix: Matrix, path: Path) -> None:
 def stands(path: Path, question: Question) -> bool:
     """Return whether the matrix in a file answers this question."""
     try:
-        return read_matrix(path).about.question == question_sha256(question)
+        return read_matrix(path).about.question == question
     except ValueError:
         return False
 
@@ -267,11 +264,12 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
             first = matrix.about
             if category is not None:
                 index = class_index(category, first.classes, option="--category")
-        if matrix.about.classes != first.classes:
-            failures.append((str(path), f"other classes than those of {first.image}"))
-            continue
-        if _setting(matrix.about) != _setting(first):
-            failures.append((str(path), f"another model, label map or fill than of {first.image}"))
+        others = differences(matrix.about, first)
+        if index is not None and "category" in others:  # another one is read of all
+            others.remove("category")
+        if others:
+            words = ", ".join(others)
+            failures.append((str(path), f"differs from {first.question.image} in {words}"))
             continue
         records.append(matrix.record(index))
     if first is None:
@@ -279,6 +277,44 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
     return ReadRecords(records, first, failures)
 
 
-def _setting(about: About) -> tuple[str, str, str]:
+def require_weights(about: About, weights: Path) -> None:
+    """Refuse matrices of other weights.
+
+    Raises:
+        UserError: the file is missing, or not what the matrices were made with.
+    """
+    try:
+        sha256 = file_sha256(weights)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--weights {weights}: {why_unreadable(error)}") from None
+    if sha256 != about.question.model.weights_sha256:
+        raise UserError(
+            f"--weights {weights}: the matrices of {about.question.model.name} are of other weights"
+        )
+
+
+def differences(one: About, other: About) -> list[str]:
+    """Return the settings in which the matrices of two images differ, by name."""
+    mine = _settings_of(one)
+    theirs = _settings_of(other)
+    return [name for name in mine if mine[name] != theirs[name]]
+
+
+def _settings_of(about: About) -> dict[str, Any]:
     """Return what all matrices of one set of statistics have in common."""
-    return about.model, about.source, about.baseline
+    question = about.question
+    model = question.model
+    regions = question.segmentation
+    own = None if regions.source == LABEL_MAP else regions.sha256  # a label map is of one image
+    return {
+        "model": (model.name, model.code_sha256, model.modules),
+        "weights": model.weights_sha256,
+        "preprocessing": (question.size, model.resize, model.mean, model.std),
+        "output": model.output,
+        "classes": about.classes,
+        "regions": (regions.source, regions.segments, own),
+        "labels": regions.names_sha256,
+        "fill": question.asked.baseline,
+        "seed": question.asked.seed,
+        "category": question.asked.category,
+    }
