@@ -57,8 +57,7 @@ class About(Struct, kw_only=True):
     names: list[str]  # of the labels
     areas: list[float]
     category: int  # explained in the run that wrote it
-    true: int | None
-    rank: int | None  # of the true class
+    rank: int | None  # of the true class, which the question names
     exact_classes: list[int]  # columns of Matrix.exact
 
 
@@ -99,7 +98,6 @@ class Matrix:
             names=record.regions.names,
             areas=record.regions.areas,
             category=record.category.index,
-            true=record.true.index if record.true else None,
             rank=record.true.rank if record.true else None,
             exact_classes=exact,
         )
@@ -146,7 +144,7 @@ class Matrix:
         found = deviations_of(
             scores,
             category=about.category if category is None else category,
-            true_index=about.true if category is None else None,
+            true_index=about.question.asked.true if category is None else None,
         )
         if found.true:
             found.true.rank = about.rank
@@ -206,12 +204,27 @@ def _require_shapes(matrix: Matrix, path: Path) -> None:
         if array.dtype != kind or array.shape != shape:
             raise ValueError(f"{path}: {name} is {array.dtype} {array.shape}, not {shape}")
     numbers = [about.category, *about.exact_classes, *matrix.top.tolist()]
-    if about.true is not None:
-        numbers.append(about.true)
     if not all(0 <= number < classes for number in numbers):
         raise ValueError(f"{path}: a class that is none of its {classes}")
     if not len(about.labels) == len(about.names) == len(about.areas) > 0:
         raise ValueError(f"{path}: another number of labels than of their names or areas")
+    _require_agreement(matrix, path)
+
+
+def _require_agreement(matrix: Matrix, path: Path) -> None:
+    """Raise ValueError where the classes are not those that the question asks for."""
+    about = matrix.about
+    asked = about.question.asked
+    explained = int(matrix.top[0]) if asked.category is None else asked.category
+    if about.category != explained:
+        raise ValueError(f"{path}: category {about.category}, not {explained} as it was asked")
+    if asked.true is None and about.rank is None:
+        return
+    classes = len(about.classes)
+    if asked.true is None or about.rank is None or not 1 <= about.rank <= classes:
+        raise ValueError(f"{path}: rank {about.rank} of the true class {asked.true}")
+    if asked.true not in about.exact_classes:
+        raise ValueError(f"{path}: the true class {asked.true} is not among the exact ones")
 
 
 def stands(path: Path, question: Question) -> bool:

@@ -23,8 +23,9 @@ FILES = ("statistics.json", "labels.csv")
 
 
 @pytest.fixture(autouse=True)
-def without_class_figures(monkeypatch):
-    """Leave out the figures of the classes, which take seconds."""
+def without_figures(monkeypatch):
+    """Leave out the figures of the images and of the classes, which take seconds."""
+    monkeypatch.setattr(explainer_module, "draw_map", lambda *_, **__: None)
     monkeypatch.setattr(score_deviation, "draw_classes", lambda *_: None)
 
 
@@ -145,7 +146,7 @@ def planted_record(found):
             size=(12, 12),
             model=Model(name="planted", weights_sha256="", classes=2),
             segmentation=MapSource("label map"),
-            asked=Asked(category=None, baseline=found.baseline, seed=0, true=None),
+            asked=Asked(category=None, baseline=found.baseline, seed=0, true=found.true.index),
         ),
     )
 
@@ -233,13 +234,27 @@ def test_matrices_of_other_weights_than_named_are_refused(weighted, lamp_set, ca
     assert last.endswith("are of other weights")
 
 
-def test_a_matrix_of_the_earlier_format_is_named(kept, capsys):
-    path = kept.path / "out/in/one/matrix.npz"
+def change_about(path, change):
+    """Change what a matrix is about."""
     with np.load(path) as file:
         arrays = dict(file)
     about = json.loads(arrays["about"].tobytes())
-    about["format"] = 1
+    change(about)
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     np.savez_compressed(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"format": 1}, "of an earlier version; --keep-matrices makes it anew"),
+        ({"category": 2}, "category 2, not 1 as it was asked"),
+        ({"rank": None}, "rank None of the true class 0"),
+        ({"rank": 4}, "rank 4 of the true class 0"),
+        ({"exact_classes": [1, 2]}, "the true class 0 is not among the exact ones"),
+    ],
+)
+def test_a_matrix_that_contradicts_itself_is_named(kept, capsys, change, words):
+    change_about(kept.path / "out/in/one/matrix.npz", lambda about: about.update(change))
     assert read_back(kept) == 1
-    assert "of an earlier version; --keep-matrices makes it anew" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
