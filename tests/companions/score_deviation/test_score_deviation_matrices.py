@@ -26,6 +26,7 @@ FILES = ("statistics.json", "labels.csv")
 def without_figures(monkeypatch):
     """Leave out the figures of the images and of the classes, which take seconds."""
     monkeypatch.setattr(explainer_module, "draw_map", lambda *_, **__: None)
+    monkeypatch.setattr(score_deviation, "sort_all_maps", lambda *_: None)
     monkeypatch.setattr(score_deviation, "draw_classes", lambda *_: None)
 
 
