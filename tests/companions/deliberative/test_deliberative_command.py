@@ -255,10 +255,9 @@ def test_training_writes_a_predictor_and_says_how_good_it_is(trained):
 
 
 def test_a_trained_predictor_is_a_difficulty(trained):
-    red = trained.images / "red"
-    assert trained("--difficulty", trained.predictor, images=red) == 0
-    name = next(red.glob("*.png")).stem
-    record = trained.record(name)
+    image = next((trained.images / "red").glob("*.png"))
+    assert trained("--difficulty", trained.predictor, "--moved", 0, images=image) == 0
+    record = trained.record(image.stem)
     assert record.difficulty.name == "hardness"
     assert 0 < record.difficulty_value < 1
 
