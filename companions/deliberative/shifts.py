@@ -21,7 +21,7 @@ from companions.deliberative.evaluation import json_numbers
 from companions.deliberative.explainer import Explainer
 from companions.deliberative.record import Question
 from companions.deliberative.robustness import Shift, Stays, random_shifts, shifted_image
-from companions.deliberative.training_batches import mixed
+from companions.training.seeds import mixed
 from running.each_image import RunOutcome, explain_each
 from running.record_files import write_indented
 from running.result_folders import require_below
