@@ -53,7 +53,6 @@ from utils import (
     UserError,
     file_sha256,
     log,
-    one_line,
     printable,
     read_text,
     resolved,
@@ -236,7 +235,7 @@ import torch
 from tqdm import tqdm
 
 from companions.deliberative import hardness
-from companions.deliberative.annotations import DataSet, Marks, no_marks
+from companions.deliberative.annotations import DataSet
 from companions.deliberative.checkpoints import cub_normalised, is_checkpoint, read_checkpoint
 from companions.deliberative.comparison import (
     HARDNESS,
@@ -262,7 +261,8 @@ from companions.deliberative.record import (
     DifficultySource,
     settings_that_count,
 )
-from companions.deliberative.robustness import mean_robustness, random_shifts, shifted_image
+from companions.deliberative.robustness import mean_robustness
+from companions.deliberative.shifts import measure_shifts
 from companions.deliberative.training import train_predictor
 from companions.deliberative.training_run import Plan
 from companions.deliberative.training_run import run as train_plan
@@ -456,7 +456,8 @@ def evaluate(
     """Measure the insecurities of a data set against its annotations; return the exit status."""
     data.check(explainer.network.labels)
     images, unreadable = hardest_of(explainer, images, settings)
-    outcome = explain_found(replace(explainer, marks=data.marks), images, settings)
+    explainer = replace(explainer, marks=data.marks)
+    outcome = explain_found(explainer, images, settings)
     if outcome.interrupted:
         return 130
     records = {one.image.path: one.record for one in outcome.images if one.record is not None}
@@ -468,37 +469,28 @@ def evaluate(
     print(evaluation.as_text())
     status = max(report_failures([*unreadable, *failures]), outcome.status)
     if settings.shifts:
-        status = max(shift_images(explainer, images, settings, marks=data.marks), status)
+        status = max(shift_images(explainer, images, settings), status)
     return status
 
 
-def shift_images(
-    explainer: Explainer, images: FoundImages, settings: Settings, *, marks: Marks = no_marks
-) -> int:
+def shift_images(explainer: Explainer, images: FoundImages, settings: Settings) -> int:
     """Measure what stays of insecurities as images are shifted; return the exit status."""
-    generator = torch.Generator().manual_seed(settings.seed)
-    found = []
-    failures = []
-    for image in tqdm(images.paths, desc="shifts", unit="image"):
-        for shift in random_shifts(settings.shifts, generator):
-            try:
-                found.append(
-                    shifted_image(
-                        explainer.network,
-                        explainer.split,
-                        image,
-                        shift,
-                        method=explainer.method,
-                        marks=marks,
-                    )
-                )
-            except (ValueError, FloatingPointError) as error:
-                failures.append((printable(image), one_line(error)))
-                break
-    table = mean_robustness(found, images=len(images.paths) - len(failures))
+    outcome = measure_shifts(
+        explainer,
+        make_jobs(images.paths, root=images.root, results=settings.results),
+        count=settings.shifts,
+        seed=settings.seed,
+        results=settings.results,
+    )
+    report_failures(outcome.failures)
+    if outcome.interrupted:
+        log_interrupted(settings.results)
+        return outcome.status
+    found = [stays for image in outcome.records for stays in image.stays()]
+    table = mean_robustness(found, images=len(outcome.records))
     table.write(settings.results / "robustness.json")
     print(table.as_text())
-    return report_failures(failures)
+    return outcome.status
 
 
 def hardest_of(

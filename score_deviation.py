@@ -114,7 +114,7 @@ from companions.score_deviation.class_figures import class_stems, draw_classes
 from companions.score_deviation.explainer import Explainer, Outcome, explain_all
 from companions.score_deviation.figures import map_files
 from companions.score_deviation.map_folders import sort_maps
-from companions.score_deviation.matrices import read_records
+from companions.score_deviation.matrices import read_records, require_weights
 from companions.score_deviation.recognition import recognise
 from companions.score_deviation.record import (
     FILE,
@@ -212,8 +212,11 @@ def run_from_matrices(settings: Settings) -> int:
     settings = replace(settings, results=run_folder(settings.results, settings.run))
     make_writable(settings.results)
     found = read_records(settings.from_matrices, settings.category)
-    settings = replace(settings, model=found.first.model)
-    report_classes(found.records, settings, sources={found.first.source})
+    if settings.weights:
+        require_weights(found.first, settings.weights)
+    question = found.first.question
+    settings = replace(settings, model=question.model.name)
+    report_classes(found.records, settings, sources={question.segmentation.source})
     log(f"statistics of {len(found.records)} images in {settings.results}")
     return report_failures(found.failures)
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from PIL import Image
 
 from running.command_line import Count, Positional, exit_status, parse
 
@@ -35,8 +34,10 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
 
 from birds.between import halfway
 from birds.painter import CLASSES, PARTS, VARIANTS, Scene, draw_scene
+from drawing.png import save_scene
 from scoring.networks import BUNDLED, choose_device, load_network
 from scoring.regions import Regions
+from utils import write_atomically
 
 TRAINING_SEED = 12  # first number of the seeds of the whole birds
 NAMES = sorted(name for name, _ in CLASSES)  # the order in which both sets number the classes
@@ -125,7 +126,7 @@ def write_cub(folder: Path, shown: Sequence[Shown]) -> None:
     }
     for number, one in enumerate(shown, 1):
         name = f"{folders[one.category]}/{one.name}.png"
-        _write(one.scene.image, folder / "images" / name)
+        save_scene(one.scene.image, folder / "images" / name)
         rows["images.txt"].append(f"{number} {name}")
         rows["image_class_labels.txt"].append(f"{number} {one.category + 1}")
         rows["train_test_split.txt"].append(f"{number} {int(one.is_training)}")
@@ -174,8 +175,8 @@ def write_ade20k(folder: Path, shown: Sequence[Shown]) -> None:
     for one in shown:
         part_of_set = "training" if one.is_training else "validation"
         name = f"{part_of_set}/ADE_{one.name}.png"
-        _write(one.scene.image, folder / "images" / name)
-        _write(objects_of(one.scene), folder / "annotations" / name)
+        save_scene(one.scene.image, folder / "images" / name)
+        save_scene(objects_of(one.scene), folder / "annotations" / name)
     words = class_words()
     lines = [f"ADE_{one.name} {words[one.category]}" for one in shown]
     _write_lines(lines, folder / "sceneCategories.txt")
@@ -193,14 +194,9 @@ def objects_of(scene: Scene) -> np.ndarray:
     return labels
 
 
-def _write(pixels: np.ndarray, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
 def _write_lines(lines: Sequence[str], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def run(settings: Settings) -> int:

@@ -38,10 +38,10 @@ if (
 
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from birds.painter import CLASSES, PARTS, Scene, draw_between
+from drawing.png import save_scene
 from scoring.networks import BUNDLED, Network, choose_device, class_probabilities, load_network
 
 RANDOM_SEED = 11  # first numbers of the seeds of the two kinds
@@ -118,19 +118,14 @@ def run(settings: Settings) -> int:
     """Draw scenes into a folder."""
     for n in tqdm(range(settings.scenes), desc="scenes"):
         category, scene = random_scene(n)
-        _write(scene, settings.folder / CLASSES[category][0] / f"{n:05}.png")
+        save_scene(scene.image, settings.folder / CLASSES[category][0] / f"{n:05}.png")
     if settings.halfway:
         network = load_network(BUNDLED, device=choose_device("cpu"))
         scenes = halfway(network, settings.halfway)
         for n, (a, b, scene) in enumerate(tqdm(scenes, desc="half-way", total=settings.halfway)):
             name = f"{n:03}_{CLASSES[a][0]}_{CLASSES[b][0]}.png".replace(" ", "_")
-            _write(scene, settings.folder / name)
+            save_scene(scene.image, settings.folder / name)
     return 0
-
-
-def _write(scene: Scene, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(scene.image).save(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

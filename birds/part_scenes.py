@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from PIL import Image
 from tqdm import trange
 
 from birds.painter import (
@@ -34,7 +33,9 @@ from birds.painter import (
     draw_scene,
     minimal_sufficient_parts,
 )
+from drawing.png import save_scene
 from running.command_line import Count, Positional, Seed, exit_status, parse
+from utils import write_atomically, written_beside
 
 PROG = "python -m birds.part_scenes"
 HERE = Path(__file__).resolve().parent
@@ -84,7 +85,7 @@ def _other_variants(part: int, own: int) -> list[int]:
 
 def write_names(path: Path) -> None:
     """Write the names of labels 1, 2, .., one per line."""
-    path.write_text("\n".join(LABEL_NAMES) + "\n", encoding="utf-8")
+    write_atomically(path, "\n".join(LABEL_NAMES) + "\n")
 
 
 def write_set(folder: Path, per_class: int, seed: int) -> None:
@@ -96,19 +97,17 @@ def write_set(folder: Path, per_class: int, seed: int) -> None:
         kind = KINDS[number % len(KINDS)]
         file = f"{name.replace(' ', '_')}/{number}_{kind}.png"
         scene = scene_of(category, kind, [seed, category, number])
-        _write(scene.image, folder / "images" / file)
-        _write(scene.labels, folder / "masks" / file)
+        save_scene(scene.image, folder / "images" / file)
+        save_scene(scene.labels, folder / "masks" / file)
         rows.append({"image": f"images/{file}", "mask": f"masks/{file}", "class": name})
-    with open(folder / "images.csv", "w", newline="", encoding="utf-8") as table:
+    with (
+        written_beside(folder / "images.csv") as new,
+        open(new, "w", newline="", encoding="utf-8") as table,
+    ):
         writer = csv.DictWriter(table, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     write_names(folder / "names.txt")
-
-
-def _write(pixels: np.ndarray, path: Path, optimize: bool = False) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, optimize=optimize)
 
 
 def run(settings: Settings) -> int:
@@ -117,7 +116,7 @@ def run(settings: Settings) -> int:
         write_set(settings.folder, settings.per_class, settings.seed)
         return 0
     for stem, scene in bundled_scenes():
-        _write(scene.labels, HERE / "part_maps" / f"{stem}.png", optimize=True)
+        save_scene(scene.labels, HERE / "part_maps" / f"{stem}.png", optimize=True)
     write_names(HERE / "part_names.txt")
     return 0
 

@@ -2,6 +2,7 @@
 
 save_png(pixels, folder / "perturbation_original.png")
 save_png(pixels, folder / "comparison.png", dpi=144)        # a figure
+save_scene(labels, folder / "masks/7.png")                  # a drawn scene, or its label map
 """
 
 import struct
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from utils import written_beside
 
@@ -25,6 +27,19 @@ def save_png(pixels: np.ndarray, path: Path, dpi: float | None = None) -> None:
     """
     with written_beside(path) as new:
         new.write_bytes(png_bytes(pixels, dpi))
+
+
+def save_scene(pixels: np.ndarray, path: Path, *, optimize: bool = False) -> None:
+    """Write a drawn scene or its label map as a PNG file, atomically; its folder is made.
+
+    Args:
+        pixels: (H, W, 3) RGB or (H, W) labels, uint8.
+        path: of the file.
+        optimize: whether it is made as small as Pillow can.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as new:
+        Image.fromarray(pixels).save(new, optimize=optimize)
 
 
 def png_bytes(pixels: np.ndarray, dpi: float | None = None) -> bytes:

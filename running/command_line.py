@@ -502,6 +502,8 @@ def _converted_plain(value: Any, kind: Any) -> Any:
     entries = value if isinstance(value, list) else [value]
     if isinstance(value, list) and not is_several:
         raise ValueError("one value is wanted, not a list")
+    if None in entries:
+        raise ValueError("an entry of the list is null: no value; a name needs quotes")
     if any(isinstance(entry, (bool, list, dict)) for entry in entries):
         raise ValueError("true, false and tables are no values of it; a name needs quotes")
     if is_several and isinstance(value, list):

@@ -34,6 +34,7 @@ from scoring.weights import load_strictly, read_weights, without_prefixes
 from utils import UserError, file_sha256
 
 SHORT_SIDE = 520  # of the image that a segmentation network sees
+LABEL_MAP = "label map"  # the source of regions in a record
 SUPERPIXELS = "slic"
 WEIGHTS_OPTION = "--segmentation-weights"
 
@@ -131,7 +132,7 @@ class Segmentation:
             source = self.source
             sha256 = self.network.sha256
         else:
-            source = "label map"
+            source = LABEL_MAP
             sha256 = file_sha256(self.mask_of(name, mask))
         return {"source": source, "sha256": sha256, "names_sha256": names}
 

@@ -39,9 +39,30 @@ def lamps(mean=(0.0, 0.0, 0.0)):
     )
 
 
+class ScaledLamps(Lamps):
+    """Lamps whose logits have a scale, the network's only weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        """Return logits (B, 3)."""
+        return self.scale * super().forward(x)
+
+
 def build():
     """For --model tests/lamps.py:build; 12 x 12 pixels."""
-    network = Lamps()
+    return sized(Lamps())
+
+
+def scaled():
+    """For --model tests/lamps.py:scaled; 12 x 12 pixels."""
+    return sized(ScaledLamps())
+
+
+def sized(network):
+    """Return the network with what says how images come to it."""
     network.input_size = ROWS
     network.mean = (0.0, 0.0, 0.0)
     network.std = (1.0, 1.0, 1.0)

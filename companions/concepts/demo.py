@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from birds.cue_world import CONCEPTS, NAMES, SIDE, at_dusk, cue_scene, human_graph
@@ -31,9 +30,10 @@ from companions.concepts.records import (
     write_typed,
 )
 from companions.concepts.selection import STRATEGIES
+from drawing.png import save_scene
 from running.results import make_writable
 from scoring.networks import choose_device, load_network
-from utils import PROJECT, log, write_json
+from utils import PROJECT, log, write_atomically, write_json
 
 NETWORK = f"{PROJECT}/birds/cue_world.py:network"
 FEWEST_STEPS = 100  # of planting
@@ -144,8 +144,8 @@ def run_demo(demo: Demo, results: Path, command: Callable[[Sequence[str]], int])
     world = results / "world"
     for number, (name, split) in enumerate(demo.splits.items()):
         draw_split(world, name, split, number=number)
-    (world / "concepts.txt").write_text("\n".join(CONCEPTS) + "\n", encoding="utf-8")
-    (world / "classes.txt").write_text("\n".join(NAMES) + "\n", encoding="utf-8")
+    write_atomically(world / "concepts.txt", "\n".join(CONCEPTS) + "\n")
+    write_atomically(world / "classes.txt", "\n".join(NAMES) + "\n")
     plant(world, demo.plant)
     for words in demo.commands(results):
         log(f"$ concept_debug.py {shlex.join(words)}")
@@ -181,13 +181,13 @@ def draw_split(world: Path, name: str, split: Split, *, number: int) -> None:
         category = i % len(NAMES)
         cue = _shows_cue(category, split, np.random.default_rng([number, i, 7]))
         scene, labels = cue_scene(category, [number, i], cue)
-        place = Path(NAMES[category].replace(" ", "_")) / f"{i:04d}"
+        place = Path(NAMES[category].replace(" ", "_")) / f"{i:04d}.png"
         size = (split.side, split.side)
         small = cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA)
-        _save(small, world / name / place)
+        save_scene(small, world / name / place)
         if split.label_maps:
             label_map = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
-            _save(label_map, world / "masks" / name / place)
+            save_scene(label_map, world / "masks" / name / place)
         if split.annotations:
             path = (world / "human" / place).with_suffix(".json")
             write_json(path, human_graph(scene, category))
@@ -198,11 +198,6 @@ def _shows_cue(category: int, split: Split, rng: np.random.Generator) -> bool:
     if split.bias is None:
         return not at_dusk(category, rng, bias=1.0)
     return at_dusk(category, rng, bias=split.bias)
-
-
-def _save(pixels: np.ndarray, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path.with_suffix(".png"))
 
 
 def plant(world: Path, recipe: Recipe) -> None:

@@ -98,6 +98,8 @@ def named_networks(texts: Sequence[str]) -> list[NamedNetwork]:
         data, arch, file, *layer = words
         if not Path(file).is_file():
             raise UserError(f"--networks {text}: no such file: {file}")
+        if text in texts[: len(found)]:
+            raise UserError(f"--networks {text}: named twice; runs are networks of different seeds")
         kind = (data, arch, *layer)
         alike = [n for n in found if (n.data, n.arch, *filter(None, [n.layer])) == kind]
         found.append(

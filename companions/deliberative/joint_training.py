@@ -1,6 +1,7 @@
 """Training a classifier, or a classifier and a hardness predictor together.
 
     training = Training(modules, batches, validation, recipe=CLASSIFIER, device=device)
+    training.resume(folder)
     training.run(folder)                # <stage>_last.pth, <stage>_best.pth, <stage>_log.csv
 
 Two stages, as in the authors' programs. `classifier`: SGD on the cross entropy. `hardness`: from
@@ -44,6 +45,7 @@ from companions.deliberative.training_batches import TrainingBatches
 from companions.training.checkpoint import on_cpu, write_checkpoint
 from companions.training.processes import Place
 from companions.training.seeds import mixed
+from scoring.weights import state_sha256
 from utils import UserError, log, written_beside
 
 Stage = Literal["classifier", "hardness"]
@@ -142,6 +144,7 @@ class Training:
         place: Place,
         about: dict[str, Any],
     ):
+        first_weights = state_sha256(classifier)
         self.classifier = classifier.requires_grad_(True).to(place.device)
         self.predictor = predictor.requires_grad_(True).to(place.device) if predictor else None
         self.train = train
@@ -153,21 +156,26 @@ class Training:
         self.scaler = torch.amp.GradScaler(
             place.device.type, enabled=place.precision == torch.float16
         )
+        self.identity = {
+            **asdict(recipe),
+            **about,
+            "training images": train.images.sha256(),
+            "validation images": validation.images.sha256(),
+            "first weights": first_weights,
+        }
         self.best = -1.0
         self.done: list[Epoch] = []
 
     def run(self, folder: Path, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> None:
-        """Train to the end; files go into the folder.
+        """Train to the end, from where resume() found it; files go into the folder.
 
         Args:
             folder: where the checkpoints and the log go.
             on_epoch: called after each epoch's checkpoint is written.
 
         Raises:
-            UserError: the folder has another training's checkpoint.
             FloatingPointError: the loss is NaN or infinite.
         """
-        self.resume(folder / f"{self.recipe.stage}_last.pth")
         step = self._parallel()
         for number in range(len(self.done), self.recipe.epochs):
             epoch = self._epoch(number, step)
@@ -261,32 +269,27 @@ class Training:
 
     # ---------------------------------------------------------------- files
 
-    def identity(self) -> dict[str, Any]:
-        """Return what makes this training another than one with other data or another recipe."""
-        images = self.train.images
-        return {
-            "recipe": asdict(self.recipe),
-            "arch": self.about["arch"],
-            "images": len(images),
-            "names": [images.paths[0].name, images.paths[-1].name],
-            "side": self.train.shape.side,
-        }
-
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint, where there is one.
+    def resume(self, folder: Path) -> None:
+        """Go on from the last checkpoint in a folder, where there is one.
 
         Raises:
             UserError: it is damaged, or another training's.
         """
+        path = folder / f"{self.recipe.stage}_last.pth"
         if not path.is_file():
             return
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             state = content[STATE]
+            identity = dict(state["identity"])
         except Exception as error:  # a damaged file fails in many ways
             raise UserError(f"{path}: not a checkpoint to go on from; remove it") from error
-        if state["identity"] != self.identity():
-            raise UserError(f"{path}: of another training; pass --overwrite or another --results")
+        others = [key for key, own in self.identity.items() if identity.get(key) != own]
+        if others:
+            raise UserError(
+                f"{path}: of another training (other {', '.join(others)}); pass --overwrite or "
+                "another --results"
+            )
         self.classifier.load_state_dict(content[CLASSIFIER])
         if self.predictor is not None:
             self.predictor.trunk.load_state_dict(content[TRUNK])
@@ -311,7 +314,7 @@ class Training:
         with written_beside(folder / f"{stage}_log.csv") as new:
             new.write_text("\n".join([",".join(names), *rows, ""]))
         state = {
-            "identity": self.identity(),
+            "identity": self.identity,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
             "best": max(self.best, self.done[-1].worth),

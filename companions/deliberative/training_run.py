@@ -7,7 +7,7 @@ Processes that torchrun started train together: each takes its share of every ba
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from companions.deliberative.checkpoints import CLASSIFIER, CUB_MEAN, CUB_STD, r
 from companions.deliberative.joint_training import (
     Epoch,
     Recipe,
+    Stage,
     Training,
     preprocessing,
 )
@@ -99,41 +100,88 @@ def run(plan: Plan, place: Place, on_epoch: Callable[[Epoch], None] = lambda epo
         UserError: something cannot be used; the message names it.
         FloatingPointError: the loss is NaN or infinite.
     """
+    if plan.classifier and not plan.hardness:
+        raise UserError(f"--classifier {plan.classifier}: only with --hardness")
     sets = training_sets(
         plan.data, train_list=plan.train_list, validation_list=plan.validation_list
     )
+    _require_batches(plan, sets, place)
     if place.rank == 0:
         log(
             f"{sets.kind}: {len(sets.labels)} classes, {len(sets.train)} images to train on, "
             f"{len(sets.validation)} to validate"
         )
         plan.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(plan.folder / "labels.txt", "\n".join(sets.labels) + "\n")
-        if plan.overwrite:
-            for stage in ("classifier", "hardness"):
-                (plan.folder / f"{stage}_last.pth").unlink(missing_ok=True)
-    wait()
     torch.manual_seed(plan.recipe.seed)
     beginning = beginning_of(plan, sets)
-    trained = plan.classifier
-    if trained is None:
-        recipe = replace(plan.recipe, stage="classifier", batch=plan.batch or Recipe.batch)
+    if plan.classifier:
+        read_checkpoint(plan.classifier, option="--classifier").load(beginning.module, CLASSIFIER)
+    if plan.overwrite:  # nothing is removed before all that is named could be read
+        _remove_last(plan.folder, place)
+    if not plan.classifier:
+        recipe = replace(plan.recipe, stage="classifier", batch=batch_of(plan, "classifier"))
         training = _training(beginning, None, plan=plan, sets=sets, recipe=recipe, place=place)
-        training.run(plan.folder, on_epoch)
-        trained = plan.folder / "classifier_best.pth"
-    wait()
+        _train(training, sets.labels, plan.folder, on_epoch=on_epoch)
     if not plan.hardness:
         return
-    read_checkpoint(trained, option="--classifier").load(beginning.module, CLASSIFIER)
+    if not plan.classifier:
+        best = read_checkpoint(plan.folder / "classifier_best.pth", option="--results")
+        best.load(beginning.module, CLASSIFIER)
     recipe = replace(
         plan.recipe,
         stage="hardness",
-        batch=plan.batch or HARDNESS_BATCH,
+        batch=batch_of(plan, "hardness"),
         press=press_of(plan.arch, sets.kind) if plan.press is None else plan.press,
     )
     predictor = predictor_from(beginning.module, plan.arch, seed=recipe.seed)
     training = _training(beginning, predictor, plan=plan, sets=sets, recipe=recipe, place=place)
-    training.run(plan.folder, on_epoch)
+    _train(training, sets.labels, plan.folder, on_epoch=on_epoch)
+
+
+def batch_of(plan: Plan, stage: Stage) -> int:
+    """Return the images per step of a stage."""
+    return plan.batch or (HARDNESS_BATCH if stage == "hardness" else Recipe.batch)
+
+
+def _require_batches(plan: Plan, sets: TrainingSets, place: Place) -> None:
+    """Refuse a training without a step.
+
+    Raises:
+        UserError: a batch, or all images, are fewer than two for each process.
+    """
+    least = 2 * place.world  # batch norm needs two
+    stages: list[Stage] = ["hardness"] if plan.hardness else []
+    if not plan.classifier:
+        stages.append("classifier")
+    batch = min(batch_of(plan, stage) for stage in stages)
+    if batch < least:
+        raise UserError(
+            f"--batch {batch}: fewer than two images for each of {place.world} processes; "
+            f"pass {least} or more"
+        )
+    if len(sets.train) < least:
+        raise UserError(
+            f"--data {plan.data}: {len(sets.train)} images to train on; {least} or more are needed"
+        )
+
+
+def _remove_last(folder: Path, place: Place) -> None:
+    """Remove the states that trainings would go on from."""
+    if place.rank == 0:
+        for stage in ("classifier", "hardness"):
+            (folder / f"{stage}_last.pth").unlink(missing_ok=True)
+    wait()
+
+
+def _train(
+    training: Training, labels: Sequence[str], folder: Path, *, on_epoch: Callable[[Epoch], None]
+) -> None:
+    """Train to the end, in a folder that has this training or none; write the classes' names."""
+    training.resume(folder)
+    if training.place.rank == 0:
+        write_atomically(folder / "labels.txt", "\n".join(labels) + "\n")
+    training.run(folder, on_epoch)
+    wait()
 
 
 def _training(

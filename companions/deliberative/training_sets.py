@@ -10,6 +10,9 @@ train/ and val/, each with a folder per class, or the classes' folders alone, of
 image validates.
 """
 
+import hashlib
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +38,14 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of their names below the folder that all lie in, and their classes."""
+        root = os.path.commonpath([path.parent for path in self.paths])
+        rows = [
+            [os.path.relpath(path, root), target] for path, target in zip(self.paths, self.targets)
+        ]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

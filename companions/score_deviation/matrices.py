@@ -10,11 +10,10 @@ The matrix is float16. So that statistics come out exactly, the columns of the c
 are about, and the largest value of each row, are kept in float32 as well.
 """
 
-import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import msgspec
@@ -30,7 +29,9 @@ from companions.score_deviation.record import (
     Question,
 )
 from running.checks import class_index
-from utils import UserError, one_line, written_beside
+from scoring.segmentation import LABEL_MAP
+from scoring.text_files import why_unreadable
+from utils import UserError, file_sha256, one_line, written_beside
 
 FILE = "matrix.npz"
 # What NumPy, zip files and msgspec raise of a damaged file; NotImplementedError is a RuntimeError.
@@ -49,20 +50,21 @@ UNREADABLE = (
 class About(Struct, kw_only=True):
     """What the numbers of a matrix are about."""
 
-    format: Literal[1] = 1
-    image: str
-    model: str
-    source: str  # of the regions
-    baseline: str
-    question: str  # SHA-256 of what must agree for the matrix to stand
+    format: Literal[2] = 2
+    question: Question  # what must agree for the matrix to stand
     classes: list[str]
     labels: list[int]
     names: list[str]  # of the labels
     areas: list[float]
     category: int  # explained in the run that wrote it
-    true: int | None
-    rank: int | None  # of the true class
+    rank: int | None  # of the true class, which the question names
     exact_classes: list[int]  # columns of Matrix.exact
+
+
+class _Format(Struct):
+    """The number of a matrix's format; 1 did not know the weights."""
+
+    format: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,17 +92,12 @@ class Matrix:
         known = {record.category.index, record.predicted.index}
         exact = sorted(known | ({record.true.index} if record.true else set()))
         about = About(
-            image=record.image,
-            model=record.model.name,
-            source=record.segmentation.source,
-            baseline=record.baseline,
-            question=question_sha256(record.question),
+            question=record.question,
             classes=list(scores.classes),
             labels=record.regions.labels,
             names=record.regions.names,
             areas=record.regions.areas,
             category=record.category.index,
-            true=record.true.index if record.true else None,
             rank=record.true.rank if record.true else None,
             exact_classes=exact,
         )
@@ -142,21 +139,16 @@ class Matrix:
             without=rows[1:],
             classes=about.classes,
             regions=LabelMap(names=about.names, labels=about.labels, areas=about.areas, map=""),
-            baseline=about.baseline,
+            baseline=about.question.asked.baseline,
         )
         found = deviations_of(
             scores,
             category=about.category if category is None else category,
-            true_index=about.true if category is None else None,
+            true_index=about.question.asked.true if category is None else None,
         )
         if found.true:
             found.true.rank = about.rank
-        return ImageDeviations(**msgspec.structs.asdict(found), image=about.image)
-
-
-def question_sha256(question: Question) -> str:
-    """Return the SHA-256 of what must agree for a record, and its matrix, to stand."""
-    return hashlib.sha256(msgspec.json.encode(question)).hexdigest()
+        return ImageDeviations(**msgspec.structs.asdict(found), image=about.question.image)
 
 
 # ---------------------------------------------------------------- files
@@ -185,7 +177,10 @@ def read_matrix(path: Path) -> Matrix:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        about = msgspec.json.decode(arrays.pop("about").tobytes(), type=About)
+        content = arrays.pop("about").tobytes()
+        if msgspec.json.decode(content, type=_Format).format == 1:
+            raise ValueError("of an earlier version; --keep-matrices makes it anew")
+        about = msgspec.json.decode(content, type=About)
         matrix = Matrix(about=about, **arrays)
     except UNREADABLE as error:
         raise ValueError(f"{path}: not a matrix of this program: {one_line(error)}") from None
@@ -209,18 +204,33 @@ def _require_shapes(matrix: Matrix, path: Path) -> None:
         if array.dtype != kind or array.shape != shape:
             raise ValueError(f"{path}: {name} is {array.dtype} {array.shape}, not {shape}")
     numbers = [about.category, *about.exact_classes, *matrix.top.tolist()]
-    if about.true is not None:
-        numbers.append(about.true)
     if not all(0 <= number < classes for number in numbers):
         raise ValueError(f"{path}: a class that is none of its {classes}")
     if not len(about.labels) == len(about.names) == len(about.areas) > 0:
         raise ValueError(f"{path}: another number of labels than of their names or areas")
+    _require_agreement(matrix, path)
+
+
+def _require_agreement(matrix: Matrix, path: Path) -> None:
+    """Raise ValueError where the classes are not those that the question asks for."""
+    about = matrix.about
+    asked = about.question.asked
+    explained = int(matrix.top[0]) if asked.category is None else asked.category
+    if about.category != explained:
+        raise ValueError(f"{path}: category {about.category}, not {explained} as it was asked")
+    if asked.true is None and about.rank is None:
+        return
+    classes = len(about.classes)
+    if asked.true is None or about.rank is None or not 1 <= about.rank <= classes:
+        raise ValueError(f"{path}: rank {about.rank} of the true class {asked.true}")
+    if asked.true not in about.exact_classes:
+        raise ValueError(f"{path}: the true class {asked.true} is not among the exact ones")
 
 
 def stands(path: Path, question: Question) -> bool:
     """Return whether the matrix in a file answers this question."""
     try:
-        return read_matrix(path).about.question == question_sha256(question)
+        return read_matrix(path).about.question == question
     except ValueError:
         return False
 
@@ -267,11 +277,12 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
             first = matrix.about
             if category is not None:
                 index = class_index(category, first.classes, option="--category")
-        if matrix.about.classes != first.classes:
-            failures.append((str(path), f"other classes than those of {first.image}"))
-            continue
-        if _setting(matrix.about) != _setting(first):
-            failures.append((str(path), f"another model, label map or fill than of {first.image}"))
+        others = differences(matrix.about, first)
+        if index is not None and "category" in others:  # another one is read of all
+            others.remove("category")
+        if others:
+            words = ", ".join(others)
+            failures.append((str(path), f"differs from {first.question.image} in {words}"))
             continue
         records.append(matrix.record(index))
     if first is None:
@@ -279,6 +290,44 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
     return ReadRecords(records, first, failures)
 
 
-def _setting(about: About) -> tuple[str, str, str]:
+def require_weights(about: About, weights: Path) -> None:
+    """Refuse matrices of other weights.
+
+    Raises:
+        UserError: the file is missing, or not what the matrices were made with.
+    """
+    try:
+        sha256 = file_sha256(weights)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--weights {weights}: {why_unreadable(error)}") from None
+    if sha256 != about.question.model.weights_sha256:
+        raise UserError(
+            f"--weights {weights}: the matrices of {about.question.model.name} are of other weights"
+        )
+
+
+def differences(one: About, other: About) -> list[str]:
+    """Return the settings in which the matrices of two images differ, by name."""
+    mine = _settings_of(one)
+    theirs = _settings_of(other)
+    return [name for name in mine if mine[name] != theirs[name]]
+
+
+def _settings_of(about: About) -> dict[str, Any]:
     """Return what all matrices of one set of statistics have in common."""
-    return about.model, about.source, about.baseline
+    question = about.question
+    model = question.model
+    regions = question.segmentation
+    own = None if regions.source == LABEL_MAP else regions.sha256  # a label map is of one image
+    return {
+        "model": (model.name, model.code_sha256, model.modules),
+        "weights": model.weights_sha256,
+        "preprocessing": (question.size, model.resize, model.mean, model.std),
+        "output": model.output,
+        "classes": about.classes,
+        "regions": (regions.source, regions.segments, own),
+        "labels": regions.names_sha256,
+        "fill": question.asked.baseline,
+        "seed": question.asked.seed,
+        "category": question.asked.category,
+    }

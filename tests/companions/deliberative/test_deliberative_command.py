@@ -77,6 +77,18 @@ def test_images_may_be_given_by_name(two_scenes):
     assert two_scenes.record("a").insecurities[0].moved is None
 
 
+@pytest.mark.parametrize("rank", ["probable", "strength"])
+def test_the_record_says_how_its_insecurities_were_ranked(two_scenes, rank):
+    two_scenes("--rank", rank, "--moved", 0, images=two_scenes.images / "a.png")
+    record = two_scenes.record("a")
+    assert record.settings["rank"] == rank
+    found = record.insecurities
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for one in found:
+        odds = one.before.p_a * one.before.p_b if rank == "probable" else 1
+        assert one.score == pytest.approx(one.strength * odds, rel=1e-4)
+
+
 # ---------------------------------------------------------------- resume
 
 
@@ -243,10 +255,9 @@ def test_training_writes_a_predictor_and_says_how_good_it_is(trained):
 
 
 def test_a_trained_predictor_is_a_difficulty(trained):
-    red = trained.images / "red"
-    assert trained("--difficulty", trained.predictor, images=red) == 0
-    name = next(red.glob("*.png")).stem
-    record = trained.record(name)
+    image = next((trained.images / "red").glob("*.png"))
+    assert trained("--difficulty", trained.predictor, "--moved", 0, images=image) == 0
+    record = trained.record(image.stem)
     assert record.difficulty.name == "hardness"
     assert 0 < record.difficulty_value < 1
 

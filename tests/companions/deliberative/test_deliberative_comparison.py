@@ -11,7 +11,7 @@ from companions.deliberative.annotations import SHARES
 from companions.deliberative.comparison import Comparison, Way, named_networks, value_at
 from companions.deliberative.cub import cub, shared_parts
 from companions.deliberative.curve_figures import iou_by_size, precision_by_recall
-from companions.deliberative.evaluation import Evaluation
+from companions.deliberative.evaluation import Evaluation, read_evaluation
 from companions.deliberative.joint_training import preprocessing
 from companions.deliberative.own_trunk import HardnessHead, module_of
 from deliberative_explanation import main
@@ -88,6 +88,12 @@ def test_networks_of_one_architecture_are_runs(tmp_path):
     assert [network.run for network in found] == [1, 2]
     [_, split] = named_networks([f"cub=a={files[0]}", f"cub=a={files[1]}=features.22"])
     assert (split.run, split.layer, split.architecture) == (1, "features.22", "a features.22")
+
+
+def test_a_network_named_twice_is_no_second_run(tmp_path):
+    (tmp_path / "1.pth").write_bytes(b"")
+    with pytest.raises(UserError, match="named twice"):
+        named_networks([f"cub=a={tmp_path / '1.pth'}"] * 2)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +189,24 @@ def test_a_comparison_leaves_a_table_and_figures(compare, tmp_path, monkeypatch)
     (tmp_path / "comparison.md").unlink()
     assert compare() == 0
     assert (tmp_path / "comparison.md").read_text() == table
+
+
+def test_seeds_give_means_and_deviations(compare, checkpoint, tmp_path):
+    other = tmp_path / "seed1.pth"
+    content = torch.load(checkpoint, weights_only=True)
+    for key, value in content["state_dict_m"].items():
+        if value.ndim == 4:
+            content["state_dict_m"][key] = value.flip(-1)  # another network
+    torch.save(content, other)
+    networks = ("--networks", f"cub=birds={checkpoint}", f"cub=birds={other}")
+    assert compare(*networks, "--difficulties", "certainty") == 0
+    folders = [tmp_path / f"cub/birds_{run}/certainty/gradient" for run in (1, 2)]
+    runs = [read_evaluation(folder / "evaluation.json") for folder in folders]
+    values = [100 * value_at(run, "precision", (0.3,)) for run in runs]
+    assert values[0] != values[1]
+    cell = f"{np.mean(values):.1f} ± {abs(values[0] - values[1]) / 2:.1f}"
+    row = (tmp_path / "comparison.md").read_text().splitlines()[-1]
+    assert row.split(" | ")[4] == cell
 
 
 def test_a_network_without_its_data_set_is_refused(checkpoint, tmp_path, error_line):

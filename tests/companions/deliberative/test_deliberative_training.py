@@ -33,7 +33,7 @@ from utils import UserError
 
 ARCH = f"{Path(planted.__file__)}:trainable"
 CPU = Place(torch.device("cpu"))
-FAST = Recipe(epochs=4, lr=0.05, predictor_lr=3e-3, seed=1)
+FAST = Recipe(epochs=3, lr=0.05, predictor_lr=3e-3, seed=1)
 
 # ---------------------------------------------------------------- losses
 
@@ -249,7 +249,7 @@ def test_what_was_killed_goes_on_to_the_same_weights(mixtures, trained, tmp_path
 
     def kill(epoch):
         stages.append(epoch)
-        if len(stages) in (2, 7):  # in either stage
+        if len(stages) in (2, 5):  # in either stage
             raise Killed
 
     plan = plan_for(mixtures, tmp_path)
@@ -271,9 +271,92 @@ def test_a_finished_training_is_not_repeated(mixtures, trained, monkeypatch):
     run(plan_for(mixtures, trained), CPU)
 
 
-def test_another_training_is_not_gone_on_with(mixtures, trained):
-    plan = plan_for(mixtures, trained, recipe=replace(FAST, lr=0.01))
-    with pytest.raises(UserError, match="of another training; pass --overwrite"):
+@pytest.fixture
+def refused(mixtures, trained):
+    """A function that says why a plan does not go on with the finished training."""
+
+    def read(**changes):
+        with pytest.raises(UserError, match="pass --overwrite or another --results") as error:
+            run(plan_for(mixtures, trained, **changes), CPU)
+        return str(error.value)
+
+    return read
+
+
+def list_of(images, path):
+    """Write the authors' list of images; return its path."""
+    rows = [f"{image} {target}" for image, target in zip(images.paths, images.targets)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_another_training_is_not_gone_on_with(refused):
+    assert "of another training (other lr)" in refused(recipe=replace(FAST, lr=0.01))
+    assert "(other preprocessing)" in refused(side=48)
+
+
+def test_the_same_images_by_a_list_are_the_same_training(mixtures, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(joint_training.Training, "_step", None)
+    whole = list_of(training_sets(mixtures).train, tmp_path / "train.txt")
+    run(plan_for(mixtures, trained, train_list=whole), CPU)
+
+
+@pytest.mark.parametrize("kind", ["train", "validation"])
+def test_one_image_of_another_class_is_another_training(refused, mixtures, tmp_path, kind):
+    images = getattr(training_sets(mixtures), kind)
+    images.targets[7] = 1 - images.targets[7]
+    options = {f"{kind}_list": list_of(images, tmp_path / "list.txt")}
+    other = {"train": "training", "validation": "validation"}[kind]
+    assert f"(other {other} images)" in refused(**options)
+
+
+def test_a_predictor_of_another_classifier_is_another_training(refused, trained, tmp_path):
+    content = read_checkpoint(trained / "classifier_best.pth", option="x").content
+    key = next(iter(content["state_dict_m"]))
+    content["state_dict_m"][key] += 0.25
+    torch.save(content, tmp_path / "other.pth")
+    assert "hardness_last.pth: of another training (other first weights)" in refused(
+        classifier=tmp_path / "other.pth"
+    )
+
+
+def test_a_refused_training_leaves_the_names_as_they_are(refused, trained):
+    file = trained / "labels.txt"
+    before = file.read_text()
+    file.write_text("as it was\n")
+    try:
+        refused(recipe=replace(FAST, lr=0.01))
+        assert file.read_text() == "as it was\n"
+    finally:
+        file.write_text(before)
+
+
+def test_overwrite_with_unusable_weights_removes_nothing(mixtures, trained, tmp_path):
+    plan = plan_for(mixtures, trained, overwrite=True, classifier=tmp_path / "none.pth")
+    with pytest.raises(UserError, match="no such file"):
+        run(plan, CPU)
+    assert (trained / "classifier_last.pth").is_file()
+    assert (trained / "hardness_last.pth").is_file()
+
+
+@pytest.mark.parametrize("hardness", [False, True])
+def test_a_batch_of_fewer_than_two_per_process_is_refused(mixtures, tmp_path, hardness):
+    plan = plan_for(mixtures, tmp_path / "out", batch=3, hardness=hardness)
+    with pytest.raises(UserError, match="--batch 3: .* each of 2 processes; pass 4 or more"):
+        run(plan, replace(CPU, world=2))
+    assert not (tmp_path / "out").exists()
+
+
+def test_fewer_images_than_a_step_takes_are_refused(mixtures, tmp_path):
+    images = training_sets(mixtures).train
+    few = list_of(Images(images.paths[:1], images.targets[:1]), tmp_path / "one.txt")
+    with pytest.raises(UserError, match="1 images to train on; 2 or more are needed"):
+        run(plan_for(mixtures, tmp_path / "out", train_list=few), CPU)
+
+
+def test_a_classifier_without_a_predictor_to_train_is_refused(mixtures, tmp_path):
+    plan = plan_for(mixtures, tmp_path, hardness=False, classifier=tmp_path / "any.pth")
+    with pytest.raises(UserError, match="only with --hardness"):
         run(plan, CPU)
 
 

@@ -93,3 +93,11 @@ class LampSet:
 def lamp_set(tmp_path):
     """Images of the lamps, and the command on them."""
     return LampSet(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory):
+    """A set that is explained once; a test that changes it explains it again."""
+    lamp_set = LampSet(tmp_path_factory.mktemp("explained"))
+    assert lamp_set.run(lamp_set.path / "in", *lamp_set.maps) == 0
+    return lamp_set

@@ -16,9 +16,8 @@ from utils import PROJECT
 # ---------------------------------------------------------------- results
 
 
-def test_an_image_leaves_a_record_with_its_deviations(lamp_set):
-    assert lamp_set.run(lamp_set.path / "in", *lamp_set.maps) == 0
-    record = lamp_set.record("one")
+def test_an_image_leaves_a_record_with_its_deviations(explained):
+    record = explained.record("one")
     assert record.category.name == record.predicted.name == "b"
     assert record.true is None
     assert record.evaluations == 4
@@ -33,19 +32,16 @@ def test_an_image_leaves_a_record_with_its_deviations(lamp_set):
     )
 
 
-def test_a_record_says_how_much_each_label_covers(lamp_set):
-    lamp_set.run(lamp_set.path / "in", *lamp_set.maps)
-    assert [label.area for label in lamp_set.record("one").labels] == [1 / 3] * 3
+def test_a_record_says_how_much_each_label_covers(explained):
+    assert [label.area for label in explained.record("one").labels] == [1 / 3] * 3
 
 
-def test_an_image_leaves_a_figure(lamp_set):
-    lamp_set.run(lamp_set.path / "in", *lamp_set.maps)
-    assert Image.open(lamp_set.path / "out/one/deviation.png").width > 800
+def test_an_image_leaves_a_figure(explained):
+    assert Image.open(explained.path / "out/one/deviation.png").width > 800
 
 
-def test_the_summary_has_a_row_per_image(lamp_set):
-    lamp_set.run(lamp_set.path / "in", *lamp_set.maps)
-    rows = lamp_set.summary()
+def test_the_summary_has_a_row_per_image(explained):
+    rows = explained.summary()
     assert [row["image"] for row in rows] == ["one.png", "three.png", "two.png"]
     assert rows[0]["most_supporting"] == "middle lamp"
     assert not any(row["error"] for row in rows)
@@ -90,23 +86,21 @@ def write_time(lamp_set, name):
     return (lamp_set.path / "out" / name / "deviation.json").stat().st_mtime_ns
 
 
-def test_a_record_that_exists_is_not_made_again(lamp_set, capsys):
-    lamp_set.run(lamp_set.path / "in", *lamp_set.maps)
-    before = write_time(lamp_set, "one")
+def test_a_record_that_exists_is_not_made_again(explained, capsys):
+    before = write_time(explained, "one")
     capsys.readouterr()
-    assert lamp_set.run(lamp_set.path / "in", *lamp_set.maps) == 0
+    assert explained.run(explained.path / "in", *explained.maps) == 0
     assert capsys.readouterr().err.count("there already") == 3
-    assert write_time(lamp_set, "one") == before
+    assert write_time(explained, "one") == before
 
 
-def test_damaged_and_missing_records_are_made_again(lamp_set, capsys):
-    lamp_set.run(lamp_set.path / "in", *lamp_set.maps)
-    (lamp_set.path / "out/two/deviation.json").write_text('{"format": 1, "labels": [{}]}')
-    (lamp_set.path / "out/three/deviation.json").unlink()
+def test_damaged_and_missing_records_are_made_again(explained, capsys):
+    (explained.path / "out/two/deviation.json").write_text('{"format": 1, "labels": [{}]}')
+    (explained.path / "out/three/deviation.json").unlink()
     capsys.readouterr()
-    assert lamp_set.run(lamp_set.path / "in", *lamp_set.maps) == 0
+    assert explained.run(explained.path / "in", *explained.maps) == 0
     assert capsys.readouterr().err.count("there already") == 1
-    assert lamp_set.record("two").labels[0].name == "upper lamp"
+    assert explained.record("two").labels[0].name == "upper lamp"
 
 
 def test_another_baseline_makes_a_record_again(lamp_set):
@@ -241,7 +235,8 @@ def test_results_are_not_the_folder_of_the_images(lamp_set, capsys):
     assert "the folder of the images themselves" in capsys.readouterr().err
 
 
-def test_results_among_the_images_are_no_images(lamp_set):
+def test_results_among_the_images_are_no_images(lamp_set, monkeypatch):
+    monkeypatch.setattr(explainer_module, "draw_map", lambda *_, **__: None)
     images = lamp_set.path / "in"
     cut = ("--regions", "slic", "--segments", 4)
     assert lamp_set.run(images, *cut, "--results", images / "here") == 0

@@ -1,24 +1,32 @@
 """--keep-matrices and --from-matrices: all classes, and the same statistics without the network."""
 
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
+import lamps as lamps_module
 import numpy as np
 import pytest
+import torch
 from lamps import probabilities
 
 import score_deviation
 from companions.score_deviation import explainer as explainer_module
 from companions.score_deviation.deviations import Scores, deviations_of
 from companions.score_deviation.matrices import Matrix, read_matrix
-from companions.score_deviation.record import LabelMap
+from companions.score_deviation.record import Asked, LabelMap, MapSource, Question
+from drawing.record import Model
+from utils import file_sha256
 
 FILES = ("statistics.json", "labels.csv")
 
 
 @pytest.fixture(autouse=True)
-def without_class_figures(monkeypatch):
-    """Leave out the figures of the classes, which take seconds."""
+def without_figures(monkeypatch):
+    """Leave out the figures of the images and of the classes, which take seconds."""
+    monkeypatch.setattr(explainer_module, "draw_map", lambda *_, **__: None)
+    monkeypatch.setattr(score_deviation, "sort_all_maps", lambda *_: None)
     monkeypatch.setattr(score_deviation, "draw_classes", lambda *_: None)
 
 
@@ -129,15 +137,18 @@ def test_rounding_changes_no_most_probable_class():
 def planted_record(found):
     """Return what Matrix.of() reads of a record."""
     return SimpleNamespace(
-        image="x.png",
         category=found.category,
         predicted=found.predicted,
         true=found.true,
-        baseline=found.baseline,
         regions=found.regions,
-        model=SimpleNamespace(name="planted"),
-        segmentation=SimpleNamespace(source="label map"),
-        question=["x.png"],
+        question=Question(
+            image="x.png",
+            image_sha256="",
+            size=(12, 12),
+            model=Model(name="planted", weights_sha256="", classes=2),
+            segmentation=MapSource("label map"),
+            asked=Asked(category=None, baseline=found.baseline, seed=0, true=found.true.index),
+        ),
     )
 
 
@@ -161,3 +172,90 @@ def test_a_damaged_matrix_is_named_and_the_others_count(kept, capsys):
     err = capsys.readouterr().err
     assert "one/matrix.npz: not a matrix of this program" in err
     assert "statistics of 2 images" in err
+
+
+@pytest.fixture
+def weighted(lamp_set):
+    """A function that explains the set with this scale of the logits, the network's weight."""
+
+    def explain(scale, *options, baseline="black"):
+        path = lamp_set.path / f"{scale}.pth"
+        torch.save({"scale": torch.tensor(float(scale))}, path)
+        network = ("--model", f"{Path(lamps_module.__file__)}:scaled", "--weights", path)
+        options = (*lamp_set.manifest, *network, "--keep-matrices", *options)
+        return lamp_set.run(*options, baseline=baseline)
+
+    return explain
+
+
+def test_a_matrix_knows_the_weights(weighted, lamp_set):
+    assert weighted(1) == 0
+    model = matrix_of(lamp_set, "one").about.question.model
+    assert model.weights_sha256 == file_sha256(lamp_set.path / "1.pth")
+
+
+def test_a_matrix_of_other_weights_is_made_anew(weighted, lamp_set):
+    assert weighted(1) == 0
+    assert weighted(2) == 0
+    odds = np.exp([-2.0, 0, 0])  # twice the logits of both lamps shining
+    wanted = odds / odds.sum()
+    found = matrix_of(lamp_set, "one").probabilities[0]
+    np.testing.assert_allclose(found, wanted, atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"scale": 2}, "weights"),
+        ({"scale": 1, "baseline": "mean"}, "fill"),
+        ({"scale": 1, "options": ("--resize", "crop")}, "preprocessing"),
+    ],
+)
+def test_matrices_of_other_settings_are_not_mixed(weighted, lamp_set, capsys, change, word):
+    assert weighted(1) == 0
+    scale, options = change["scale"], change.get("options", ())
+    path = lamp_set.path / "out/in/two"
+    others = ("--results", lamp_set.path / "others")
+    assert weighted(scale, *options, *others, baseline=change.get("baseline", "black")) == 0
+    shutil.copy(lamp_set.path / "others/in/two/matrix.npz", path / "matrix.npz")
+    capsys.readouterr()
+    assert read_back(lamp_set) == 1
+    err = capsys.readouterr().err
+    assert f"two/matrix.npz: differs from in/one.png in {word}\n" in err
+    assert "statistics of 2 images" in err
+
+
+def test_matrices_of_other_weights_than_named_are_refused(weighted, lamp_set, capsys):
+    assert weighted(1) == 0
+    torch.save({"scale": torch.tensor(2.0)}, lamp_set.path / "2.pth")
+    assert read_back(lamp_set, "--weights", lamp_set.path / "1.pth") == 0
+    assert read_back(lamp_set, "--weights", lamp_set.path / "2.pth") == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "2.pth: the matrices of" in last
+    assert last.endswith("are of other weights")
+
+
+def change_about(path, change):
+    """Change what a matrix is about."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    about = json.loads(arrays["about"].tobytes())
+    change(about)
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez_compressed(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"format": 1}, "of an earlier version; --keep-matrices makes it anew"),
+        ({"category": 2}, "category 2, not 1 as it was asked"),
+        ({"rank": None}, "rank None of the true class 0"),
+        ({"rank": 4}, "rank 4 of the true class 0"),
+        ({"exact_classes": [1, 2]}, "the true class 0 is not among the exact ones"),
+    ],
+)
+def test_a_matrix_that_contradicts_itself_is_named(kept, capsys, change, words):
+    change_about(kept.path / "out/in/one/matrix.npz", lambda about: about.update(change))
+    assert read_back(kept) == 1
+    assert words in capsys.readouterr().err
