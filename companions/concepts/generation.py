@@ -237,6 +237,6 @@ def read_made_from(path: Path) -> MadeFrom | None:
     """
     try:
         with Image.open(path) as image:
-            return msgspec.json.decode(image.info[MADE_FROM], type=MadeFrom)
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError):
+            return msgspec.json.decode(str(image.info[MADE_FROM]), type=MadeFrom)
+    except (OSError, ValueError, KeyError, SyntaxError):
         return None

@@ -18,12 +18,15 @@ import torch
 
 from birds.prompts import draw_prompt
 from companions.concepts.pretrained import INSTALL, Source
+from scoring.hf_networks import no_bars
 from scoring.loaded import brief, library, quietly
 from scoring.weights import weights_only
 from utils import UserError, one_line
 
 BIRDS = "birds"  # the painter
 INDEX = "model_index.json"
+LIBRARIES = ("diffusers", "transformers", "huggingface_hub")  # whose logs are kept quiet
+UNSAFE = "blacked out by the pipeline's safety checker"
 
 Made = np.ndarray | str  # an image (H, W, 3) uint8, or why there is none
 
@@ -106,16 +109,13 @@ class DiffusersPipeline:
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), quietly(*LIBRARIES):
                 made = self.pipeline(list(prompts), generator=streams, output_type="np", **chosen)
         except Exception as error:  # a size it cannot make, memory, an option it does not have
             raise UserError(f"{self.option}: cannot make an image ({brief(error)})") from error
         flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(prompts)
         pairs = zip(made.images, flagged, strict=True)
         return [_as_bytes(image) if not unsafe else UNSAFE for image, unsafe in pairs]
-
-
-UNSAFE = "blacked out by the pipeline's safety checker"
 
 
 def _as_bytes(image: np.ndarray) -> Made:
@@ -145,19 +145,21 @@ def load_image_generator(
     library("transformers", option=source.option, install=INSTALL)
     if source.is_folder:
         refuse_own_code(Path(name), source.option)
-    with quietly("diffusers", "transformers", "huggingface_hub"), weights_only():
+    diffusers.utils.logging.disable_progress_bar()  # of reading; the images have one
+    with quietly(*LIBRARIES), no_bars(), weights_only():
         try:
-            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-                name, torch_dtype=getattr(torch, options.precision), **source.arguments
-            )
+            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(name, **source.arguments)
         except Exception as error:  # no such name, no network, no safetensors, another pipeline
             raise UserError(
                 f"{source.option}: {source.where}cannot load a text-to-image pipeline "
                 f"({brief(error)})"
             ) from error
-    pipeline.set_progress_bar_config(disable=True)  # the images have one
+    pipeline.set_progress_bar_config(disable=True)
     return DiffusersPipeline(
-        pipeline.to(device), source.identity(), options=options, option=source.option
+        pipeline.to(device, getattr(torch, options.precision)),
+        source.identity(),
+        options=options,
+        option=source.option,
     )
 
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from birds.prompts import SENTENCES
 from companions.concepts.pretrained import INSTALL, Source, digest
 from companions.concepts.records import read_typed, write_typed
+from scoring.hf_networks import no_bars
 from scoring.loaded import brief, library, quietly
 from utils import UserError
 
@@ -161,7 +162,7 @@ def load_text_generator(
         return FixedSentences()
     source = Source(name, option=f"--llm {name}")
     transformers = library("transformers", option=source.option, install=INSTALL)
-    with quietly("transformers", "huggingface_hub"):
+    with quietly("transformers", "huggingface_hub"), no_bars():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, **source.arguments)
             module = transformers.AutoModelForCausalLM.from_pretrained(name, **source.arguments)
