@@ -35,8 +35,12 @@ def save_language_model(folder, *, chat_template=None):
 
 def save_pipeline(folder):
     """Write a tiny random Stable Diffusion pipeline that makes images of 16 x 16 pixels."""
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
-    from diffusers import UNet2DConditionModel
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
