@@ -6,17 +6,19 @@
     python concept_debug.py compare --human annotations
     python concept_debug.py ratings --tasks tasks.json
     python concept_debug.py select --images pool
+    python concept_debug.py prompts --llm my_llm
+    python concept_debug.py generate --generator my_pipeline
     python concept_debug.py improve --images pool --selection active.csv --test test
 
 explain writes the concepts that the network uses: an annotation file and a numbered figure per
 image. annotate is a page on which a person writes such files. compare tells the two apart; ratings
-reads what people say of highlighted areas. select picks images to train on. improve trains on them,
-and measures before and after. Images lie in a folder per class.
+reads what people say of highlighted areas. select picks images to train on; prompts and generate
+make some. improve trains on them, and measures before and after. Images lie in a folder per class.
 
 After "SA3: Semantic-aware Attribution Analysis: A Human-in-the-Loop Framework for Interpreting and
 Improving Image Understanding". The steps are in companions/concepts: explanations.py,
-comparison.py, selection.py, improve.py (with fine_tuning.py, measurement.py and need.py) and
-demo.py.
+comparison.py, selection.py, prompts.py, generation.py, improve.py (with fine_tuning.py,
+measurement.py and need.py) and demo.py.
 """
 
 from dataclasses import dataclass, replace
@@ -42,6 +44,7 @@ RESULTS = Path("Results/debug")
 
 Baseline = Literal["black", "blur", "mean", "median", "mixed"]
 Strategy = Literal["random", "similarity", "active"]
+Kind = Literal["tg", "llm", "llm-prompt", "ours"]
 TrainingSeed = Annotated[int, Between(0, 2**31)]
 Alpha = Annotated[float, Between(0, 100, "a number from 0 to 100")]
 
@@ -140,13 +143,46 @@ class Select(NetworkSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """Write prompts to generate images from."""
+
+    labels: Path | None = None  # class names, one per line; else the classes of compare.json
+    kinds: Annotated[tuple[Kind, ...], Several("NAME")] = ()  # tg, llm, llm-prompt, ours; else all
+    #   that can be written
+    per_class: Count = 50  # prompts of each class; SA3 takes 1000
+    llm: str | None = None  # a folder or name of transformers; birds: a fixed list of sentences
+    max_words: Annotated[int, Between(1, 1000)] = 40  # of an answer, in tokens
+    device: Device = "auto"  # what a language model runs on
+    seed: TrainingSeed = 0  # of the answers
+    results: Path = RESULTS  # where everything goes, for all steps alike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Make an image of each prompt."""
+
+    generator: str  # a folder or name of diffusers; birds: the painter of the bundled world
+    prompts: Annotated[tuple[Path, ...], Several("CSV")] = ()  # files with the columns class and
+    #   prompt; else those that prompts wrote
+    size: Annotated[int, Between(8, 4096)] | None = None  # side of the images; else the generator's
+    denoising_steps: Count | None = None  # else the pipeline's
+    guidance: Annotated[float, Between(0, 100)] | None = None  # else the pipeline's
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of a pipeline's weights
+    batch_size: Count = 1  # images made at once
+    device: Device = "auto"  # what a pipeline runs on
+    seed: TrainingSeed = 0  # of the images
+    overwrite: bool = False  # make images again that are there
+    results: Path = RESULTS  # where everything goes, for all steps alike
+
+
+@dataclass(frozen=True, kw_only=True)
 class Improve(RegionSettings, NetworkSettings):
     """Train on selections, and measure before and after."""
 
     # What to train on and to measure
-    images: Path  # the images that the selections name
     selection: Annotated[tuple[Path, ...], Several("CSV")]  # files with the columns image and
-    #   class; a network is trained on each
+    #   class, or folders with a folder per class; a network is trained on each
+    images: Path | None = None  # the images that the files name; else they lie beside the files
     test: Path  # images in a folder per class: the accuracy is measured on them
     swapped: Path | None = None  # such images in which the cue is swapped
     category: str | None = None  # class whose need of a concept is measured, by name or index;
@@ -174,6 +210,7 @@ class Demo:
     """Run the whole loop on a drawn world with a planted cue."""
 
     size: Annotated[int, Between(1, 1000)] = 100  # of the world, in percent
+    seeds: Annotated[int, Between(1, 100)] = 1  # worlds, each with a network of its own
     results: Path = RESULTS  # where everything goes, for all steps alike
 
 
@@ -183,6 +220,8 @@ COMMANDS = {
     "compare": Compare,
     "ratings": Rate,
     "select": Select,
+    "prompts": Prompts,
+    "generate": Generate,
     "improve": Improve,
     "demo": Demo,
 }
@@ -195,17 +234,21 @@ from collections.abc import Sequence
 
 import torch
 
-from companions.concepts import demo, explanations
+from companions.concepts import demo, explanations, seeds
 from companions.concepts.annotations import Annotations, annotate
 from companions.concepts.comparison import compare_annotations, kind_line, log_line
 from companions.concepts.figures import draw_comparison, draw_table
 from companions.concepts.fine_tuning import Recipe
+from companions.concepts.generation import SetMaker, prompt_files
+from companions.concepts.image_generators import ImageOptions, load_image_generator
 from companions.concepts.improve import Improvement, read_selections
 from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.measurement import Bench, question_of
+from companions.concepts.prompts import PromptWriter, read_classes
 from companions.concepts.published_files import read_split, write_split
 from companions.concepts.ratings import Ratings, read_ratings, reason_lines
-from companions.concepts.selection import load_pool, write_prompts, write_selection
+from companions.concepts.selection import load_pool, write_selection
+from companions.concepts.text_generators import load_text_generator
 from companions.score_deviation.scene_sets import folder, folders_of
 from running.each_image import log_interrupted
 from running.failures import report_failures
@@ -318,7 +361,7 @@ def log_odd_tasks(ratings: Ratings) -> None:
 
 
 def run_select(settings: Select) -> int:
-    """Write a selection for each strategy; prompts.txt where compare was run before."""
+    """Write a selection for each strategy."""
     network = network_of(settings, choose_device(settings.device))
     images = labelled_folder(settings.images, network.labels, results=settings.results)
     make_writable(settings.results)
@@ -335,7 +378,55 @@ def run_select(settings: Select) -> int:
     for strategy in settings.strategies:
         chosen = pool.select(strategy, settings.per_class, seed=settings.seed)
         write_selection(strategy, chosen, pool=pool, results=settings.results)
-    write_prompts(settings.results)
+    return report_failures(failures)
+
+
+def run_prompts(settings: Prompts) -> int:
+    """Write a file of prompts for each kind."""
+    classes = read_classes(settings.results, settings.labels)
+    make_writable(settings.results)
+    generator = None
+    if settings.llm:
+        generator = load_text_generator(
+            settings.llm,
+            device=choose_device(settings.device),
+            max_words=settings.max_words,
+            results=settings.results,
+        )
+    writer = PromptWriter(
+        classes=classes,
+        per_class=settings.per_class,
+        generator=generator,
+        seed=settings.seed,
+        results=settings.results,
+    )
+    for kind in writer.kinds(settings.kinds):
+        writer.write(kind)
+    return 0
+
+
+def run_generate(settings: Generate) -> int:
+    """Make the images of each file of prompts, and a selection of them."""
+    files = prompt_files(settings.prompts, settings.results)
+    make_writable(settings.results)
+    options = ImageOptions(
+        size=settings.size,
+        steps=settings.denoising_steps,
+        guidance=settings.guidance,
+        precision=settings.precision,
+    )
+    device = choose_device(settings.device)
+    maker = SetMaker(
+        generator=load_image_generator(settings.generator, options, device=device),
+        options=options,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        overwrite=settings.overwrite,
+        results=settings.results,
+    )
+    failures: list[tuple[str, str]] = []
+    for file in files:
+        maker.make(file, failures)
     return report_failures(failures)
 
 
@@ -363,7 +454,8 @@ def run_improve(settings: Improve) -> int:
 
 def run_demo(settings: Demo) -> int:
     """Run the loop on the bundled world; its steps are commands of this file."""
-    return demo.run_demo(demo.Demo().scaled(settings.size), settings.results, command=main)
+    chosen = demo.Demo().scaled(settings.size)
+    return seeds.run_seeds(chosen, settings.results, seeds=settings.seeds, command=main)
 
 
 # ---------------------------------------------------------------- what the settings ask for
@@ -432,6 +524,8 @@ STEPS = {
     Compare: run_compare,
     Rate: run_ratings,
     Select: run_select,
+    Prompts: run_prompts,
+    Generate: run_generate,
     Improve: run_improve,
     Demo: run_demo,
 }

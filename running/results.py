@@ -64,7 +64,17 @@ NOT_SETTINGS = (
     "threads",
 )
 # What commands put into a results folder beside the images' own.
-OWN_FOLDERS = ("classes", "figures", "improved", "live", "measurements", "sheets", "tables")
+OWN_FOLDERS = (
+    "answers",
+    "classes",
+    "figures",
+    "generated",
+    "improved",
+    "live",
+    "measurements",
+    "sheets",
+    "tables",
+)
 LEAST_FREE = 20_000_000  # bytes on the disk of the results; an image's are about 1 MB
 FINISHED = "finished.jsonl"
 UNDRAWN = ".sag.json.undrawn"

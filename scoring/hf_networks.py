@@ -69,7 +69,7 @@ def load_hf(name: str, weights: Path | None) -> Loaded:
     library("transformers", option=option)
     is_folder = Path(name).is_dir()
     source = _Source(name, option, offline=weights is not None or is_folder)
-    with quietly("transformers", "huggingface_hub"), _no_bars(), weights_only():
+    with quietly("transformers", "huggingface_hub"), no_bars(), weights_only():
         config = _config(source)
         if weights is None:
             module = _pretrained(source, config)
@@ -98,7 +98,7 @@ def class_names(names: Mapping[int, str]) -> list[str] | None:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     """Have transformers show no progress while it reads; that of downloads stays."""
     from transformers.utils import logging
 

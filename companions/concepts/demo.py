@@ -2,9 +2,10 @@
 
     python concept_debug.py demo --results Results/debug    # some minutes on one core
     python concept_debug.py demo --size 20                  # a small world
+    python concept_debug.py demo --seeds 5                  # five worlds (seeds.py)
 
-It plants the cue, explains, compares, selects and improves. Every step is the command that a user
-would give, and is logged. What an earlier run left is not done again.
+It plants the cue, explains, compares, selects, generates and improves. Every step is the command
+that a user would give, and is logged. What an earlier run left is not done again.
 """
 
 import shlex
@@ -18,9 +19,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from birds.cue_world import CONCEPTS, NAMES, SIDE, at_dusk, cue_scene, human_graph
+from birds.cue_world import CONCEPTS, CUE, CUED, NAMES, SIDE, at_dusk, cue_scene, human_graph
 from companions.concepts.fine_tuning import Recipe, fine_tune
-from companions.concepts.improve import save_weights
+from companions.concepts.improve import BEFORE, save_weights
 from companions.concepts.labelled_images import labelled_folder, loader
 from companions.concepts.records import (
     DrawnSplit,
@@ -29,7 +30,7 @@ from companions.concepts.records import (
     read_typed,
     write_typed,
 )
-from companions.concepts.selection import STRATEGIES
+from companions.concepts.sets import GENERATED
 from drawing.png import save_scene
 from running.results import make_writable
 from scoring.networks import choose_device, load_network
@@ -37,6 +38,7 @@ from utils import PROJECT, log, write_atomically, write_json
 
 NETWORK = f"{PROJECT}/birds/cue_world.py:network"
 FEWEST_STEPS = 100  # of planting
+SETS = ("random", "similarity", "active", "llm", "tg", "llm-prompt", "ours")  # as SA3 lists them
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,28 @@ class Demo:
         splits: the scenes, by name; their order is that of their seeds.
         plant: how the network that takes the cue is trained, from nothing.
         per_class: images of each class that a strategy selects.
-        strategies: the selections to train on.
+        sets: the debug sets to train on.
         improve: further options of `concept_debug.py improve`.
+        seed: of the scenes, the network, the sets and the training.
     """
 
     splits: Mapping[str, Split] = field(default_factory=lambda: dict(SPLITS))
     plant: Recipe = Recipe(steps=500, batch=32, lr=4e-3)
     per_class: int = 50
-    strategies: Sequence[str] = STRATEGIES
+    sets: Sequence[str] = SETS
     improve: Mapping[str, float] = field(
         default_factory=lambda: {"--steps": 200, "--train-batch": 16, "--lr": 1e-3}
     )
+    seed: int = 0
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks that are measured: as it was planted, and after each set."""
+        return [BEFORE, *self.sets]
+
+    def steps(self) -> int:
+        """Return how many steps a seed has: the splits, the planting, and the commands."""
+        return len(self.splits) + 1 + len(self.commands(Path()))
 
     def scaled(self, percent: int) -> "Demo":
         """Return the demo in a world of another size."""
@@ -110,45 +123,90 @@ class Demo:
         explain = _words("explain", "--images", world / "explain")
         explain += _words("--regions", world / "masks/explain")
         select = _words("select", "--images", world / "pool", "--per-class", self.per_class)
-        improve = _words("improve", "--images", world / "pool", "--selection")
-        improve += _words(*(results / f"selection_{name}.csv" for name in self.strategies))
-        improve += _words("--test", world / "test", "--swapped", world / "swapped")
-        improve += _words("--regions", world / "masks/test")
-        for option, value in self.improve.items():
-            improve += _words(option, value)
         steps = [
             explain + names + model,
             _words("compare", "--human", world / "human"),
-            select + model,
-            improve + names + model,
+            select + _words("--seed", self.seed) + model,
+            *self._generation(),
+            self._improvement(results) + names + model,
         ]
         return [step + _words("--results", results) for step in steps]
+
+    def _generation(self) -> list[list[str]]:
+        """Return the command lines that generate sets."""
+        kinds = [name for name in self.sets if name in GENERATED]
+        if not kinds:
+            return []
+        prompts = _words("prompts", "--kinds", *kinds, "--llm", "birds")
+        prompts += _words("--per-class", self.per_class, "--seed", self.seed)
+        generate = _words("generate", "--generator", "birds", "--size", SIDE, "--seed", self.seed)
+        return [prompts, generate]
+
+    def _improvement(self, results: Path) -> list[str]:
+        """Return the command line of improve, less the network's options."""
+        world = results / "world"
+        improve = _words("improve", "--images", world / "pool", "--selection")
+        improve += _words(*(results / f"selection_{name}.csv" for name in self.sets))
+        improve += _words("--test", world / "test", "--swapped", world / "swapped")
+        improve += _words("--regions", world / "masks/test", "--seed", self.seed)
+        # Named here, so that each seed asks the same, also where compare found another one first.
+        improve += _words("--category", CUED, "--concept", CUE)
+        for option, value in self.improve.items():
+            improve += _words(option, value)
+        return improve
 
 
 def _words(*values: object) -> list[str]:
     return [str(value) for value in values]
 
 
-def run_demo(demo: Demo, results: Path, command: Callable[[Sequence[str]], int]) -> int:
+@dataclass
+class Steps:
+    """How far a run is: logs each step with its number.
+
+    Attributes:
+        total: steps of the whole run.
+        done: those that have begun.
+    """
+
+    total: int
+    done: int = 0
+
+    def begin(self, what: str) -> None:
+        """Log what begins now."""
+        self.done += 1
+        log(f"[{self.done}/{self.total}] {what}")
+
+
+def run_demo(
+    demo: Demo,
+    results: Path,
+    command: Callable[[Sequence[str]], int],
+    steps: Steps | None = None,
+) -> int:
     """Draw the world, plant the cue, and run the loop.
 
     Args:
         demo: what to do.
         results: folder of everything.
         command: runs one command line and returns its exit status.
+        steps: of a run over several seeds; None: of this one alone.
 
     Returns:
         The exit status of the first command that fails, else 0.
     """
+    steps = steps or Steps(demo.steps())
     make_writable(results)
     world = results / "world"
     for number, (name, split) in enumerate(demo.splits.items()):
-        draw_split(world, name, split, number=number)
+        steps.begin(f"draw {name}: {split.scenes} scenes")
+        draw_split(world, name, split, number=number + demo.seed * len(demo.splits))
     write_atomically(world / "concepts.txt", "\n".join(CONCEPTS) + "\n")
     write_atomically(world / "classes.txt", "\n".join(NAMES) + "\n")
-    plant(world, demo.plant)
+    steps.begin("plant the cue")
+    plant(world, replace(demo.plant, seed=demo.seed))
     for words in demo.commands(results):
-        log(f"$ concept_debug.py {shlex.join(words)}")
+        steps.begin(f"$ concept_debug.py {shlex.join(words)}")
         status = command(words)
         if status:
             return status
@@ -209,7 +267,7 @@ def plant(world: Path, recipe: Recipe) -> None:
     """
     path = world / "planted.safetensors"
     note = world / "planted.json"
-    torch.manual_seed(0)  # of the untrained weights
+    torch.manual_seed(recipe.seed)  # of the untrained weights
     network = load_network(NETWORK, labels=world / "classes.txt", device=choose_device("cpu"))
     images = labelled_folder(world / "train", network.labels)
     key = PlantedKey(images.identity(), RecipeKey(**asdict(recipe)))

@@ -303,17 +303,23 @@ class Panel:
         title: of the panel.
         values: one per network, at most 1; None: not measured.
         is_share: whether they are shares, shown in percent.
+        sds: standard deviations over seeds, one per network; none: of one seed.
     """
 
     title: str
     values: Sequence[float | None]
     is_share: bool
+    sds: Sequence[float | None] = ()
 
-    def text_of(self, value: float | None) -> str:
-        """Return what is written beside a bar."""
+    def text_of(self, i: int) -> str:
+        """Return what is written beside the bar of network i."""
+        value = self.values[i]
+        sd = self.sds[i] if self.sds else None
         if value is None:
             return "none"
-        return f"{100 * value:.1f} %" if self.is_share else signed(value)
+        if self.is_share:
+            return f"{100 * value:.1f} %" if sd is None else f"{100 * value:.1f} ± {100 * sd:.1f} %"
+        return signed(value) if sd is None else f"{signed(value)} ± {sd:.3f}"
 
 
 def draw_improvement(panels: Sequence[Panel], networks: Sequence[str], path: Path) -> None:
@@ -339,7 +345,7 @@ def _draw_panel(axes: Axes, panel: Panel, networks: Sequence[str]) -> None:
     axes.barh(range(len(networks)), lengths, 0.66, color=bar_colours)
     for y, value in enumerate(panel.values):
         length = max(value or 0, 0)
-        text = panel.text_of(value)
+        text = panel.text_of(y)
         if length > 0.7:
             _words(axes, (length - 0.02, y), text, color="black", ha="right")
         else:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from companions.concepts.figures import Panel, draw_improvement
 from companions.concepts.files import read_csv, write_csv
 from companions.concepts.fine_tuning import Recipe, fine_tune
-from companions.concepts.labelled_images import Labelled, loader
+from companions.concepts.labelled_images import Labelled, labelled_folder, loader
 from companions.concepts.measurement import Bench, Failures
 from companions.concepts.records import (
     ImproveReport,
@@ -33,7 +33,7 @@ from companions.concepts.records import (
     read_typed,
     write_typed,
 )
-from companions.concepts.selection import STRATEGIES
+from companions.concepts.sets import SET_NAMES
 from companions.score_deviation.scene_sets import Item
 from drawing.record import Model
 from running.failures import why
@@ -51,41 +51,61 @@ BEFORE = "before"  # name of the network as it was given
 
 @dataclass(frozen=True)
 class Selection:
-    """Images to train on: a file of them, what it is called, and what it names."""
+    """Images to train on: a CSV file or folder of them, what it is called, and what it names."""
 
     name: str
     file: Path
     images: Labelled
 
+    def sha256(self) -> str:
+        """Return one word for what the selection says; of a folder, for which images it has."""
+        return self.images.identity() if self.file.is_dir() else file_sha256(self.file)
 
-def read_selection(path: Path, images: Path, network: Network) -> Selection:
+
+def read_selection(path: Path, images: Path | None, network: Network) -> Selection:
     """Return the images that a selection names, with the classes it gives them.
 
     Args:
-        path: a CSV file with the columns image and class.
-        images: the folder of the images.
+        path: a CSV file with the columns image and class; or a folder of images in a folder per
+            class.
+        images: the folder of a CSV file's images; those that are not there, or all where it is
+            None, are looked for beside the file.
         network: the network that knows the classes.
 
     Raises:
-        UserError: the file cannot be used, an image is missing, or a class is unknown.
+        UserError: the file or folder cannot be used, an image is missing, or a class is unknown.
     """
+    if path.is_dir():
+        labelled = labelled_folder(path, network.labels, option="--selection")
+        return Selection(path.resolve().name, path, labelled)
+    places = [images, path.parent] if images else [path.parent]
     items = []
     targets = []
     for number, row in enumerate(read_csv(path, ("image", "class")), 2):
         where = f"--selection {path}: line {number}"
-        item = Item(images / row["image"], row["image"])
-        if not item.image.is_file():
-            raise UserError(f"{where}: no {row['image']} in --images {images}")
+        item = _item_of(row["image"], places)
+        if item is None:
+            below = f"--images {images}" if images else f"{path.parent}; --images names a folder"
+            raise UserError(f"{where}: no {row['image']} in {below}")
         try:
             targets.append(class_index(row["class"], network.labels))
         except ValueError as error:
             raise UserError(f"{where}: class {row['class']}: {error}") from None
         items.append(item)
-    labelled = Labelled(images, items, targets=np.array(targets), empty=[])
+    labelled = Labelled(places[0], items, targets=np.array(targets), empty=[])
     return Selection(path.stem.removeprefix("selection_"), path, labelled)
 
 
-def read_selections(paths: Sequence[Path], images: Path, network: Network) -> list[Selection]:
+def _item_of(name: str, places: Sequence[Path]) -> Item | None:
+    """Return an image in the first of some folders that has it."""
+    found = (place / name for place in places if (place / name).is_file())
+    image = next(found, None)
+    return Item(image, name) if image else None
+
+
+def read_selections(
+    paths: Sequence[Path], images: Path | None, network: Network
+) -> list[Selection]:
     """Return several selections.
 
     Raises:
@@ -95,7 +115,7 @@ def read_selections(paths: Sequence[Path], images: Path, network: Network) -> li
     for path in paths:
         selection = read_selection(path, images, network)
         if any(selection.name == other.name for other in selections):
-            raise UserError(f"--selection: two files named {selection.name}")
+            raise UserError(f"--selection: two of them are named {selection.name}")
         selections.append(selection)
     return selections
 
@@ -239,7 +259,7 @@ class Improvement:
         return RowKey(
             model=self.before.model,
             bench=self.before.bench,
-            selection=file_sha256(selection.file),
+            selection=selection.sha256(),
             images=selection.images.identity(),
             recipe=RecipeKey(**asdict(self.recipe)),
         )
@@ -321,7 +341,7 @@ class Improvement:
         """Write improve.csv, and draw improve.png."""
         table = [table_row(row) for row in self.rows]
         write_csv(self.results / "improve.csv", table, ImproveRow)
-        names = [_shown_name(row.network) for row in table]
+        names = [shown_name(row.network) for row in table]
         draw_improvement(_panels(table, self.concept), names, self.results / "improve.png")
 
 
@@ -413,5 +433,6 @@ def _panels(table: Sequence[ImproveRow], concept: str | None) -> list[Panel]:
     return panels
 
 
-def _shown_name(network: str) -> str:
-    return f"S-{network.capitalize()}" if network in STRATEGIES else network
+def shown_name(network: str) -> str:
+    """Return what a network of the table is called in figures."""
+    return SET_NAMES.get(network, network)

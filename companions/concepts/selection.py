@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from companions.concepts.figures import SHEET, Tile, draw_sheet
 from companions.concepts.files import write_csv
-from companions.concepts.graphs import phrase
 from companions.concepts.labelled_images import Labelled, readable
 from companions.concepts.network_outputs import (
     Outputs,
@@ -31,12 +30,11 @@ from companions.concepts.network_outputs import (
     read_outputs,
     write_outputs,
 )
-from companions.concepts.records import ComparedClass, CompareReport, require_typed
+from companions.concepts.sets import SELECTED
 from scoring.image_files import load_image
 from scoring.networks import Network
-from utils import UserError, log, write_atomically
+from utils import UserError, log
 
-STRATEGIES = ("random", "similarity", "active")
 TILE = (112, 112)  # height and width of an image on a sheet, pixels
 
 
@@ -272,33 +270,10 @@ def write_selection(strategy: str, chosen: Sequence[Choice], pool: Pool, results
         sheet[labels[category]] = [_tile(choice, pool) for choice in own[:SHEET]]
     draw_sheet(sheet, results / f"selection_{strategy}.png")
     wrong = sum(pool.is_wrong(choice) for choice in chosen)
-    log(f"S-{strategy.capitalize()}: {len(chosen)} images, {wrong} of them misclassified")
+    log(f"{SELECTED[strategy]}: {len(chosen)} images, {wrong} of them misclassified")
 
 
 def _tile(choice: Choice, pool: Pool) -> Tile:
     image = load_image(pool.images.items[choice.index].image, TILE)
     caption = f"said {pool.predicted_name(choice)}" if pool.is_wrong(choice) else ""
     return Tile(image, caption)
-
-
-def write_prompts(results: Path) -> None:
-    """Write prompts.txt for those who generate images, where compare was run before.
-
-    A line is "a <class> with a <concept>", for each concept of a person's, the missed ones first.
-    """
-    try:
-        compared = require_typed(results / "compare.json", CompareReport)
-    except UserError as error:  # the selection is not lost by it
-        log(f"no prompts.txt: {error}")
-        return
-    if compared is None:
-        return
-    lines: list[str] = []
-    for name, entry in compared.classes.items():
-        lines += [phrase(name, concept) for concept in _human_concepts(entry)]
-    write_atomically(results / "prompts.txt", "\n".join(lines) + "\n")
-
-
-def _human_concepts(entry: ComparedClass) -> list[str]:
-    names = {*entry.valid, *entry.missed}
-    return sorted(names, key=lambda name: (-entry.missed.get(name, 0), name))

@@ -119,7 +119,7 @@ def loop(tmp_path_factory):
         splits=SMALL_WORLD,
         plant=replace(demo.Demo().plant, steps=220),
         per_class=30,
-        strategies=("active",),
+        sets=("active", "ours"),
         improve={"--steps": 150, "--train-batch": 16, "--lr": 3e-3, "--scenes": 10},
     )
     finished = Loop(tmp_path_factory.mktemp("loop"), small)

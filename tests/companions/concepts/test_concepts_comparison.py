@@ -17,7 +17,6 @@ from companions.concepts.comparison import (
 )
 from companions.concepts.graphs import Object, Region, Relationship
 from companions.concepts.records import CompareReport, require_typed
-from companions.concepts.selection import write_prompts
 from utils import write_json
 
 # ---------------------------------------------------------------- by hand
@@ -188,15 +187,6 @@ def test_a_damaged_explain_json_is_named_with_its_field(folders, run, only_line)
     line = only_line()
     assert "explain.json: cannot be read: " in line
     assert "$.graphs[1]" in line
-
-
-def test_a_damaged_compare_json_costs_the_prompts_and_says_so(tmp_path, capsys):
-    (tmp_path / "compare.json").write_text('{"format": 1, "classes": []}')
-    write_prompts(tmp_path)
-    assert not (tmp_path / "prompts.txt").exists()
-    err = capsys.readouterr().err
-    assert "compare.json: cannot be read: " in err
-    assert "$.classes" in err
 
 
 def test_compare_names_what_cannot_be_compared(outcome):

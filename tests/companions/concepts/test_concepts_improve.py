@@ -165,4 +165,4 @@ def test_an_unusable_selection_is_one_line(pool, tmp_path, run, only_line, text,
 def test_two_selections_of_one_name_are_one_line(pool, run, only_line):
     pair = [pool.csv("s", KITE_A), pool.csv("selection_s", KITE_A)]
     assert run(*pool.improve(selection=pair)) == 2
-    assert "two files named s" in only_line()
+    assert "two of them are named s" in only_line()

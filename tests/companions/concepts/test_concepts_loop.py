@@ -50,7 +50,14 @@ def test_a_smaller_demo_has_less_of_everything():
 
 def test_the_demo_logs_commands_that_a_user_can_type(tmp_path):
     lines = [shlex.join(words) for words in Demo().commands(tmp_path)]
-    assert [line.split()[0] for line in lines] == ["explain", "compare", "select", "improve"]
+    assert [line.split()[0] for line in lines] == [
+        "explain",
+        "compare",
+        "select",
+        "prompts",
+        "generate",
+        "improve",
+    ]
     assert all(line.endswith(f"--results {tmp_path}") for line in lines)
 
 
@@ -74,17 +81,17 @@ def test_every_scene_has_a_graph_and_a_figure(loop):
         read_graph(path)
 
 
-def test_prompts_name_a_persons_concepts_only(loop):
-    prompts = (loop.results / "prompts.txt").read_text().splitlines()
-    assert f"a {CUED} with a crest" in prompts
+def test_ours_names_a_persons_concepts_only(loop):
+    prompts = (loop.results / "prompts_ours.csv").read_text().splitlines()
+    assert f"{CUED},a {CUED} with a crest" in prompts
     assert not any(CUE in line for line in prompts)
 
 
 # ---------------------------------------------------------------- select and improve
 
 
-@pytest.mark.parametrize("strategy", ["random", "similarity", "active"])
-def test_every_strategy_selects_as_many_images(loop, strategy):
+@pytest.mark.parametrize("strategy", ["random", "similarity", "active", "ours"])
+def test_every_set_has_as_many_images(loop, strategy):
     rows = list(
         csv.DictReader((loop.results / f"selection_{strategy}.csv").read_text().splitlines())
     )
@@ -97,10 +104,11 @@ def before(loop):
     return next(row for row in loop.json("improve.json")["rows"] if row["network"] == "before")
 
 
-@pytest.fixture
-def after(loop):
-    """The measurements of the network after training on the selection."""
-    return next(row for row in loop.json("improve.json")["rows"] if row["network"] == "active")
+@pytest.fixture(params=["active", "ours"])
+def after(loop, request):
+    """The measurements of the network after training on a selected or a generated set."""
+    rows = loop.json("improve.json")["rows"]
+    return next(row for row in rows if row["network"] == request.param)
 
 
 # The thresholds have room for any processor and thread count: their rounding changes the course of
@@ -128,7 +136,7 @@ def test_training_takes_the_need_of_the_cue_away(before, after):
 
 
 def test_the_improvement_has_a_table_and_a_figure(loop):
-    assert len(list(csv.DictReader((loop.results / "improve.csv").read_text().splitlines()))) == 2
+    assert len(list(csv.DictReader((loop.results / "improve.csv").read_text().splitlines()))) == 3
     assert (loop.results / "improve.png").is_file()
 
 
