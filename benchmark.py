@@ -166,7 +166,7 @@ def measure(
     )
     measure_ceilings(bench, result)
     missing = [image for image in images if image.name not in result.images_done]
-    for image in tqdm(missing, unit="image"):
+    for image in tqdm(missing, unit="image", disable=None):
         measure_image(bench, image, result=result)
         write_result(file, result)
     names = [image.name for image in images]

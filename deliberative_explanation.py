@@ -572,7 +572,7 @@ def run_comparison(settings: Compare) -> int:
         if getattr(settings, cell.way.data) is None:
             raise UserError(f"--networks: a network for {cell.way.data}, but no --{cell.way.data}")
     runs: dict[Way, list[Evaluation]] = {}
-    for cell in tqdm(cells, desc="cells", unit="cell"):
+    for cell in tqdm(cells, desc="cells", unit="cell", disable=None):
         evaluation = evaluation_of(cell, settings)
         if evaluation is None:
             return 130

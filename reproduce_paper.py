@@ -228,7 +228,7 @@ def plan(settings: Settings, subjects: Sequence[Subject]) -> list[Job]:
 def follow(outcomes: Iterator[Outcome], *, total: int) -> list[tuple[str, str]]:
     """Show a progress bar while jobs finish; return (name, reason) of those that failed."""
     failures = []
-    with tqdm(outcomes, total=total, unit="measurement", smoothing=0.05) as bar:
+    with tqdm(outcomes, total=total, unit="measurement", smoothing=0.05, disable=None) as bar:
         for outcome in bar:
             bar.set_description_str(outcome.job.condition)
             if outcome.error:

@@ -116,13 +116,15 @@ def random_scene(n: int) -> tuple[int, Scene]:
 
 def run(settings: Settings) -> int:
     """Draw scenes into a folder."""
-    for n in tqdm(range(settings.scenes), desc="scenes"):
+    for n in tqdm(range(settings.scenes), desc="scenes", disable=None):
         category, scene = random_scene(n)
         save_scene(scene.image, settings.folder / CLASSES[category][0] / f"{n:05}.png")
     if settings.halfway:
         network = load_network(BUNDLED, device=choose_device("cpu"))
         scenes = halfway(network, settings.halfway)
-        for n, (a, b, scene) in enumerate(tqdm(scenes, desc="half-way", total=settings.halfway)):
+        for n, (a, b, scene) in enumerate(
+            tqdm(scenes, desc="half-way", total=settings.halfway, disable=None)
+        ):
             name = f"{n:03}_{CLASSES[a][0]}_{CLASSES[b][0]}.png".replace(" ", "_")
             save_scene(scene.image, settings.folder / name)
     return 0

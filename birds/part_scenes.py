@@ -91,7 +91,7 @@ def write_names(path: Path) -> None:
 def write_set(folder: Path, per_class: int, seed: int) -> None:
     """Write a set of scenes: images/, masks/, images.csv and names.txt."""
     rows = []
-    for n in trange(per_class * len(CLASSES), unit="scene"):
+    for n in trange(per_class * len(CLASSES), unit="scene", disable=None):
         category, number = divmod(n, per_class)
         name = CLASSES[category][0]
         kind = KINDS[number % len(KINDS)]

@@ -253,7 +253,7 @@ def train(settings: Settings, log: Log) -> torch.nn.Module:
         order = rng.permutation(settings.scenes)
         losses = []
         title = f"epoch {epoch}/{len(sides)} at {side}"
-        for step in tqdm(range(steps), desc=title, leave=False):
+        for step in tqdm(range(steps), desc=title, leave=False, disable=None):
             rows = order[step * settings.batch : (step + 1) * settings.batch]
             images, target = batches.batch(rows, side)
             loss = F.cross_entropy(model(images), target)
@@ -273,7 +273,7 @@ def _drawn_scenes(number: int, workers: int) -> list[TrainingScene]:
     # Not by fork, which copies locks that OpenCV's or PyTorch's threads may hold.
     with get_context("spawn").Pool(workers) as pool:
         scenes = pool.imap(training_scene, seeds, chunksize=64)
-        return list(tqdm(scenes, total=number, desc="drawing"))
+        return list(tqdm(scenes, total=number, desc="drawing", disable=None))
 
 
 # ---------------------------------------------------------------- the final measurement
@@ -298,7 +298,7 @@ def measure(model: torch.nn.Module, log: Log, *, scenes: int, set_scenes: int) -
     target = np.arange(scenes) % len(CLASSES)
     fresh = [
         draw_scene(CLASSES[category][1], [FRESH_SEED + i, 5]).image
-        for i, category in enumerate(tqdm(target, desc="fresh scenes"))
+        for i, category in enumerate(tqdm(target, desc="fresh scenes", disable=None))
     ]
     full = probabilities(model, np.stack(fresh))
     accuracy = (full.argmax(1).numpy() == target).mean()

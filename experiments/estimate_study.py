@@ -60,7 +60,9 @@ def run(settings: Settings) -> int:
             settings.model, settings.weights, device=choose_device(settings.device)
         )
         engine = Engine(network, precision="float32", batch_size=UNMEASURED)
-        for subject in tqdm(subjects_of(settings, network), desc="images", unit="image"):
+        for subject in tqdm(
+            subjects_of(settings, network), desc="images", unit="image", disable=None
+        ):
             collect(engine, subject, folder)
     samples = read_samples(folder)
     if not samples:

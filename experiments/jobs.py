@@ -246,7 +246,7 @@ def ray_worker(
 def read_rows(jobs: Sequence[Job], network: Network, settings: MainJobSettings) -> Rows:
     """Return the tables' rows of all jobs that are finished."""
     rows = Rows()
-    for job in tqdm(jobs, desc="reading", unit="file", leave=False):
+    for job in tqdm(jobs, desc="reading", unit="file", leave=False, disable=None):
         measurement = finished(job, network, settings=settings)
         if measurement:
             rows.add(measurement)

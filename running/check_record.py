@@ -1026,7 +1026,7 @@ def check_results(settings: Settings) -> int:
     paths = sorted(settings.results.rglob("sag.json"))
     total = 0
     num_wrong = 0
-    for path in tqdm(paths):
+    for path in tqdm(paths, disable=None):
         wrong, checked = check_path(path, settings.images, network)
         total += checked
         num_wrong += len(wrong)

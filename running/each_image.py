@@ -94,7 +94,7 @@ def explain_each(
         label: of the progress bar.
     """
     outcome: RunOutcome[Image, Record] = RunOutcome()
-    with tqdm(total=len(images), desc=label, unit="image") as bar:
+    with tqdm(total=len(images), desc=label, unit="image", disable=None) as bar:
         try:
             for image, *arguments in zip(images, *further, strict=True):
                 outcome.images.append(_outcome_of(explain, image, arguments, log_line=log_line))

@@ -151,7 +151,7 @@ def kept_captions(
     kept = read_typed(path, Captions)
     if kept and kept.key == key:
         return kept
-    with tqdm(total=len(examples), desc="caption", unit="caption") as bar:
+    with tqdm(total=len(examples), desc="caption", unit="caption", disable=None) as bar:
         made = caption_split(trained, examples, beam=beam, key=key, on_batch=bar.update)
     write_typed(path, made)
     return made

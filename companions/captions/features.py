@@ -66,7 +66,7 @@ def make_features(
     found: dict[str, np.ndarray] = {}
     count = 0
     with growing_file(partial, network) as file:
-        for image in tqdm(every, desc="features", unit="image"):
+        for image in tqdm(every, desc="features", unit="image", disable=None):
             boxes = boxes_of(places, image)
             found[image] = _image_feature(
                 file, network, files[image], image=image, boxes=boxes, batch_size=batch_size

@@ -114,7 +114,9 @@ class Places:
             UserError: a file is missing or damaged, or lacks a region.
         """
         found = []
-        for image, number in tqdm(self.pairs(split), desc=f"read {split}", unit="region"):
+        for image, number in tqdm(
+            self.pairs(split), desc=f"read {split}", unit="region", disable=None
+        ):
             graph = self.graph(image)
             if number not in graph or not graph[number].objects:
                 raise UserError(

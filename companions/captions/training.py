@@ -199,7 +199,7 @@ def train(
     if path.exists() and not overwrite:
         training.resume(read_checkpoint(path), path)
     steps = -(-len(examples) // recipe.batch)
-    with tqdm(total=recipe.epochs * steps, desc="train", unit="step") as bar:
+    with tqdm(total=recipe.epochs * steps, desc="train", unit="step", disable=None) as bar:
         bar.update(len(training.rows) * steps)
         while len(training.rows) < recipe.epochs:
             training.take_epoch(examples, bar.update)

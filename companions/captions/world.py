@@ -55,7 +55,9 @@ def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) 
     phrases = []
     for number, (split, size) in enumerate(sizes.items()):
         pairs = [(f"{split}_{i:05d}", "1") for i in range(size)]
-        for i, (image, _) in enumerate(tqdm(pairs, desc=f"draw {split}", unit="scene")):
+        for i, (image, _) in enumerate(
+            tqdm(pairs, desc=f"draw {split}", unit="scene", disable=None)
+        ):
             if not (places.annotations / f"{image}.json").exists():
                 _draw(data, image, world, [seed, number, i], bias=CUED_SPLITS[split])
             phrases.append(places.graph(image)["1"].phrase)

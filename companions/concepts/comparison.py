@@ -239,7 +239,7 @@ def compare_annotations(human: Path, results: Path, *, hard: float = 0.5) -> Com
             "`concept_debug.py explain` writes it at the end of a run"
         )
     found = Comparisons(hard_below=hard)
-    for path in tqdm(paths, desc="compare", unit="file"):
+    for path in tqdm(paths, desc="compare", unit="file", disable=None):
         name = path.relative_to(human).with_suffix("").as_posix()
         record = read_typed(results / "deviations" / f"{name}.json", ImageRecord)
         category = record.category if record else name.rpartition("/")[0] or "all"

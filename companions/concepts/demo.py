@@ -235,7 +235,7 @@ def draw_split(world: Path, name: str, split: Split, *, number: int) -> None:
         stale.append(world / "human")
     for folder in stale:
         shutil.rmtree(folder, ignore_errors=True)
-    for i in tqdm(range(split.scenes), desc=f"draw {name}", unit="scene"):
+    for i in tqdm(range(split.scenes), desc=f"draw {name}", unit="scene", disable=None):
         category = i % len(NAMES)
         cue = _shows_cue(category, split, np.random.default_rng([number, i, 7]))
         scene, labels = cue_scene(category, [number, i], cue)
@@ -273,7 +273,7 @@ def plant(world: Path, recipe: Recipe) -> None:
     key = PlantedKey(images.identity(), RecipeKey(**asdict(recipe)))
     if path.is_file() and read_typed(note, PlantedKey) == key:
         return
-    with tqdm(total=recipe.steps, desc="plant the cue", unit="step") as bar:
+    with tqdm(total=recipe.steps, desc="plant the cue", unit="step", disable=None) as bar:
         planted = fine_tune(
             network,
             loader(images.items, network.fit),

@@ -133,7 +133,9 @@ class SetMaker:
         """
         wanted = self.wanted(file)
         failed: Failures = []
-        with tqdm(total=len(wanted), desc=f"generate {file.name}", unit="image") as bar:
+        with tqdm(
+            total=len(wanted), desc=f"generate {file.name}", unit="image", disable=None
+        ) as bar:
             missing = [one for one in wanted if self.overwrite or not self._is_there(one)]
             bar.update(len(wanted) - len(missing))
             for batch in _batches(missing, self.batch_size):

@@ -154,7 +154,7 @@ def train_on(
         raise ValueError(f"none of its {len(selection.images)} images can be read")
     weights.parent.mkdir(exist_ok=True)
     images = selection.images.take(kept)
-    with tqdm(total=recipe.steps, desc=f"train {selection.name}", unit="step") as bar:
+    with tqdm(total=recipe.steps, desc=f"train {selection.name}", unit="step", disable=None) as bar:
 
         def on_step(loss: float) -> None:
             bar.update()

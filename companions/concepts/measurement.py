@@ -108,7 +108,7 @@ class Bench:
             failures: (name, reason) of images that cannot be read is added to it.
         """
         total = len(self.test) + len(self.swapped or ())
-        with tqdm(total=total, desc=f"measure {name}", unit="image") as bar:
+        with tqdm(total=total, desc=f"measure {name}", unit="image", disable=None) as bar:
 
             def accuracy_on(images: Labelled) -> Accuracy:
                 return accuracy(
@@ -128,7 +128,7 @@ class Bench:
         if asked is None:
             return None
         needs = []
-        for item in tqdm(asked.scenes, desc=f"need, {name}", unit="image"):
+        for item in tqdm(asked.scenes, desc=f"need, {name}", unit="image", disable=None):
             found = find_concept(asked.segmentation, item, fit=network.fit, concept=asked.concept)
             assert found, item.name
             needs.append(

@@ -236,7 +236,7 @@ class PromptWriter:
     def write(self, kind: str) -> Path:
         """Write the prompts of a kind; return the file."""
         rows: list[PromptRow] = []
-        for one in tqdm(self.classes, desc=f"prompts {kind}", unit="class"):
+        for one in tqdm(self.classes, desc=f"prompts {kind}", unit="class", disable=None):
             if kind in FROM_CONCEPTS and not _concepts(one, kind):
                 log(f"{GENERATED[kind]}: no concept of {one.label}; the template is taken")
             prompts = self._prompts(kind, one)

@@ -222,7 +222,7 @@ def load_pool(
     outputs = read_outputs(path, key)
     if outputs:
         return Pool(network, images, outputs=outputs)
-    with tqdm(total=len(images), desc="look at", unit="image") as bar:
+    with tqdm(total=len(images), desc="look at", unit="image", disable=None) as bar:
         try:
             kept, outputs = network_outputs(
                 network,

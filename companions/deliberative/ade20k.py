@@ -199,7 +199,7 @@ def object_frequencies(items: Sequence[Item]) -> dict[str, dict[int, float]]:
     """
     counts: dict[str, Counter[int]] = {}
     images: Counter[str] = Counter()
-    for item in tqdm(items, desc="label maps", unit="image"):
+    for item in tqdm(items, desc="label maps", unit="image", disable=None):
         if isinstance(item.target, str) and item.mask is not None:
             try:
                 labels = np.unique(load_label_map(item.mask)).tolist()

@@ -113,7 +113,7 @@ def evaluate(
     every: list[Curves] = []
     failures: list[tuple[str, str]] = []
     counted = 0
-    for path, record in tqdm(records.items(), desc="evaluation", unit="image"):
+    for path, record in tqdm(records.items(), desc="evaluation", unit="image", disable=None):
         try:
             curves = data.measure(path, record)
         except (ValueError, OSError) as error:

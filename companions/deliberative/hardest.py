@@ -45,7 +45,7 @@ def difficulties(
     size = auto_batch_size(black) if batch_size == "auto" else int(batch_size)
     module = predictor_module(split, difficulty)
     starts = range(0, len(images), size)
-    for start in tqdm(starts, desc="difficulty", unit="batch"):
+    for start in tqdm(starts, desc="difficulty", unit="batch", disable=None):
         some = images[start : start + size]
         loaded = _loaded(network, some, failures)
         if not loaded:

@@ -185,7 +185,10 @@ def published_shared_objects(frequencies: np.ndarray) -> np.ndarray:
     """
     kept = np.where(frequencies < PRESENT, 0, frequencies)
     classes, objects = kept.shape
-    tables = (_pair_frequencies(column) for column in tqdm(kept.T, desc="objects", leave=False))
+    tables = (
+        _pair_frequencies(column)
+        for column in tqdm(kept.T, desc="objects", leave=False, disable=None)
+    )
     known = np.sort(np.concatenate([table[table > 0] for table in tables]))
     zeros = classes * classes * objects - len(known)
     place = int(RARE * classes * classes * objects)

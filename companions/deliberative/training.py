@@ -41,7 +41,7 @@ def train_predictor(
     failures: list[tuple[str, str]] = []
     pooled = []
     hard = []
-    progress = tqdm(labelled.items, desc="features", unit="image")
+    progress = tqdm(labelled.items, desc="features", unit="image", disable=None)
     for number, image in readable(progress, network.fit, failures):
         target = int(labelled.targets[number])
         features, hardness_of_image = hardness.example(

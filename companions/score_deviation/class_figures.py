@@ -64,7 +64,7 @@ def draw_classes(found: Statistics, folder: Path, style: Style) -> None:
         (PREDICTED, folder / PREDICTED, found.predicted),
     ]
     total = len(found.classes) + len(found.predicted)
-    with tqdm(total=total, desc="classes", unit="class") as progress:
+    with tqdm(total=total, desc="classes", unit="class", disable=None) as progress:
         for by, place, tables in groups:
             for name, table in tables.items():
                 place.mkdir(exist_ok=True)

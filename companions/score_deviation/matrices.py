@@ -267,7 +267,7 @@ def read_records(folder: Path, category: str | None = None) -> ReadRecords:
     failures = []
     first: About | None = None
     index: int | None = None
-    for path in tqdm(paths, desc="matrices", unit="image"):
+    for path in tqdm(paths, desc="matrices", unit="image", disable=None):
         try:
             matrix = read_matrix(path)
         except ValueError as error:

@@ -1,5 +1,6 @@
 """The loop over a run's images: errors are recorded, the run continues, Ctrl-C ends it."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,10 +94,16 @@ def test_without_a_line_nothing_is_logged(capsys):
     assert ".png" not in "".join(lines(capsys))
 
 
-def test_the_bar_has_a_label_and_counts_failures(capsys):
+def test_the_bar_has_a_label_and_counts_failures(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     explain_each(explain, [GOOD, BAD], label="explain")
     error_output = capsys.readouterr().err
     assert "explain: 100%" in error_output and "2/2" in error_output
+
+
+def test_a_log_file_has_no_bar(capsys):
+    explain_each(explain, [GOOD, BAD], label="explain")
+    assert "100%" not in capsys.readouterr().err
 
 
 def test_the_interruption_says_where_to_go_on(capsys):
