@@ -155,9 +155,9 @@ def _list_line(axes: Axes, number: int, name: str, *, deviation: float, ink: str
     _words(axes, (LIST_WIDTH, y), signed(deviation), color=ink, ha="right")
 
 
-def signed(deviation: float) -> str:
+def signed(deviation: float, digits: int = 3) -> str:
     """Return a deviation as text: +0.123, −0.045."""
-    return f"{deviation:+.3f}".replace("-", "−")
+    return f"{deviation:+.{digits}f}".replace("-", "−")
 
 
 def draw_table(classes: Mapping[str, ExplainedClass], path: Path) -> None:
@@ -319,7 +319,7 @@ class Panel:
             return "none"
         if self.is_share:
             return f"{100 * value:.1f} %" if sd is None else f"{100 * value:.1f} ± {100 * sd:.1f} %"
-        return signed(value) if sd is None else f"{signed(value)} ± {sd:.3f}"
+        return signed(value) if sd is None else f"{signed(value, 2)} ± {sd:.2f}"
 
 
 def draw_improvement(panels: Sequence[Panel], networks: Sequence[str], path: Path) -> None:

@@ -101,7 +101,7 @@ def test_steps_count_over_all_seeds(capsys):
     [
         (True, 0.5, 0.031, "50.0 ± 3.1 %"),
         (True, 0.5, None, "50.0 %"),
-        (False, -0.056, 0.2, "−0.056 ± 0.200"),
+        (False, -0.056, 0.2, "−0.06 ± 0.20"),
         (False, None, None, "none"),
     ],
 )
