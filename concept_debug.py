@@ -382,11 +382,14 @@ def run_select(settings: Select) -> int:
 def run_improve(settings: Improve) -> int:
     """Measure the network as it is, then after training on each selection."""
     check_recipe_options(settings)
-    place = place_for(settings)
+    place = place_of(settings.device, settings.precision or "auto")
+    recipe = recipe_of(settings, world=place.world)
+    if isinstance(recipe, Sa3Recipe):
+        check_recipe(recipe, world=place.world)
     settings = with_first_weights(settings, place)
     network = network_of(settings, place.device)
     selections = read_selections(settings.selection, settings.images, network)
-    trainer = trainer_of(settings, network, selections, place=place)
+    trainer = trainer_of(settings, recipe, network, selections=selections, place=place)
     if place.rank > 0:
         for selection in selections:
             train_beside(selection, network, trainer, results=settings.results)
@@ -485,11 +488,6 @@ def check_recipe_options(settings: Improve) -> None:
         raise UserError("--recipe light: trains in one process; start it without torchrun")
 
 
-def place_for(settings: Improve) -> Place:
-    """Return where to train and to measure."""
-    return place_of(settings.device, settings.precision or "auto")
-
-
 def with_first_weights(settings: Improve, place: Place) -> Improve:
     """Return the settings with the weights that --recipe sa3 begins with."""
     if settings.recipe != "sa3":
@@ -511,17 +509,20 @@ def with_first_weights(settings: Improve, place: Place) -> Improve:
 
 
 def trainer_of(
-    settings: Improve, network: Network, selections: Sequence[Selection], *, place: Place
+    settings: Improve,
+    recipe: Recipe | Sa3Recipe,
+    network: Network,
+    *,
+    selections: Sequence[Selection],
+    place: Place,
 ) -> Trainer:
     """Return what trains a network on a selection.
 
     Raises:
-        UserError: the recipe cannot be followed, or a selection is too small for it.
+        UserError: a selection is too small for the recipe.
     """
-    recipe = recipe_of(settings, world=place.world)
     if isinstance(recipe, Recipe):
         return LightTrainer(recipe)
-    check_recipe(recipe, world=place.world)
     for selection in selections:
         try:
             check_count(len(selection.images), recipe)
