@@ -15,7 +15,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -25,6 +25,7 @@ import msgspec
 import torch
 import torch.nn.functional as F
 from msgspec import Struct
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import normalize, to_tensor
@@ -48,8 +49,9 @@ from utils import UserError, log
 OPTION = "--recipe sa3"
 INSTALL = "bash requirements_install.sh requirements_sa3.txt"
 NO_AUGMENT = "none"
-# What timm reads in a name of RandAugment. It passes over what it does not know: a slip is not seen.
+# What timm reads in a name of RandAugment. It passes over the rest, so that a slip is not seen.
 RAND_AUGMENT = re.compile(r"rand(-(mstd|mmax|inc|m|n|p|w)\d+(\.\d+)?)*")
+MOST_DRAWS = 20  # of the variation of an image
 UNREADABLE = -1  # class of a test image that cannot be read: it does not count
 
 # First numbers of the generators' seeds.
@@ -101,9 +103,21 @@ class VariedImages(Dataset):
             image = as_rgb(open_image(item.image))
         except ValueError as error:  # every process has to end, not only this one
             raise UserError(f"{item.name}: could be read before training: {error}") from error
-        with seeded(mixed(IMAGE_STREAM, self.seed, epoch, number)):
-            varied = self.vary(image)
-        return varied, int(self.images.targets[number])
+        return self._varied(image, number, epoch), int(self.images.targets[number])
+
+    def _varied(self, image: Image.Image, number: int, epoch: int) -> torch.Tensor:
+        """Return an image varied, (3, H, W).
+
+        In 1 of 1000 images timm's RandAugment asks for 0 bits of a colour, which Pillow refuses
+        since version 11. These are drawn again.
+        """
+        for attempt in range(MOST_DRAWS):
+            with (
+                seeded(mixed(IMAGE_STREAM, self.seed, epoch, number, attempt)),
+                suppress(ValueError),
+            ):
+                return self.vary(image)
+        raise UserError(f"{self.images.items[number].name}: cannot be varied by --augment")
 
 
 class FittedImages(Dataset):
