@@ -47,8 +47,8 @@ Baseline = Literal["black", "blur", "mean", "median", "mixed"]
 Strategy = Literal["random", "similarity", "active"]
 TrainingSeed = Annotated[int, Between(0, 2**31)]
 Alpha = Annotated[float, Between(0, 100, "a number from 0 to 100")]
-Rate = Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)]
-RateOrZero = Annotated[float, Between(0, 10, "a learning rate of 0 or more")]
+LearningRate = Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)]
+LearningRateOrZero = Annotated[float, Between(0, 10, "a learning rate of 0 or more")]
 ShareBelowOne = Annotated[float, Between(0, 0.99)]
 RecipeName = Literal["light", "sa3"]
 
@@ -168,7 +168,7 @@ class Improve(RegionSettings, NetworkSettings):
     #   trains, of a network of timm
     train_batch: Annotated[int, Between(2)] | None = None  # images per step (light; else 16), per
     #   forward pass and process (sa3; else 64)
-    lr: Rate | None = None  # highest learning rate; else 1e-4 (light), by --base-lr (sa3)
+    lr: LearningRate | None = None  # highest learning rate; else 1e-4 (light), by --base-lr (sa3)
     weight_decay: Annotated[float, Between(0, 10, "a number from 0 to 10")] = 0.05  # of AdamW
     erase: ShareOrZero = 0.25  # share of images with a rectangle replaced
     mixup: Alpha | None = None  # mix images by mixup, 0: not; else 0 (light), 0.8 (sa3)
@@ -182,8 +182,8 @@ class Improve(RegionSettings, NetworkSettings):
     # Only --recipe sa3
     epochs: Count | None = None  # number of epochs; else 100
     accumulate: Count | None = None  # forward passes of a process per step; else 4
-    base_lr: Rate | None = None  # highest learning rate for 256 images per step; else 5e-4
-    min_lr: RateOrZero | None = None  # learning rate at the end; else 1e-6
+    base_lr: LearningRate | None = None  # highest learning rate for 256 images per step; else 5e-4
+    min_lr: LearningRateOrZero | None = None  # learning rate at the end; else 1e-6
     warmup_epochs: CountOrZero | None = None  # in which the learning rate rises from 0; else 5
     layer_decay: Share | None = None  # a layer's learning rate, as a share of the next layer's;
     #   else 0.65

@@ -1,7 +1,7 @@
 """Training a network of timm on chosen images as SA3 does: MAE's fine-tuning.
 
     training = Sa3Training(network, images, test=test, recipe=Sa3Recipe(), place=place)
-    tuned = training.run(checkpoint, log=Path("log.csv"))   # a new network
+    module = training.run(checkpoint, log_file=Path("active_log.csv"))
 
 AdamW in timm's parameter groups with layer decay, timm's cosine schedule with warm-up, RandAugment,
 random erasing, mixup and CutMix, drop path, the loss of mixed labels. A step takes `passes` forward
@@ -344,8 +344,9 @@ class Sa3Training:
         for images, targets in self._loader(self.test, plan):
             with self.place.autocast():
                 logits = self.module(images.to(self.place.device)).float().cpu()
-            counted = targets != UNREADABLE
-            logits, targets = logits[counted], targets[counted]
+            is_read = targets != UNREADABLE
+            logits = logits[is_read]
+            targets = targets[is_read]
             sums[0] += float(F.cross_entropy(logits, targets, reduction="sum"))
             sums[1] += float((logits.argmax(1) == targets).sum())
             sums[2] += len(targets)
