@@ -108,8 +108,8 @@ class VariedImages(Dataset):
     def _varied(self, image: Image.Image, number: int, epoch: int) -> torch.Tensor:
         """Return an image varied, (3, H, W).
 
-        In 1 of 1000 images timm's RandAugment asks for 0 bits of a colour, which Pillow refuses
-        since version 11. These are drawn again.
+        In about 1 of 1000 images timm's RandAugment asks for 0 bits of a colour, which new versions
+        of Pillow refuse. These are drawn again.
         """
         for attempt in range(MOST_DRAWS):
             with (
