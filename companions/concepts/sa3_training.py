@@ -36,18 +36,17 @@ from companions.concepts.fine_tuning import run_name
 from companions.concepts.labelled_images import Labelled, readable
 from companions.concepts.sa3_recipe import Sa3Recipe
 from companions.training.checkpoint import on_cpu, write_checkpoint
+from companions.training.packages import sa3_library
 from companions.training.processes import Place, from_first, summed, wait
 from companions.training.seeds import mixed, seeded
 from scoring.fitting import load_fitted
 from scoring.image_files import as_rgb, open_image
-from scoring.loaded import library
 from scoring.networks import Network
 from scoring.outputs import own_module
 from scoring.timm_networks import PREFIX, untrained_timm
 from utils import UserError, log
 
 OPTION = "--recipe sa3"
-INSTALL = "bash requirements_install.sh requirements_sa3.txt"
 NO_AUGMENT = "none"
 # What timm reads in a name of RandAugment. It passes over the rest, so that a slip is not seen.
 RAND_AUGMENT = re.compile(r"rand(-(mstd|mmax|inc|m|n|p|w)\d+(\.\d+)?)*")
@@ -67,7 +66,7 @@ def timm_part(name: str) -> Any:
     Raises:
         UserError: timm is not installed.
     """
-    return library(name, option=OPTION, install=INSTALL)
+    return sa3_library(name, option=OPTION)
 
 
 class EpochRow(Struct):
