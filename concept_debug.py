@@ -9,6 +9,7 @@
     python concept_debug.py prompts --llm my_llm
     python concept_debug.py generate --generator my_pipeline
     python concept_debug.py improve --images pool --selection active.csv --test test
+    python concept_debug.py improve --recipe sa3 --model timm/vit_base_patch16_224.mae ..
 
 explain writes the concepts that the network uses: an annotation file and a numbered figure per
 image. annotate is a page on which a person writes such files. compare tells the two apart; ratings
@@ -18,10 +19,10 @@ make some. improve trains on them, and measures before and after. Images lie in 
 After "SA3: Semantic-aware Attribution Analysis: A Human-in-the-Loop Framework for Interpreting and
 Improving Image Understanding". The steps are in companions/concepts: explanations.py,
 comparison.py, selection.py, prompts.py, generation.py, improve.py (with fine_tuning.py,
-measurement.py and need.py) and demo.py.
+sa3_training.py, first_weights.py, measurement.py and need.py) and demo.py.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,8 +30,10 @@ from running.command_line import (
     AutoCount,
     Between,
     Count,
+    CountOrZero,
     Device,
     Output,
+    Precision,
     Resize,
     Several,
     Share,
@@ -47,6 +50,10 @@ Strategy = Literal["random", "similarity", "active"]
 Kind = Literal["tg", "llm", "llm-prompt", "ours"]
 TrainingSeed = Annotated[int, Between(0, 2**31)]
 Alpha = Annotated[float, Between(0, 100, "a number from 0 to 100")]
+LearningRate = Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)]
+LearningRateOrZero = Annotated[float, Between(0, 10, "a learning rate of 0 or more")]
+ShareBelowOne = Annotated[float, Between(0, 0.99)]
+RecipeName = Literal["light", "sa3"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,16 +200,40 @@ class Improve(RegionSettings, NetworkSettings):
     results: Path = RESULTS  # where everything goes, for all steps alike
 
     # Training
-    steps: Count = 200  # of training
-    train_batch: Annotated[int, Between(2)] = 16  # images per step
-    lr: Annotated[float, Between(0, 10, "a learning rate above 0", open_low=True)] = 1e-4  # highest
-    #   learning rate
+    recipe: RecipeName = "light"  # light: a few cautious steps; sa3: MAE's fine-tuning, as SA3
+    #   trains, of a network of timm
+    train_batch: Annotated[int, Between(2)] | None = None  # images per step (light; else 16), per
+    #   forward pass and process (sa3; else 64)
+    lr: LearningRate | None = None  # highest learning rate; else 1e-4 (light), by --base-lr (sa3)
     weight_decay: Annotated[float, Between(0, 10, "a number from 0 to 10")] = 0.05  # of AdamW
     erase: ShareOrZero = 0.25  # share of images with a rectangle replaced
-    hide: ShareOrZero = 0.0  # share of images with cells of a 7 x 7 grid replaced
-    mixup: Alpha = 0.0  # mix images by mixup; 0: not
-    cutmix: Alpha = 0.0  # mix images by CutMix; 0: not
+    mixup: Alpha | None = None  # mix images by mixup, 0: not; else 0 (light), 0.8 (sa3)
+    cutmix: Alpha | None = None  # mix images by CutMix, 0: not; else 0 (light), 1 (sa3)
     seed: TrainingSeed = 0  # of training
+
+    # Only --recipe light
+    steps: Count | None = None  # of training; else 200
+    hide: ShareOrZero | None = None  # share of images with cells of a 7 x 7 grid replaced; else 0
+
+    # Only --recipe sa3
+    epochs: Count | None = None  # number of epochs; else 100
+    accumulate: Count | None = None  # forward passes of a process per step; else 4
+    base_lr: LearningRate | None = None  # highest learning rate for 256 images per step; else 5e-4
+    min_lr: LearningRateOrZero | None = None  # learning rate at the end; else 1e-6
+    warmup_epochs: CountOrZero | None = None  # in which the learning rate rises from 0; else 5
+    layer_decay: Share | None = None  # a layer's learning rate, as a share of the next layer's;
+    #   else 0.65
+    drop_path: ShareBelowOne | None = None  # share of residual branches dropped in the last block;
+    #   else 0.1
+    clip_grad: Annotated[float, Between(0, open_low=True)] | None = None  # largest norm of the
+    #   gradient; else any
+    smoothing: ShareBelowOne | None = None  # of the labels; else 0.1
+    augment: str | None = None  # RandAugment as timm writes it, or none; else rand-m9-mstd0.5-inc1
+    size: Annotated[int, Between(16, 2048)] | None = None  # side of the network's input, pixels;
+    #   else that of the weights
+    from_scratch: bool = False  # begin with random weights
+    precision: Precision | None = None  # of the forward passes in training; else half on CUDA
+    workers: CountOrZero | None = None  # processes that read images in training; else 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,17 +270,28 @@ from companions.concepts.annotations import Annotations, annotate
 from companions.concepts.comparison import compare_annotations, kind_line, log_line
 from companions.concepts.figures import draw_comparison, draw_table
 from companions.concepts.fine_tuning import Recipe
+from companions.concepts.first_weights import Start, first_weights
 from companions.concepts.generation import SetMaker, prompt_files
 from companions.concepts.image_generators import ImageOptions, load_image_generator
-from companions.concepts.improve import Improvement, read_selections
+from companions.concepts.improve import (
+    Improvement,
+    LightTrainer,
+    Selection,
+    Trainer,
+    read_selections,
+    train_beside,
+)
 from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.measurement import Bench, question_of
 from companions.concepts.prompts import PromptWriter, read_classes
 from companions.concepts.published_files import read_split, write_split
 from companions.concepts.ratings import Ratings, read_ratings, reason_lines
+from companions.concepts.sa3_recipe import ACCUMULATE, Sa3Recipe
+from companions.concepts.sa3_training import Sa3Trainer, check_count, check_recipe, timm_part
 from companions.concepts.selection import load_pool, write_selection
 from companions.concepts.text_generators import load_text_generator
 from companions.score_deviation.scene_sets import folder, folders_of
+from companions.training.processes import Place, from_first, place_of, processes
 from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.images import not_the_images
@@ -258,6 +300,7 @@ from running.network_of import network_of
 from running.results import make_writable
 from scoring.networks import Network, choose_device
 from scoring.segmentation import Segmentation
+from scoring.timm_networks import PREFIX
 from utils import UserError, log
 
 
@@ -432,8 +475,19 @@ def run_generate(settings: Generate) -> int:
 
 def run_improve(settings: Improve) -> int:
     """Measure the network as it is, then after training on each selection."""
-    network = network_of(settings, choose_device(settings.device))
+    check_recipe_options(settings)
+    place = place_of(settings.device, settings.precision or "auto")
+    recipe = recipe_of(settings, world=place.world)
+    if isinstance(recipe, Sa3Recipe):
+        check_recipe(recipe, world=place.world)
+    settings = with_first_weights(settings, place)
+    network = network_of(settings, place.device)
     selections = read_selections(settings.selection, settings.images, network)
+    trainer = trainer_of(settings, recipe, network, selections=selections, place=place)
+    if place.rank > 0:
+        for selection in selections:
+            train_beside(selection, network, trainer, results=settings.results)
+        return 0
     bench = bench_of(settings, network)
     paths = [item.image for item in bench.test.items]
     check_users_network(network, paths, needs_gradients=True)
@@ -441,7 +495,7 @@ def run_improve(settings: Improve) -> int:
     improvement = Improvement(
         network=network,
         bench=bench,
-        recipe=recipe_of(settings),
+        trainer=trainer,
         results=settings.results,
         overwrite=settings.overwrite,
     )
@@ -503,19 +557,104 @@ def bench_of(settings: Improve, network: Network) -> Bench:
     return replace(bench, question=question)
 
 
-def recipe_of(settings: Improve) -> Recipe:
-    """Return how to train."""
-    return Recipe(
-        steps=settings.steps,
-        batch=settings.train_batch,
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        erase=settings.erase,
-        hide=settings.hide,
-        mixup=settings.mixup,
-        cutmix=settings.cutmix,
+ONLY_LIGHT = ("steps", "hide")
+ONLY_SA3 = (
+    *("epochs", "accumulate", "base_lr", "min_lr", "warmup_epochs", "layer_decay", "drop_path"),
+    *("clip_grad", "smoothing", "augment", "size", "from_scratch", "precision", "workers"),
+)
+
+
+def check_recipe_options(settings: Improve) -> None:
+    """Refuse options of the other recipe.
+
+    Raises:
+        UserError: the first of them.
+    """
+    own, others = ("sa3", ONLY_LIGHT) if settings.recipe == "sa3" else ("light", ONLY_SA3)
+    other = "light" if own == "sa3" else "sa3"
+    for name in others:
+        if getattr(settings, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')}: only with --recipe {other}")
+    if own == "sa3" and not settings.model.startswith(PREFIX):
+        raise UserError(
+            f"--model {settings.model}: --recipe sa3 trains networks of timm: timm/NAME"
+        )
+    if own == "light" and processes() > 1:
+        raise UserError("--recipe light: trains in one process; start it without torchrun")
+
+
+def with_first_weights(settings: Improve, place: Place) -> Improve:
+    """Return the settings with the weights that --recipe sa3 begins with."""
+    if settings.recipe != "sa3":
+        return settings
+    start = Start(
+        model=settings.model,
+        weights=settings.weights,
+        labels=settings.labels,
+        from_scratch=settings.from_scratch,
+        side=settings.size,
         seed=settings.seed,
     )
+    path = None
+    if place.rank == 0:
+        timm_part("timm")
+        make_writable(settings.results)
+        path = first_weights(start, settings.results / "first.safetensors")
+    return replace(settings, weights=from_first(path))
+
+
+def trainer_of(
+    settings: Improve,
+    recipe: Recipe | Sa3Recipe,
+    network: Network,
+    *,
+    selections: Sequence[Selection],
+    place: Place,
+) -> Trainer:
+    """Return what trains a network on a selection.
+
+    Raises:
+        UserError: a selection is too small for the recipe.
+    """
+    if isinstance(recipe, Recipe):
+        return LightTrainer(recipe)
+    for selection in selections:
+        try:
+            check_count(len(selection.images), recipe)
+        except ValueError as error:
+            raise UserError(f"--selection {selection.file}: {error}") from None
+    return Sa3Trainer(
+        recipe=recipe,
+        test=labelled_folder(
+            settings.test, network.labels, option="--test", results=settings.results
+        ),
+        place=place,
+        workers=4 if settings.workers is None else settings.workers,
+    )
+
+
+def recipe_of(settings: Improve, world: int = 1) -> Recipe | Sa3Recipe:
+    """Return how to train: what was passed, and the recipe's own values.
+
+    Args:
+        settings: with None for values that were not passed.
+        world: number of processes.
+    """
+    passed = {
+        "batch": settings.train_batch,
+        "lr": settings.lr,
+        "weight_decay": settings.weight_decay,
+        "erase": settings.erase,
+        "mixup": settings.mixup,
+        "cutmix": settings.cutmix,
+        "seed": settings.seed,
+    }
+    kind = Sa3Recipe if settings.recipe == "sa3" else Recipe
+    names = {field.name for field in fields(kind)} - set(passed)
+    passed |= {name: getattr(settings, name, None) for name in names}
+    if kind is Sa3Recipe:
+        passed["passes"] = world * (settings.accumulate or ACCUMULATE)
+    return kind(**{name: value for name, value in passed.items() if value is not None})
 
 
 STEPS = {

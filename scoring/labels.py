@@ -24,6 +24,18 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     if path is None and classes != 1000:
         return [f"class {index}" for index in range(classes)]
     path = path or IMAGENET_LABELS
+    names = label_lines(path)
+    if len(names) != classes:
+        raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
+    return names
+
+
+def label_lines(path: Path) -> list[str]:
+    """Return the class names in a file, however many.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
     if not path.is_file():  # a device or a pipe might never end
         raise UserError(f"--labels {path}: no such file")
     try:
@@ -33,8 +45,6 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     if "\0" in text:
         raise UserError(f"--labels {path}: not a text file")
     names = plain_lines(text.rstrip("\n").split("\n"))
-    if len(names) != classes:
-        raise UserError(f"--labels {path}: {len(names)} names, but the model has {classes} classes")
     return [shown(name.strip()) for name in names]  # they go to terminals, figures and pages
 
 

@@ -5,9 +5,11 @@
     read.unwrapped                      # "taken from state_dict, without module."
 
 Training programs save a state_dict inside a checkpoint, and DataParallel, torch.compile and wrapper
-modules put a prefix before each of its names.
+modules put a prefix before each of its names. MAE's program saves its options too, in an
+argparse.Namespace: an object of plain values, which runs nothing.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -60,7 +62,8 @@ def read_weights(path: Path, *, option: str = "--weights") -> Weights:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in many ways
         kind = type(error).__name__
         if isinstance(error, MemoryError) or "allocate memory" in str(error):

@@ -159,7 +159,8 @@ def test_a_list_is_not_multiplied_by_a_condition():
 
 def test_no_function_takes_a_namespace():
     users = [name for name in sources() if "Namespace" in (PROJECT / name).read_text()]
-    assert users == ["running/command_line.py"]
+    # scoring/weights.py takes weights out of checkpoints that have one.
+    assert users == ["running/command_line.py", "scoring/weights.py"]
 
 
 # "pictures" is an option's name: the files that are drawn for people.

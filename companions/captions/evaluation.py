@@ -16,9 +16,10 @@ from msgspec import Struct
 
 from companions.captions.captioning import CaptionRecord
 from companions.captions.data import Example
-from companions.captions.files import Places, sa3_library
+from companions.captions.files import Places
 from companions.captions.guidance import named_places, targets, words_of
 from companions.captions.scene_graph import ROLES, SceneGraph, scene_graph
+from companions.training.packages import sa3_library
 from utils import UserError, one_line
 
 METRICS = ("bleu", "rouge", "cider", "meteor", "spice")

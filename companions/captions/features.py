@@ -21,11 +21,11 @@ from companions.captions.files import (
     Places,
     add_region_features,
     images_of,
-    sa3_library,
     write_global_features,
 )
 from companions.captions.scene_graph import Box, scene_graph
 from companions.concepts.network_outputs import network_outputs
+from companions.training.packages import sa3_library
 from scoring.image_files import as_rgb, open_image
 from scoring.networks import Network
 from utils import IMAGE_ENDINGS, UserError, file_sha256

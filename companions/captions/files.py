@@ -22,7 +22,7 @@ from tqdm import tqdm
 from companions.captions.scene_graph import Box
 from companions.concepts.graphs import Graph, Region, read_graph
 from companions.concepts.published_files import Pair, read_split
-from scoring.loaded import library
+from companions.training.packages import sa3_library
 from utils import UserError, one_line, read_bytes, written_beside
 
 ENDING = ".jpg"  # of an image's key in the region features
@@ -132,19 +132,6 @@ def _graph(path: Path) -> Graph:
         return read_graph(path)
     except ValueError as error:
         raise UserError(one_line(error)) from None
-
-
-def sa3_library(name: str, *, option: str) -> Any:
-    """Return an optional package of requirements_sa3.txt.
-
-    Args:
-        name: of the package, or of a module of it.
-        option: what needs it.
-
-    Raises:
-        UserError: it is not installed, or cannot be imported.
-    """
-    return library(name, option=option, install="bash requirements_install.sh requirements_sa3.txt")
 
 
 def images_of(pairs: Sequence[Pair]) -> list[str]:

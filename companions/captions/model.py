@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from companions.captions.files import sa3_library
 from companions.captions.scene_graph import ATTRIBUTE, EDGE_TYPES, MOST_NODES, ROLES
+from companions.training.packages import sa3_library
 
 LAYERS = 2  # of graph convolution
 LEAST_DEVIATION = 1e-2  # added to a feature's: one that hardly varies is noise

@@ -1,6 +1,7 @@
 """Training a network on selections of images, and measuring it before and after.
 
-    run = Improvement(network=network, bench=bench, recipe=Recipe(steps=200), results=results)
+    trainer = LightTrainer(Recipe(steps=200))
+    run = Improvement(network=network, bench=bench, trainer=trainer, results=results)
     run.measure_given()
     run.improve_on(read_selection(path, images, network))
     run.rows[1].need.deviation
@@ -10,9 +11,11 @@ same.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -35,6 +38,7 @@ from companions.concepts.records import (
 )
 from companions.concepts.sets import SET_NAMES
 from companions.score_deviation.scene_sets import Item
+from companions.training.processes import from_first
 from drawing.record import Model
 from running.failures import why
 from running.record_files import versions
@@ -123,60 +127,75 @@ def read_selections(
 # ---------------------------------------------------------------- training
 
 
+class Trainer(Protocol):
+    """One of the recipes."""
+
+    def key(self) -> dict[str, Any]:
+        """Return the field of a RowKey that says how it trains."""
+
+    def train(
+        self, network: Network, images: Labelled, *, weights: Path, failures: Failures
+    ) -> tuple[Network, int]:
+        """Train a network on what can be read of images.
+
+        Args:
+            network: where to begin; it is not changed.
+            images: to train on.
+            weights: the file that the weights will go to; what is kept meanwhile lies beside it.
+            failures: (name, reason) of images that cannot be read is added to it.
+
+        Returns:
+            A new network, and the number of images it was trained on.
+
+        Raises:
+            ValueError: too few images can be read.
+            FloatingPointError: the loss is NaN or infinite.
+        """
+
+
 @dataclass(frozen=True)
-class Trained:
-    """A trained network, the number of images it was trained on, and the file of its weights."""
+class LightTrainer:
+    """Trains a network a little further, by fine_tune."""
 
-    network: Network
-    images: int
-    weights: Path
+    recipe: Recipe
 
+    def key(self) -> dict[str, Any]:
+        """Return the field of a RowKey that says how it trains."""
+        return {"recipe": RecipeKey(**asdict(self.recipe))}
 
-def train_on(
-    selection: Selection, network: Network, recipe: Recipe, *, weights: Path, failures: Failures
-) -> Trained:
-    """Train a network on what can be read of a selection, and write its weights.
+    def train(
+        self, network: Network, images: Labelled, *, weights: Path, failures: Failures
+    ) -> tuple[Network, int]:
+        """Train a network; see Trainer."""
+        load = loader(images.items, network.fit)
+        kept = _readable(images, load, failures)
+        if not kept:
+            raise ValueError(f"none of its {len(images)} images can be read")
+        images = images.take(kept)
+        with tqdm(
+            total=self.recipe.steps, desc=f"train {weights.stem}", unit="step", disable=None
+        ) as bar:
 
-    Args:
-        selection: the images.
-        network: where to begin; it is not changed.
-        recipe: how to train.
-        weights: the .safetensors file to write; a checkpoint lies beside it meanwhile.
-        failures: (name, reason) of images that cannot be read is added to it.
+            def on_step(loss: float) -> None:
+                bar.update()
+                bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
 
-    Raises:
-        ValueError: none of the images can be read.
-        FloatingPointError: the loss is NaN or infinite.
-    """
-    load = loader(selection.images.items, network.fit)
-    kept = _readable(selection, load, failures)
-    if not kept:
-        raise ValueError(f"none of its {len(selection.images)} images can be read")
-    weights.parent.mkdir(exist_ok=True)
-    images = selection.images.take(kept)
-    with tqdm(total=recipe.steps, desc=f"train {selection.name}", unit="step", disable=None) as bar:
-
-        def on_step(loss: float) -> None:
-            bar.update()
-            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-
-        tuned = fine_tune(
-            network,
-            lambda i: load(kept[i]),
-            images.targets,
-            recipe=recipe,
-            checkpoint=weights.with_suffix(".checkpoint"),
-            on_step=on_step,
-            identity=images.identity(),
-        )
-    save_weights(tuned, weights)
-    return Trained(tuned, len(kept), weights)
+            tuned = fine_tune(
+                network,
+                lambda i: load(kept[i]),
+                images.targets,
+                recipe=self.recipe,
+                checkpoint=weights.with_suffix(".checkpoint"),
+                on_step=on_step,
+                identity=images.identity(),
+            )
+        return tuned, len(kept)
 
 
-def _readable(selection: Selection, load, failures: Failures) -> list[int]:
-    """Return which images of a selection can be read."""
+def _readable(images: Labelled, load, failures: Failures) -> list[int]:
+    """Return which images can be read."""
     kept = []
-    for i, item in enumerate(selection.images.items):
+    for i, item in enumerate(images.items):
         try:
             load(i)
         except ValueError as error:
@@ -184,6 +203,11 @@ def _readable(selection: Selection, load, failures: Failures) -> list[int]:
             continue
         kept.append(i)
     return kept
+
+
+def weights_of(results: Path, name: str) -> Path:
+    """Return the file of the weights that a selection's training leaves."""
+    return results / "improved" / f"{name}.safetensors"
 
 
 def save_weights(network: Network, path: Path) -> None:
@@ -202,7 +226,7 @@ class Improvement:
     Attributes:
         network: the network as it was given.
         bench: what every network is measured on.
-        recipe: how to train.
+        trainer: how to train.
         results: folder of improve.json and improved/.
         overwrite: whether to train and measure again what is done.
         rows: the rows of this run.
@@ -211,7 +235,7 @@ class Improvement:
 
     network: Network
     bench: Bench
-    recipe: Recipe
+    trainer: Trainer
     results: Path
     overwrite: bool = False
     rows: list[NetworkRow] = field(default_factory=list)
@@ -249,8 +273,10 @@ class Improvement:
     def improve_on(self, selection: Selection) -> None:
         """Train on a selection and measure; failures are recorded, and the run continues."""
         key = self.key_of(selection)
+        earlier = self.earlier_row(selection.name, key)
+        is_done = from_first(earlier is not None)
         try:
-            self._add(self.earlier_row(selection.name, key) or self._trained_row(selection, key))
+            self._add(earlier if earlier and is_done else self._trained_row(selection, key))
         except (ValueError, FloatingPointError) as error:
             self.failures.append((f"--selection {selection.file}", one_line(error)))
 
@@ -261,12 +287,8 @@ class Improvement:
             bench=self.before.bench,
             selection=selection.sha256(),
             images=selection.images.identity(),
-            recipe=RecipeKey(**asdict(self.recipe)),
+            **self.trainer.key(),
         )
-
-    def weights_of(self, name: str) -> Path:
-        """Return the file of the weights that a selection's training leaves."""
-        return self.results / "improved" / f"{name}.safetensors"
 
     def earlier_row(self, name: str, key: RowKey) -> NetworkRow | None:
         """Return the row of an earlier run, where it still stands."""
@@ -275,7 +297,7 @@ class Improvement:
             return None
         if name == BEFORE:
             return row
-        weights = self.weights_of(name)
+        weights = weights_of(self.results, name)
         is_same = weights.is_file() and file_sha256(weights) == row.weights_sha256
         return row if is_same else None
 
@@ -298,22 +320,21 @@ class Improvement:
     def _trained_row(self, selection: Selection, key: RowKey) -> NetworkRow:
         start = monotonic()
         failures: Failures = []
-        trained = train_on(
-            selection,
-            self.network,
-            self.recipe,
-            weights=self.weights_of(selection.name),
-            failures=failures,
+        weights = weights_of(self.results, selection.name)
+        weights.parent.mkdir(exist_ok=True)
+        trained, images = self.trainer.train(
+            self.network, selection.images, weights=weights, failures=failures
         )
-        found = self.bench.measure(trained.network, selection.name, failures)
+        save_weights(trained, weights)
+        found = self.bench.measure(trained, selection.name, failures)
         return NetworkRow(
             network=selection.name,
-            images=trained.images,
+            images=images,
             test=found.test,
             swapped=found.swapped,
             need=found.need,
             failed=failures,
-            weights_sha256=file_sha256(trained.weights),
+            weights_sha256=file_sha256(weights),
             seconds=monotonic() - start,
             key=key,
         )
@@ -343,6 +364,26 @@ class Improvement:
         write_csv(self.results / "improve.csv", table, ImproveRow)
         names = [shown_name(row.network) for row in table]
         draw_improvement(_panels(table, self.concept), names, self.results / "improve.png")
+
+
+def train_beside(
+    selection: Selection, network: Network, trainer: Trainer, *, results: Path
+) -> None:
+    """Train with the first process, where that trains; it alone measures and writes.
+
+    Args:
+        selection: the images.
+        network: where to begin.
+        trainer: how to train.
+        results: folder of improve.json and improved/.
+    """
+    is_done = from_first(False)
+    if is_done:
+        return
+    with suppress(ValueError, FloatingPointError):  # which the first process reports
+        trainer.train(
+            network, selection.images, weights=weights_of(results, selection.name), failures=[]
+        )
 
 
 # ---------------------------------------------------------------- table and figure

@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from companions.concepts.sa3_recipe import Sa3Recipe
 from companions.score_deviation.record import MapSource
 from drawing.record import Model
 from utils import UserError, one_line, read_bytes, write_json
@@ -276,13 +277,14 @@ class RecipeKey(Struct):
 
 
 class RowKey(Struct, omit_defaults=True):
-    """What must be the same for a row to stand; the last three are of a selection."""
+    """What must be the same for a row to stand; the last ones are of a selection."""
 
     model: Model
     bench: BenchKey
     selection: str | None = None  # SHA-256 of the file
     images: str | None = None
     recipe: RecipeKey | None = None
+    sa3: Sa3Recipe | None = None
 
 
 class NetworkRow(Struct, kw_only=True):

@@ -240,7 +240,7 @@ class Training:
         count = 0
         batches = self.train.epoch(number, rank=self.place.rank, world=self.place.world)
         label = f"{self.recipe.stage}, epoch {number + 1} of {self.recipe.epochs}"
-        hidden = self.place.rank != 0
+        hidden = True if self.place.rank else None  # None: where stderr is no terminal
         for images, targets in tqdm(batches, desc=label, leave=False, disable=hidden):
             losses = self._step(forward, images.to(self.place.device), targets)
             for place, loss in enumerate(losses):

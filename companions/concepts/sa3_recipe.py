@@ -1,0 +1,65 @@
+"""SA3's recipe of training: the values that its README passes to MAE's fine-tuning program.
+
+Values that the README does not pass are that program's own defaults.
+"""
+
+from dataclasses import dataclass
+
+ACCUMULATE = 4  # forward passes of a process per step
+PROCESSES = 4  # the published number
+PER_EFFECTIVE_BATCH = 256  # images of a step, for which base_lr is the learning rate
+
+
+@dataclass(frozen=True)
+class Sa3Recipe:
+    """How to train.
+
+    Attributes:
+        epochs: number of epochs.
+        batch: images per forward pass; even, because mixing pairs them.
+        passes: forward passes per step, of all processes together; the published 4 on each of 4.
+        base_lr: learning rate of an effective batch of 256 images.
+        lr: highest learning rate; None: base_lr times the effective batch / 256.
+        min_lr: learning rate at the end.
+        warmup_epochs: epochs in which the learning rate rises from 0.
+        layer_decay: learning rate of a layer, as a share of the next one's.
+        weight_decay: of AdamW.
+        drop_path: share of the residual branches that are dropped, in the last block.
+        clip_grad: largest norm of the gradient; None: any.
+        smoothing: of the labels.
+        mixup: alpha of mixup; 0: none.
+        cutmix: alpha of CutMix; 0: none.
+        erase: share of the images with a rectangle of noise.
+        augment: RandAugment as timm writes it; none: only crops and mirroring.
+        seed: of everything that is random.
+    """
+
+    epochs: int = 100
+    batch: int = 64
+    passes: int = ACCUMULATE * PROCESSES
+    base_lr: float = 5e-4
+    lr: float | None = None
+    min_lr: float = 1e-6
+    warmup_epochs: int = 5
+    layer_decay: float = 0.65
+    weight_decay: float = 0.05
+    drop_path: float = 0.1
+    clip_grad: float | None = None
+    smoothing: float = 0.1
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    erase: float = 0.25
+    augment: str = "rand-m9-mstd0.5-inc1"
+    seed: int = 0
+
+    @property
+    def effective_batch(self) -> int:
+        """Images per step."""
+        return self.batch * self.passes
+
+    @property
+    def peak_lr(self) -> float:
+        """Highest learning rate."""
+        if self.lr is not None:
+            return self.lr
+        return self.base_lr * self.effective_batch / PER_EFFECTIVE_BATCH
