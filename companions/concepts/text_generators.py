@@ -165,11 +165,17 @@ def load_text_generator(
     with quietly("transformers", "huggingface_hub"), no_bars():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, **source.arguments)
-            module = transformers.AutoModelForCausalLM.from_pretrained(name, **source.arguments)
+            module, report = transformers.AutoModelForCausalLM.from_pretrained(
+                name, output_loading_info=True, **source.arguments
+            )
         except Exception as error:  # no such name, no network, no safetensors, code of its own
             raise UserError(
                 f"{source.option}: {source.where}cannot load a language model ({brief(error)})"
             ) from error
+    for key in sorted(report["missing_keys"]):  # the library would fill them with random numbers
+        raise UserError(
+            f"{source.option}: its weights are not those of the model: {key} is missing"
+        )
     return LanguageModel(
         identity=source.identity(),
         option=source.option,

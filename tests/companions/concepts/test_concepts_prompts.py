@@ -1,9 +1,11 @@
 """The prompts command: the four kinds, and text generators."""
 
 import csv
+import shutil
 
 import msgspec
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_generators import CHAT, save_language_model
 
 import companions.concepts.text_generators as text_generators_module
@@ -193,6 +195,16 @@ def test_pickled_weights_are_refused(llm, labels, run, only_line, tmp_path):
     line = only_line()
     assert f"--llm {folder}: cannot load a language model" in line
     assert "safetensors" in line
+
+
+def test_missing_weights_are_refused(llm, labels, run, only_line, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(llm, broken)
+    weights = load_file(broken / "model.safetensors")
+    del weights["transformer.h.0.mlp.c_fc.bias"]
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    assert run(*asking(broken, labels, tmp_path / "out")) == 2
+    assert "transformer.h.0.mlp.c_fc.bias is missing" in only_line()
 
 
 def test_transformers_missing_is_one_line(llm, labels, run, only_line, tmp_path, monkeypatch):
