@@ -17,6 +17,7 @@ import numpy as np
 
 from companions.concepts.network_outputs import network_outputs
 from companions.concepts.records import Accuracy
+from companions.score_deviation.class_figures import file_stems
 from companions.score_deviation.scene_sets import Item, folder
 from running.images import not_the_images
 from running.results import stamp
@@ -65,6 +66,8 @@ class Labelled:
 def class_of(name: str, labels: Sequence[str]) -> int | None:
     """Return the class that the first folder of an image's name is called after.
 
+    A folder that `generate` has made is found too: in its name, some characters are replaced.
+
     Returns:
         The index of the class; None where the image lies in no folder.
 
@@ -72,7 +75,15 @@ def class_of(name: str, labels: Sequence[str]) -> int | None:
         ValueError: the network has no such class.
     """
     first, slash, _ = name.partition("/")
-    return class_index(first, labels) if slash else None
+    if not slash:
+        return None
+    try:
+        return class_index(first, labels)
+    except ValueError:
+        stems = list(file_stems(labels).values())
+        if len(stems) != len(labels) or first not in stems:  # fewer where names are the same
+            raise
+        return stems.index(first)
 
 
 def labelled_folder(

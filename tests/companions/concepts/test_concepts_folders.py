@@ -42,3 +42,9 @@ def test_another_image_has_another_identity(pool, tmp_path):
     before = labelled_folder(pool.images, NAMES).identity()
     assert labelled_folder(pool.images, NAMES).identity() == before
     assert labelled_folder(tmp_path / "others", NAMES).identity() != before
+
+
+def test_a_folder_that_generate_made_is_its_class(pool):
+    (pool.images / "painted crake").rename(pool.images / "Oren_s_crake")
+    names = ["harbour kite", "Oren's crake", "thistle shrike"]
+    assert labelled_folder(pool.images, names).targets.tolist() == [1, 0, 0]
