@@ -46,9 +46,11 @@ class FileSettings:
     """Where the data lie."""
 
     # Data
-    data: Path  # folder with region_anno_dir/, public_split/, int2word.npy and word2int.json
+    data: Path  # folder with region_anno_dir/ or regionfiles/, public_split/, int2word.npy and
+    #   word2int.json
     global_features: Path | None = None  # folder of <split>_ft.npy; else global_features/ in data
-    region_features: Path | None = None  # .hdf5 file; else region_features.hdf5 in data
+    region_features: Path | None = None  # .hdf5 file, or a folder of one per image; else
+    #   region_features.hdf5 in data
     explanations: Path | None = None  # graphs that guide, named as the annotations; else these
 
 

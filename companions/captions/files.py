@@ -1,17 +1,19 @@
 """Files of the captioner, in the formats that ASG2Caption and SA3 publish.
 
-    data/region_anno_dir/<image>.json         graphs, see companions/concepts/graphs.py
+    data/region_anno_dir/<image>.json         graphs, see companions/concepts/graphs.py; the folder
+                                              may be called regionfiles, as SA3's is
     data/public_split/trn_names.npy           (image, region) pairs; so for val, val_sub, ..
     data/int2word.npy, data/word2int.json     the vocabulary
     data/global_features/trn_ft.npy           (n, D) in the split's order
     data/region_features.hdf5                 <image>.jpg: a row per box, attrs["boxes"]
 
+Region features may be a folder instead, with a file <image>.jpg.hdf5 per image, as published.
 Global features may have a row per pair of the split, or a row per image of it, in the order in
 which it first names them.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from companions.training.packages import sa3_library
 from utils import UserError, one_line, read_bytes, written_beside
 
 ENDING = ".jpg"  # of an image's key in the region features
+ANNOTATIONS = ("region_anno_dir", "regionfiles")  # ASG2Caption's name of the folder, and SA3's
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Places:
         data: the folder.
         explanations: folder of the graphs that guide; None: the annotations themselves.
         global_features: folder; None: the one in data.
-        region_features: file; None: the one in data.
+        region_features: file or folder; None: the file in data.
     """
 
     data: Path
@@ -47,11 +50,12 @@ class Places:
     @property
     def annotations(self) -> Path:
         """Folder of the annotated graphs."""
-        return self.data / "region_anno_dir"
+        folders = [self.data / name for name in ANNOTATIONS]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     @property
     def regions(self) -> Path:
-        """File of the region features."""
+        """File of the region features, or a folder of a file per image."""
         return self.region_features or self.data / "region_features.hdf5"
 
     def split(self, name: str) -> Path:
@@ -179,30 +183,36 @@ def write_global_features(path: Path, rows: np.ndarray) -> None:
 
 
 class RegionFeatures:
-    """Features of boxes, by image, from an open .hdf5 file."""
+    """Features of boxes, by image.
 
-    def __init__(self, path: Path, file: Any):
+    Args:
+        path: of the file or folder.
+        open_file: returns a context manager of the open .hdf5 file that has an image's key.
+    """
+
+    def __init__(self, path: Path, open_file: Callable[[str], AbstractContextManager[Any]]):
         self.path = path
-        self.file = file
+        self.open_file = open_file
 
     def rows(self, image: str, boxes: Sequence[Box]) -> np.ndarray:
         """Return the features of boxes of an image, (boxes, D) float32.
 
         Raises:
-            UserError: the file lacks the image, or one of the boxes.
+            UserError: the image is not there, or one of the boxes.
         """
         key = image + ENDING
-        if key not in self.file:
-            raise UserError(f"{self.path}: no image {key}")
-        entry = self.file[key]
-        known = entry.attrs.get("boxes")
-        if known is None or entry.ndim != 2 or len(known) != len(entry):
-            raise UserError(f"{self.path}: {key}: not a row of features for each of its boxes")
+        with self.open_file(key) as file:
+            if key not in file:
+                raise UserError(f"{self.path}: no image {key}")
+            entry = file[key]
+            known = entry.attrs.get("boxes")
+            if known is None or entry.ndim != 2 or len(known) != len(entry):
+                raise UserError(f"{self.path}: {key}: not a row of features for each of its boxes")
+            features = np.asarray(entry[...], np.float32)
         place = {tuple(int(round(v)) for v in box): row for row, box in enumerate(known)}
         missing = next((box for box in boxes if tuple(box) not in place), None)
         if missing is not None:
             raise UserError(f"{self.path}: {key}: no feature of the box {list(missing)}")
-        features = np.asarray(entry[...], np.float32)
         return features[[place[tuple(box)] for box in boxes]]
 
 
@@ -210,17 +220,29 @@ class RegionFeatures:
 def region_features(path: Path) -> Iterator[RegionFeatures]:
     """Open region features for reading.
 
+    Args:
+        path: a .hdf5 file of all images, or a folder with a file <image>.jpg.hdf5 for each.
+
     Raises:
         UserError: the file cannot be read.
     """
+    if path.is_dir():
+        yield RegionFeatures(path, lambda key: _open(path / f"{key.replace('/', '_')}.hdf5"))
+        return
+    with _open(path) as file:
+        yield RegionFeatures(path, lambda _: nullcontext(file))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
     h5py = sa3_library("h5py", option=str(path))
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        reason = "no such file" if not path.exists() else "not a whole .hdf5 file"
+        reason = "not a whole .hdf5 file" if path.exists() else "no such file"
         raise UserError(f"{path}: {reason}") from error
     with file:
-        yield RegionFeatures(path, file)
+        yield file
 
 
 def add_region_features(file: Any, image: str, features: np.ndarray, boxes: Sequence[Box]) -> Any:

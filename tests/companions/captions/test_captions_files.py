@@ -1,6 +1,7 @@
 """Files in the published formats: written, read back, and refused where they are damaged."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -33,6 +34,31 @@ def test_region_features_are_read_back(places):
             regions.rows("jay_red", [(0, 0, 1, 1)])
         with pytest.raises(UserError, match="no image raven.jpg"):
             regions.rows("raven", [])
+
+
+def as_published(places, folder):
+    """Write the region features as SA3 publishes them: a file per image."""
+    folder.mkdir()
+    with h5py.File(places.regions) as file:
+        for key, entry in file.items():
+            with h5py.File(folder / f"{key}.hdf5", "w") as own:
+                own.create_dataset(key, data=entry[...]).attrs["boxes"] = entry.attrs["boxes"]
+    return replace(places, region_features=folder)
+
+
+def test_a_file_per_image_says_the_same_as_one_file(places, tmp_path):
+    published = as_published(places, tmp_path / "SA")
+    places.annotations.rename(places.data / "regionfiles")
+    for own, other in zip(load(published), load(places), strict=True):
+        assert own.caption == other.caption
+        assert (own.nodes == other.nodes).all()
+
+
+def test_a_file_of_an_image_that_is_missing_is_named(places, tmp_path):
+    published = as_published(places, tmp_path / "SA")
+    (tmp_path / "SA/tern_red.jpg.hdf5").unlink()
+    with pytest.raises(UserError, match="SA/tern_red.jpg.hdf5: no such file"):
+        load(published)
 
 
 def test_global_features_have_a_row_per_region_or_image(tmp_path):
