@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
-from PIL import Image
 from tqdm import tqdm
 
 from birds.caption_world import annotated
@@ -14,6 +13,7 @@ from companions.captions.files import Places
 from companions.captions.guidance import words_of
 from companions.concepts.published_files import Vocabulary, write_split, write_vocabulary
 from companions.concepts.records import read_typed, write_typed
+from drawing.png import save_scene
 from utils import UserError, write_json
 
 SPECIAL = ["<BOS>", "<EOS>", "<UNK>"]  # words 0, 1 and 2
@@ -70,9 +70,7 @@ def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) 
 def _draw(data: Path, image: str, world: DrawnWorld, seed: list[int], bias: float | None) -> None:
     """Write a scene, and its annotation after it."""
     scene, name = _cued(seed, bias) if world.cue else _plain(seed)
-    path = data / "images" / f"{image}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(scene.image).save(path)
+    save_scene(scene.image, data / "images" / f"{image}.png")
     region = annotated(scene, name, _parts(seed))
     write_json(data / "region_anno_dir" / f"{image}.json", {"1": region})
 
