@@ -1,5 +1,6 @@
 """What tests of several folders share: images, both precisions, a browser for the pages."""
 
+import gc
 import os
 import shutil
 
@@ -17,6 +18,18 @@ def white_images(tmp_path):
     from main_job import make_white_images  # here, because most tests do without PyTorch
 
     return make_white_images(tmp_path / "in")
+
+
+@pytest.fixture(scope="module")
+def quick_collections():
+    """Nothing that is there already is looked at by gc.collect(), which is called at each error.
+
+    With all that earlier tests have imported, a collection takes up to half a second.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

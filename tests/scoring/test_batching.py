@@ -14,6 +14,8 @@ from scoring.batching import Batching, Task
 from scoring.memory import GROW_AFTER
 from scoring.requests import OutOfTime
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
+
 SINGLES = [(patch,) for patch in range(8)]
 PAIRS = [patches for patches in powerset(range(8)) if len(patches) == 2]  # 28
 PAST = float("-inf")
