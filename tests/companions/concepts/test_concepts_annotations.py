@@ -208,6 +208,7 @@ def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
     page.goto(server.address)
+    page.wait_for_selector("body[data-ready]")
     page.locator("#image").select_option("0")
     page.wait_for_selector('body[data-ready="0"]')
     page.locator("#add").press("Enter")
