@@ -11,6 +11,7 @@ kind.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from scoring.engine import Engine
 from scoring.hidden import rest_of
 from scoring.patch_sets import PatchSet
 from scoring.questions import Asks, answer
+from scoring.scorer import MaskScorer
 from scoring.what_if import WhatIf, what_if_sets
 
 SEARCHES = ("diverse", "beam")
@@ -60,38 +62,62 @@ def measure_estimates(
     Raises:
         ValueError: the network gives the class a confidence of 0.
     """
-    found = {
-        search: explain(engine, image, category=category, **{**settings, "search": search})
+    records = {
+        search: as_record(
+            explain(engine, image, category=category, **{**settings, "search": search})
+        )
         for search in SEARCHES
     }
-    records = {search: as_record(sag) for search, sag in found.items()}
-    known = set().union(*(scores_of(one) for one in records.values()))
-    case = case_of(engine, image, records[SEARCHES[0]])
-    full_probability = records[SEARCHES[0]].probability
-    if full_probability <= 0:
+    record = records[SEARCHES[0]]
+    if record.probability <= 0:
         raise ValueError("the network gives the class a confidence of 0: nothing is relative to it")
-    scorer = case.scorer(engine.exact, batch_size=engine.batch_size)
-    kinds = patch_kinds(case.grid)
+    roots = [one.roots[i].patches for one in records.values() for i in one.diverse_roots]
+    scorer = case_of(engine, image, record).scorer(engine.exact, batch_size=engine.batch_size)
+    known = set().union(*(scores_of(one) for one in records.values()))
+    asked = score_fresh(scorer, record, roots, seed=seed)
+    return EstimatesFinding(
+        records=records,
+        pairs=without_known(asked.pairs, known),
+        near_pairs=without_known(asked.near_pairs, known),
+        fresh=[one for one in asked.sets if one.patches not in known],
+        asked={search: ask_ahead(engine, image, one) for search, one in records.items()},
+    )
+
+
+@dataclass(frozen=True)
+class FreshSets:
+    """Sets that were scored for the study, and the pairs among them that are questions."""
+
+    sets: list[Fresh]
+    pairs: list[Question]
+    near_pairs: list[Question]
+
+
+def score_fresh(
+    scorer: MaskScorer, record: Sag, roots: Sequence[PatchSet], *, seed: Sequence[int]
+) -> FreshSets:
+    """Score random sets, and sets near the image.
+
+    Args:
+        scorer: of the image, with an empty memo.
+        record: of the image.
+        roots: drawn ones, each of which is taken from the whole image.
+        seed: of what is drawn at random.
+    """
+    kinds = patch_kinds(record.grid)
     pairs = draw_questions(
-        scorer, kinds, full_probability=full_probability, in_sag=[], seed=list(seed)
+        scorer, kinds, full_probability=record.probability, in_sag=[], seed=list(seed)
     )
     random_sets = list(scorer.table)
-    roots = [one.roots[i].patches for one in records.values() for i in one.diverse_roots]
     drawn = draw_near_pairs(kinds, roots, seed)
     near_sets = list(dict.fromkeys(patches for pair in drawn for patches in pair))
     scorer(near_sets)
-    relative = {p: float(score) / full_probability for p, score in scorer.table.items()}
-    fresh = [Fresh(patches, relative[patches], False) for patches in random_sets]
-    fresh += [Fresh(patches, relative[patches], True) for patches in near_sets]
+    relative = {p: float(score) / record.probability for p, score in scorer.table.items()}
+    sets = [Fresh(patches, relative[patches], False) for patches in random_sets]
+    sets += [Fresh(patches, relative[patches], True) for patches in near_sets]
     near_pairs = [Question(a, b, relative=(relative[a], relative[b])) for a, b in drawn]
     near_pairs = [q for q in near_pairs if abs(q.relative[0] - q.relative[1]) >= NEAR_GAP]
-    return EstimatesFinding(
-        records=records,
-        pairs=without_known(pairs, known),
-        near_pairs=without_known(near_pairs, known),
-        fresh=[one for one in fresh if one.patches not in known],
-        asked={search: ask_ahead(engine, image, record) for search, record in records.items()},
-    )
+    return FreshSets(sets, pairs, near_pairs)
 
 
 def ask_ahead(engine: Engine, image: np.ndarray, record: Sag) -> dict[int, AskedAhead]:
