@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import msgspec
 import pytest
+from accessible import violations
 from drawn import all_text, ids, make_sag, read_image, read_sag
 from PIL import Image
 
@@ -169,6 +170,10 @@ def test_the_page_shows_the_comparison(drawn, visit):
     text = page.inner_text("main")
     assert "baseline" in text and "Only in A" in text
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth && i.alt)")
+
+
+def test_the_page_breaks_no_rule(drawn, visit):
+    assert violations(visit(drawn / "compare.html", ready="h1")) == []
 
 
 def test_the_page_fits_a_phone(drawn, visit):

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from accessible import violations
 from drawn import NAME, read_image, read_sag
 
 from drawing.figures import Look, draw_all
@@ -55,6 +56,10 @@ def shown(page) -> str:
     texts = "all => all.map(e => e.textContent)"
     files = page.eval_on_selector_all(".card:not([hidden]) .file", texts)
     return "".join(letters[file] for file in files)
+
+
+def test_the_gallery_breaks_no_rule(page):
+    assert violations(page) == []
 
 
 def test_every_image_has_its_card(page):
