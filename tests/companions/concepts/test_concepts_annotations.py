@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from accessible import violations
 from concept_networks import graph_json
 from live_server import Server
 from PIL import Image
@@ -201,6 +202,17 @@ def test_an_annotation_by_mouse_and_keyboard(server, chromium):
     assert (beak.w, beak.h) == (67 + 10, 67)  # a third of the shorter side
     assert relationships_of(graph) == ["(crest, above, beak)"]
     assert graph["1"].phrase == "a crest above a beak"
+
+
+def test_the_page_breaks_no_rule(server, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(server.address)
+    page.wait_for_selector("body[data-ready]")
+    page.locator("#image").select_option("0")
+    page.wait_for_selector('body[data-ready="0"]')
+    found = violations(page)
+    page.close()
+    assert found == []
 
 
 def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
