@@ -4,6 +4,7 @@ import csv
 import re
 
 import pytest
+from accessibility import faults
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,10 @@ def test_a_sheet_is_complete(page):
 def test_a_sheet_loads_nothing_from_the_network(page):
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_a_sheet_keeps_the_rules_of_accessibility(sheets, visit):
+    assert faults(visit(sheets / "sheet_sag.html", ready="form")) == []
 
 
 def test_a_sheet_gives_no_answer_away(page, key):
