@@ -44,7 +44,7 @@ def test_the_key_has_the_simulated_answers(key):
 def test_each_kind_of_explanation_has_a_sheet(sheets):
     """But for Grad-CAM, which a network without convolutions has not."""
     names = sorted(file.name for file in sheets.glob("*.html"))
-    assert names == ["sheet_igos.html", "sheet_root.html", "sheet_sag.html"]
+    assert names == ["sheet_igos.html", "sheet_map.html", "sheet_root.html", "sheet_sag.html"]
 
 
 def test_a_question_has_two_answers(page):
