@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import msgspec
 import pytest
-from accessible import violations
+from accessibility import faults
 from drawn import all_text, ids, make_sag, read_image, read_sag
 from PIL import Image
 
@@ -172,8 +172,9 @@ def test_the_page_shows_the_comparison(drawn, visit):
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth && i.alt)")
 
 
-def test_the_page_breaks_no_rule(drawn, visit):
-    assert violations(visit(drawn / "compare.html", ready="h1")) == []
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_keeps_the_rules_of_accessibility(drawn, visit, scheme):
+    assert faults(visit(drawn / "compare.html", ready="h1", color_scheme=scheme)) == []
 
 
 def test_the_page_fits_a_phone(drawn, visit):

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from accessible import listen, until_announced, violations
+from accessibility import faults_in_every_look, listen, until_announced
 from drawn import read_sag
 from live_server import NETWORK
 
@@ -114,7 +114,7 @@ def test_the_page_announces_answers_and_breaks_no_rule(page):
     assert not any("Live" in text for text in said)  # which network answers was said before
     page.click("#find")
     until_announced(page, "the class is kept")
-    assert violations(page) == []
+    assert faults_in_every_look(page) == []
 
 
 @pytest.mark.parametrize("folder", ["a/sag.html", "index.html"])

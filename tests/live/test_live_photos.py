@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from accessible import listen, until_announced, violations
+from accessibility import faults_in_every_look, listen, until_announced
 from drawn import read_sag
 from live_server import NETWORK
 from PIL import Image
@@ -123,7 +123,7 @@ def test_the_page_announces_jobs_and_breaks_no_rule(browse, served):
     until_announced(page, "Not accepted: choose a photo first")
     answer_with(page, {**JOBS, "tern": ("done", ""), "wren": ("failed", "no memory")})
     until_announced(page, "tern: done; wren: failed: no memory")
-    assert violations(page) == []
+    assert faults_in_every_look(page) == []
 
 
 # ---------------------------------------------------------------- the parts
