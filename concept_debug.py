@@ -286,8 +286,9 @@ from companions.concepts.measurement import Bench, question_of
 from companions.concepts.prompts import PromptWriter, read_classes
 from companions.concepts.published_files import read_split, write_split
 from companions.concepts.ratings import Ratings, read_ratings, reason_lines
-from companions.concepts.sa3_recipe import ACCUMULATE, Sa3Recipe
-from companions.concepts.sa3_training import Sa3Trainer, check_count, check_recipe, timm_part
+from companions.concepts.sa3_parts import timm_part
+from companions.concepts.sa3_recipe import ACCUMULATE, Sa3Recipe, check_count, check_recipe
+from companions.concepts.sa3_training import Sa3Trainer
 from companions.concepts.selection import load_pool, write_selection
 from companions.concepts.text_generators import load_text_generator
 from companions.score_deviation.scene_sets import folder, folders_of

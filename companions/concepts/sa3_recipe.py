@@ -3,11 +3,17 @@
 Values that the README does not pass are that program's own defaults.
 """
 
+import re
 from dataclasses import dataclass
+
+from utils import UserError
 
 ACCUMULATE = 4  # forward passes of a process per step
 PROCESSES = 4  # the published number
 PER_EFFECTIVE_BATCH = 256  # images of a step, for which base_lr is the learning rate
+NO_AUGMENT = "none"
+# What timm reads in a name of RandAugment. It passes over the rest, so that a slip is not seen.
+RAND_AUGMENT = re.compile(r"rand(-(mstd|mmax|inc|m|n|p|w)\d+(\.\d+)?)*")
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,39 @@ class Sa3Recipe:
         if self.lr is not None:
             return self.lr
         return self.base_lr * self.effective_batch / PER_EFFECTIVE_BATCH
+
+
+def check_recipe(recipe: Sa3Recipe, *, world: int) -> None:
+    """Refuse a recipe that cannot be followed.
+
+    Args:
+        recipe: how to train.
+        world: number of processes.
+
+    Raises:
+        UserError: an option is unknown, or two do not fit to each other.
+    """
+    if recipe.augment != NO_AUGMENT and not RAND_AUGMENT.fullmatch(recipe.augment):
+        raise UserError(
+            f"--augment {recipe.augment}: neither {NO_AUGMENT} nor such as {Sa3Recipe.augment}"
+        )
+    if recipe.batch % 2 and (recipe.mixup or recipe.cutmix):
+        raise UserError(f"--train-batch {recipe.batch}: odd; mixup and CutMix mix images in pairs")
+    if recipe.warmup_epochs >= recipe.epochs:
+        raise UserError(
+            f"--warmup-epochs {recipe.warmup_epochs}: not fewer than --epochs {recipe.epochs}"
+        )
+    assert recipe.passes % world == 0, (recipe.passes, world)
+
+
+def check_count(images: int, recipe: Sa3Recipe) -> None:
+    """Refuse images that are too few for a step.
+
+    Raises:
+        ValueError: the message says how many a step takes.
+    """
+    if images < recipe.effective_batch:
+        raise ValueError(
+            f"{images} images, but a step takes {recipe.effective_batch}: --train-batch times "
+            "--accumulate times the processes; make one of them smaller"
+        )

@@ -19,16 +19,9 @@ from companions.concepts import improve as improve_module
 from companions.concepts.first_weights import Start, first_weights
 from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.network_outputs import network_outputs
-from companions.concepts.sa3_recipe import Sa3Recipe
-from companions.concepts.sa3_training import (
-    Sa3Trainer,
-    Sa3Training,
-    check_recipe,
-    loss_of,
-    mixing,
-    optimizer_of,
-    schedule_of,
-)
+from companions.concepts.sa3_parts import loss_of, mixing, optimizer_of, schedule_of
+from companions.concepts.sa3_recipe import Sa3Recipe, check_recipe
+from companions.concepts.sa3_training import Sa3Trainer, Sa3Training
 from companions.training.processes import Place
 from companions.training.seeds import seeded
 from concept_debug import Improve, recipe_of
