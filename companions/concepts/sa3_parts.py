@@ -83,6 +83,9 @@ def mixing(recipe: Sa3Recipe, classes: int) -> Any:
     return timm_part("timm.data").Mixup(
         mixup_alpha=recipe.mixup,
         cutmix_alpha=recipe.cutmix,
+        prob=recipe.mixup_prob,
+        switch_prob=recipe.mixup_switch_prob,
+        mode=recipe.mixup_mode,
         label_smoothing=recipe.smoothing,
         num_classes=classes,
     )
@@ -103,11 +106,12 @@ def variation(network: Network, recipe: Sa3Recipe) -> Callable[[Any], torch.Tens
     return timm_part("timm.data").create_transform(
         (3, *network.size),
         is_training=True,
-        color_jitter=None,
+        color_jitter=recipe.color_jitter,
         auto_augment=None if recipe.augment == NO_AUGMENT else recipe.augment,
         interpolation="bicubic",
         mean=network.mean,
         std=network.std,
         re_prob=recipe.erase,
-        re_mode="pixel",
+        re_mode=recipe.remode,
+        re_count=recipe.recount,
     )

@@ -17,7 +17,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -73,28 +73,38 @@ class EpochRow(Struct):
 # ---------------------------------------------------------------- images
 
 
+class Draw(NamedTuple):
+    """Which image a batch shows, and how."""
+
+    number: int
+    epoch: int  # another epoch, another variation
+    may_erase: bool
+
+
 class VariedImages(Dataset):
-    """Training images by (number, epoch), each varied by a generator of its own."""
+    """Training images, each varied by a generator of its own."""
 
     def __init__(self, images: Labelled, network: Network, recipe: Sa3Recipe):
         self.images = images
         self.seed = recipe.seed
-        self.vary = variation(network, recipe)
+        self.vary = {
+            True: variation(network, recipe),
+            False: variation(network, replace(recipe, erase=0.0)),
+        }
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, entry: tuple[int, int]) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
         """Return an image (3, H, W) as the network takes it, and its class."""
-        number, epoch = entry
-        item = self.images.items[number]
+        item = self.images.items[draw.number]
         try:
             image = as_rgb(open_image(item.image))
         except ValueError as error:  # every process has to end, not only this one
             raise UserError(f"{item.name}: could be read before training: {error}") from error
-        return self._varied(image, number, epoch), int(self.images.targets[number])
+        return self._varied(image, draw), int(self.images.targets[draw.number])
 
-    def _varied(self, image: Image.Image, number: int, epoch: int) -> torch.Tensor:
+    def _varied(self, image: Image.Image, draw: Draw) -> torch.Tensor:
         """Return an image varied, (3, H, W).
 
         In about 1 of 1000 images timm's RandAugment asks for 0 bits of a colour, which new versions
@@ -102,11 +112,11 @@ class VariedImages(Dataset):
         """
         for attempt in range(MOST_DRAWS):
             with (
-                seeded(mixed(IMAGE_STREAM, self.seed, epoch, number, attempt)),
+                seeded(mixed(IMAGE_STREAM, self.seed, draw.epoch, draw.number, attempt)),
                 suppress(ValueError),
             ):
-                return self.vary(image)
-        raise UserError(f"{self.images.items[number].name}: cannot be varied by --augment")
+                return self.vary[draw.may_erase](image)
+        raise UserError(f"{self.images.items[draw.number].name}: cannot be varied by --augment")
 
 
 class FittedImages(Dataset):
@@ -250,8 +260,8 @@ class Sa3Training:
             seconds=monotonic() - start,
         )
 
-    def plan(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """Return (number, epoch) of the images of this process's forward passes.
+    def plan(self, epoch: int) -> list[list[Draw]]:
+        """Return the images of this process's forward passes.
 
         Pass p of an epoch is process p % world's. Images that make no whole step are left out; each
         epoch others.
@@ -259,8 +269,13 @@ class Sa3Training:
         generator = torch.Generator().manual_seed(mixed(ORDER_STREAM, self.recipe.seed, epoch))
         order = torch.randperm(len(self.images), generator=generator).tolist()
         size = self.recipe.batch
+        spared = size // 2 if self.recipe.resplit else 0
         own = range(self.place.rank, self.steps * self.recipe.passes, self.place.world)
-        return [[(i, epoch) for i in order[p * size : (p + 1) * size]] for p in own]
+        passes = [order[p * size : (p + 1) * size] for p in own]
+        return [
+            [Draw(i, epoch, may_erase=place >= spared) for place, i in enumerate(numbers)]
+            for numbers in passes
+        ]
 
     def _step(self, epoch: int, step: int, *, batches: Iterator, forward: nn.Module) -> float:
         """Take one step; return its loss, the mean over all its images."""
