@@ -41,7 +41,7 @@ from companions.concepts.sa3_parts import (
     variation,
 )
 from companions.concepts.sa3_recipe import Sa3Recipe, check_count, check_recipe
-from companions.training.checkpoint import on_cpu, write_checkpoint
+from companions.training.checkpoint import load_checkpoint, on_cpu, write_checkpoint
 from companions.training.processes import Place, from_first, summed, wait
 from companions.training.seeds import mixed, seeded
 from scoring.fitting import load_fitted
@@ -223,9 +223,10 @@ class Sa3Training:
             row = self._epoch(number, forward, on_step=on_step)
             self.epochs.append(row)
             if board:
-                self._keep(checkpoint, run)
-                write_csv(log_file, self.epochs, EpochRow)
                 board.add(row)
+                # The checkpoint comes last: what is killed before it takes the epoch again.
+                write_csv(log_file, self.epochs, EpochRow)
+                self._keep(checkpoint, run)
         if board:
             board.close()
             checkpoint.unlink(missing_ok=True)
@@ -365,21 +366,15 @@ class Sa3Training:
 
     def _resume(self, path: Path, run: str) -> None:
         """Go on from the checkpoint where it is whole and of this run."""
-        if not path.is_file():
-            return
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["run"] != run:
-                return
-            epochs = msgspec.convert(state["epochs"], list[EpochRow])
-        except Exception:  # a damaged file fails in many ways: then training starts again
+        state = load_checkpoint(path, ("run", "epochs", "module", "optimizer", "scaler"))
+        if state is None or state["run"] != run:
             return
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.epochs = epochs
+        self.epochs = msgspec.convert(state["epochs"], list[EpochRow])
         if self.place.rank == 0:
-            log(f"{path}: goes on after epoch {len(epochs)} of {self.recipe.epochs}")
+            log(f"{path}: goes on after epoch {len(self.epochs)} of {self.recipe.epochs}")
 
 
 @dataclass(frozen=True, kw_only=True)

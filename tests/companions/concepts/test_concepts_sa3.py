@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from companions.concepts import improve as improve_module
+from companions.concepts import sa3_training
 from companions.concepts.first_weights import Start, first_weights
 from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.network_outputs import network_outputs
@@ -204,6 +205,29 @@ def test_what_was_killed_goes_on_to_the_same_weights(world, trained, tmp_path):
     assert same(again[0], trained[0])
     assert again[1] == trained[1]
     assert not (tmp_path / "c").exists()
+
+
+def test_a_log_has_every_epoch_wherever_a_training_was_killed(
+    world, trained, tmp_path, monkeypatch
+):
+    written = []
+
+    def killing(write):
+        def write_and_be_killed(*words):
+            write(*words)
+            written.append(write)
+            if len(written) == 2 * RECIPE.epochs - 1:  # between the last epoch's two files
+                raise Killed
+
+        return write_and_be_killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        for name in ("write_csv", "write_checkpoint"):
+            patch.setattr(sa3_training, name, killing(getattr(sa3_training, name)))
+        run_training(world.training(), tmp_path)
+    weights, rows = run_training(world.training(), tmp_path)
+    assert same(weights, trained[0])
+    assert rows == trained[1]
 
 
 @pytest.mark.parametrize("change", ["damaged", "another recipe"])
