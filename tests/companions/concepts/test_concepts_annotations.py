@@ -5,15 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from concept_networks import graph_json
+import torch
+from concept_networks import graph_json, network_of
 from live_server import Server
 from PIL import Image
 
 from companions.concepts.annotations import NEW, Annotations, Changed
+from companions.concepts.explanations import Explainer
 from companions.concepts.graphs import concepts_of, read_graph, relationships_of
 from companions.score_deviation.scene_sets import Item
+from scoring.fitting import Fit
+from scoring.segmentation import Segmentation
 from utils import PROJECT, UserError
 
 EMPTY = {"1": {"objects": [], "relationships": [], "phrase": ""}}
@@ -91,6 +97,39 @@ def test_a_suggestion_is_one_region(annotations, tmp_path):
     assert [entry["name"] for entry in found["graph"]["1"]["objects"]] == ["wing", "dusk"]
     assert found["graph"]["1"]["relationships"] == [relationship]
     assert suggested.read(1)["graph"] == EMPTY
+
+
+class Bright(torch.nn.Module):
+    """Class 1 by the share of bright pixels."""
+
+    def forward(self, x):
+        """Return logits (B, 2)."""
+        share = (x > 0.8).float().mean((1, 2, 3))
+        return torch.stack([0 * share, 20 * share], 1)
+
+
+@pytest.mark.parametrize("method", ["crop", "squash"])
+def test_a_suggested_box_lies_on_its_object_however_the_network_saw_the_image(tmp_path, method):
+    # 160 x 80 pixels; the network sees the middle 56 x 56 of 112 x 56, or all of it.
+    labels = np.full((80, 160), 2, np.uint8)
+    labels[20:50, 60:100] = 1
+    Image.fromarray(np.where(labels == 1, 255, 40).astype(np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(labels).save(tmp_path / "map.png")
+    (tmp_path / "names.txt").write_text("wing\nsky\n")
+    fit = Fit((56, 56), method=method, short_side=56 if method == "crop" else None)
+    network = replace(network_of(Bright(), size=56), fit=fit)
+    regions = Segmentation(str(tmp_path / "map.png"), names=tmp_path / "names.txt", fit=fit)
+    explainer = Explainer(network=network, segmentation=regions, results=tmp_path)
+    item = Item(tmp_path / "a.png", "a.png")
+    explainer.explain(item, "a")
+    human = tmp_path / "human"
+    human.mkdir()
+    found = Annotations([item], ["a"], human, suggestions=tmp_path / "graphs").read(0)
+    (wing,) = found["graph"]["1"]["objects"]
+    box = [wing[side] for side in ("x", "y", "w", "h")]
+    assert wing["name"] == "wing"
+    assert box == pytest.approx([60, 20, 40, 30], abs=3)  # a pixel of the network is 1.4 x 1.4,
+    #   or 2.9 x 1.4
 
 
 def test_a_suggestion_for_another_image_is_refused(annotations, tmp_path):
