@@ -1,17 +1,14 @@
 """The annotation page: files as they are saved, and the page in a browser."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from concept_networks import graph_json, network_of
-from live_server import Server
+from live_server import start_command
 from PIL import Image
 
 from companions.concepts.annotations import NEW, Annotations, Changed
@@ -20,7 +17,7 @@ from companions.concepts.graphs import concepts_of, read_graph, relationships_of
 from companions.score_deviation.scene_sets import Item
 from scoring.fitting import Fit
 from scoring.segmentation import Segmentation
-from utils import PROJECT, UserError
+from utils import UserError
 
 EMPTY = {"1": {"objects": [], "relationships": [], "phrase": ""}}
 
@@ -167,29 +164,21 @@ def test_annotate_needs_images(run, only_line, tmp_path):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The command in a process of its own, over two pictures; the first is annotated."""
+    """The command in a process of its own, over three pictures; a and c are annotated."""
     pytest.importorskip("starlette", reason="Starlette is not installed: requirements_serve.txt")
     pytest.importorskip("uvicorn", reason="uvicorn is not installed: requirements_serve.txt")
     root = tmp_path_factory.mktemp("annotate")
     (root / "images").mkdir()
-    for name in ("a", "b"):
+    for name in ("a", "b", "c"):
         Image.new("RGB", (300, 200), (60, 120, 160)).save(root / f"images/{name}.png")
     (root / "human").mkdir()
     (root / "human/a.json").write_text(json.dumps(graph_json("wing")))
-    words = ("annotate", "--images", root / "images", "--annotations", root / "human")
-    process = subprocess.Popen(
-        [sys.executable, PROJECT / "concept_debug.py", *words, "--no-browser"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    address = process.stdout.readline().strip()
-    assert address.startswith("http://127.0.0.1:"), process.stderr.read()
-    one = Server(root, root / "images", process, address)
+    (root / "human/c.json").write_text(json.dumps(graph_json("wing", "crest", "tail")))
+    words = ("concept_debug.py", "annotate", "--images", root / "images", "--no-browser")
+    one = start_command((*words, "--annotations", root / "human"), root, root / "images")
     yield one
     assert one.end(signal.SIGINT) == 130
-    assert process.stderr.read().endswith("concept_debug.py: interrupted\n")
+    assert one.process.stderr.read().endswith("concept_debug.py: interrupted\n")
 
 
 def test_requests_without_token_or_from_elsewhere_are_refused(server):
@@ -261,3 +250,52 @@ def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
     assert page.locator("#image").input_value() == "0"
     assert page.locator(".row").count() == 2
     page.close()
+
+
+@pytest.fixture
+def three_regions(server, chromium):
+    """The page with image c, which has three regions; its file afterwards has them again."""
+    path = server.results / "human/c.json"
+    before = path.read_bytes()
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(server.address)
+    page.wait_for_selector("body[data-ready]")
+    page.locator("#image").select_option("2")
+    page.wait_for_selector('body[data-ready="2"]')
+    yield page
+    page.close()
+    path.write_bytes(before)
+
+
+def saved_concepts(page, server):
+    """Return the names of the objects in image c's file, once all changes are saved."""
+    page.wait_for_selector("#status:text('saved in')")
+    return concepts_of(read_graph(server.results / "human/c.json"))
+
+
+def test_a_region_is_removed_by_its_button_and_comes_back_by_undo(server, three_regions):
+    page = three_regions
+    page.locator("#region").select_option("2")
+    page.locator("#fewer").click()
+    assert page.locator("#region").input_value() == "3"  # the next one
+    assert saved_concepts(page, server) == ["wing", "tail"]
+    page.locator("#undo").click()
+    assert page.locator("#region").input_value() == "2"
+    assert page.locator(".row input").first.input_value() == "crest"
+    assert saved_concepts(page, server) == ["wing", "crest", "tail"]
+
+
+def test_all_regions_are_removed_by_keyboard(server, three_regions):
+    page = three_regions
+    page.locator("#region").focus()
+    for left in (["crest", "tail"], ["tail"], []):
+        page.keyboard.press("Delete")
+        assert saved_concepts(page, server) == left
+    # An empty region is left, to go on with; it cannot be removed.
+    assert page.locator("#region option").all_text_contents() == ["1: empty"]
+    assert page.locator("#fewer").is_disabled()
+    page.keyboard.press("Delete")
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    assert page.locator("#region option").count() == 3
+    assert saved_concepts(page, server) == ["wing", "crest", "tail"]
