@@ -287,6 +287,11 @@ function fillBar(bar, probability) {
   bar.querySelector("b").style.left = `${100 * record.threshold}%`;
 }
 
+// A set for those who listen: "patches 1, 3 and 9", "patch 33", "no patch".
+function inWords(set) {
+  if (!set.length) return `no ${one}`;
+  return `${set.length === 1 ? one : many} ${said(set.map(p => regions ? nameOf(p) : String(p)))}`;
+}
 // Pointing at something, or having the keyboard on it, highlights its patches in the image.
 function light(target, set, more = () => {}) {
   const on = () => { show(set, true); more(true); }, off = () => { show(chosenSet(), false); more(false); };
@@ -314,7 +319,7 @@ function setButton(s, isRoot, removed, words, more) {
   fillBar(bar, s.probability);
   const button = element("button", {type: "button", className: isRoot ? "node root" : "node"}, canvas, bar,
     element("span", {className: "percent", textContent: percent(s.probability)}), element("span", {className: "names", textContent: short(s.patches)}));
-  button.setAttribute("aria-label", `${isRoot ? "root: " : ""}${s.patches.length ? `${many} ${said(s.patches.map(p => regions ? nameOf(p) : String(p)))}` : `no ${one}`}, ${percent(s.probability)}${words}`);
+  button.setAttribute("aria-label", `${isRoot ? "root: " : ""}${inWords(s.patches)}, ${percent(s.probability)}${words}`);
   button.title = named(s.patches);
   light(button, s.patches, more);
   button.addEventListener("click", () => {

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from accessibility import faults
 from drawn import NAME, read_image, read_sag
 
 from drawing.estimates import estimate_of
@@ -316,6 +317,36 @@ def test_the_focus_is_seen_in_the_graph(page, press):
 
 def test_everything_that_can_be_pressed_has_a_name(page):
     assert page.evaluate(NAMELESS) == 0
+
+
+@pytest.mark.parametrize("scheme", INKS)
+def test_the_page_keeps_the_rules_of_accessibility(visit, planted, scheme):
+    page = visit(planted / "sag.html", color_scheme=scheme)
+    show_only(page, UNSCORED)
+    assert faults(page) == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert faults(page) == []
+
+
+def test_a_screen_reader_hears_the_patch_and_the_answer(page, sag):
+    page.click(".patch >> nth=3")
+    read = page.locator("#ask").aria_snapshot()
+    assert '- button "patch 2, row 1, column 3" [pressed]' in read
+    assert '- button "patch 3, row 1, column 4": "3"' in read  # not pressed: hidden
+    assert "Hidden: P3. The rest is visible." in read
+    answer = page.locator("#answer")
+    assert answer.get_attribute("aria-live") == "polite"
+    assert page.inner_text("#confidence") in answer.aria_snapshot()
+
+
+def test_a_screen_reader_hears_the_graph_without_its_picture(page, sag):
+    read = page.locator("#graph-part").aria_snapshot()
+    root = max((root.patches for root in sag.roots), key=len)
+    names = ", ".join(map(str, root[:-1])) + f" and {root[-1]}"
+    assert f"root: patches {names}, " in read
+    assert "; without " in read  # what each removal costs
+    assert 'button "root: patch ' in read  # of one patch
+    assert "img" not in read
 
 
 def test_the_page_says_its_language_and_title(page):

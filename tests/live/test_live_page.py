@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from accessibility import faults
 from drawn import read_sag
 from live_server import NETWORK
 
@@ -52,6 +53,14 @@ def page(browse, served):
 
 def test_the_page_says_which_network_answers(page):
     assert NETWORK in page.inner_text("#live-state")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_keeps_the_rules_of_accessibility(browse, served, scheme):
+    page = browse(served.page("a"), color_scheme=scheme)
+    is_live(page)
+    asked(page, UNSCORED)
+    assert faults(page) == []
 
 
 @pytest.mark.parametrize("patches", [UNSCORED, SUFFICIENT, (0, 1, 2, 3, 9, 11)])

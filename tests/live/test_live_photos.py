@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from accessibility import faults
 from drawn import read_sag
 from live_server import NETWORK
 from PIL import Image
@@ -52,6 +53,7 @@ def test_a_photo_is_explained_and_read(browse, served):
     lines = wait_for(page, "done", "failed")
     assert state_of(page) == "done", lines
     assert len(set(lines) - {"waiting", "starting", "running", "done"}) > 0  # what it was at
+    assert faults(page) == []
     page.click("#job-1 a")
     page.wait_for_selector("body[data-ready]", state="attached")
     sag = read_sag(served.results / "live/explained/my_dog")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accessibility import faults
 from concept_networks import graph_json, network_of
 from live_server import start_command
 from PIL import Image
@@ -243,6 +244,9 @@ def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
     page.locator(".row input").first.fill("tail")
     page.locator(".row input").first.press("Enter")
     page.wait_for_selector("#status:text('not yet: an object has no name')")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert faults(page) == []
     assert concepts_of(read_graph(server.results / "human/a.json")) == ["tail"]
     with page.expect_event("dialog"):
         page.keyboard.press("PageDown")
