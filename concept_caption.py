@@ -123,7 +123,8 @@ class Evaluate(FileSettings):
         "rouge",
         "cider",
     )  # bleu, rouge, cider; meteor and spice need Java
-    word: str | None = None  # count captions that say it though their reference does not
+    word: Annotated[tuple[str, ...], Several("WORD")] = ()  # count captions that say them though
+    #   their reference does not
     split: str = "trn"  # training split, for the template
     beam: Annotated[int, Between(1, 100)] = 5  # captions that the search keeps; 1: greedy
     results: Path = RESULTS  # folder of the training, and of what is written
@@ -238,7 +239,7 @@ def run_evaluate(settings: Evaluate) -> int:
         places,
         split=settings.eval_set,
         metrics=settings.metrics,
-        word=settings.word,
+        words=settings.word,
     )
     write_typed(settings.results / f"metrics_{settings.eval_set}.json", report)
     for line in evaluation.lines_of(report):

@@ -114,12 +114,13 @@ def test_evaluate_measures_and_uses_the_captions_again(made, run):
     data, results = made
     before = (results / "captions_val.json").stat().st_mtime_ns
     words = ("--data", data, "--results", results, "--beam", 2)
-    assert run("evaluate", *words, "--word", "dusk") == 0
+    assert run("evaluate", *words, "--word", "dusk", "jay") == 0
     assert (results / "captions_val.json").stat().st_mtime_ns == before
     report = json.loads((results / "metrics_val.json").read_text())
     assert list(report["scores"]) == [*(f"BLEU-{n}" for n in range(1, 5)), "ROUGE-L", "CIDEr"]
     assert 0 < report["template"]["BLEU-4"] <= 1
-    assert report["said"]["of_with"] + report["said"]["of_without"] == 6
+    assert [counts["word"] for counts in report["said"]] == ["dusk", "jay"]
+    assert all(counts["of_with"] + counts["of_without"] == 6 for counts in report["said"])
 
 
 def test_other_features_are_refused(made, error_of, tmp_path):
