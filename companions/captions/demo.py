@@ -43,13 +43,14 @@ class CaptionDemo:
     Attributes:
         train: scenes to train on.
         held_out: scenes to measure on, and as many with the cue swapped.
-        networks: names of the networks that make features.
+        networks: names of the networks that make features: as it was planted, trained on the
+            control, and on the set that people's concepts have made.
         training: options of `concept_caption.py train`.
     """
 
     train: int = 800
     held_out: int = 200
-    networks: Sequence[str] = (BEFORE, "ours")
+    networks: Sequence[str] = (BEFORE, "random", "ours")
     training: Mapping[str, float] = field(
         default_factory=lambda: {
             "--guidance": 1,

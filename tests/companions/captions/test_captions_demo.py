@@ -24,7 +24,12 @@ from companions.concepts.demo import Steps, demo_weights
 from companions.concepts.records import write_typed
 from utils import UserError
 
-TINY = CaptionDemo(train=4, held_out=4, training={"--epochs": 1, "--width": 8, "--batch": 4})
+TINY = CaptionDemo(
+    train=4,
+    held_out=4,
+    networks=("before", "ours"),
+    training={"--epochs": 1, "--width": 8, "--batch": 4},
+)
 
 
 def write_weights(folder, name, seed):
@@ -176,11 +181,11 @@ def test_without_a_package_the_first_half_runs_alone(monkeypatch, tmp_path, caps
     monkeypatch.setattr(seeds, "run_seeds", run_seeds)
     assert missing_package() is None
     assert concept_debug.main(["demo", "--results", str(tmp_path)]) == 0
-    assert steps == [12, 9]
+    assert steps == [12, 13]
     assert capsys.readouterr().err == ""
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert concept_debug.main(["demo", "--results", str(tmp_path)]) == 0
-    assert steps == [12, 9, 12]
+    assert steps == [12, 13, 12]
     line = "the captioner's half of the demo: needs the package h5py: bash requirements_install.sh"
     assert capsys.readouterr().err.startswith(line)
 
