@@ -82,17 +82,14 @@ class CaptionDemo:
         data = _words("--data", results / FOLDER / "world")
         data += _words("--global-features", own / "global_features")
         data += _words("--region-features", own / "region_features.hdf5")
-        train = _words("train", "--seed", seed)
+        features = ["features", *data, "--splits", "trn", *SPLITS]
+        features += network_words(results, network)
+        data += _words("--results", own)
+        train = _words("train", *data, "--seed", seed)
         for option, value in self.training.items():
             train += _words(option, value)
-        at = [*data, *_words("--results", own)]
-        evaluate = _words("evaluate", "--metrics", "bleu", "--word", CUE, BIRD, "--eval-set")
-        return [
-            ["features", *data, *_words("--splits", "trn", *SPLITS)]
-            + network_words(results, network),
-            [*train, *at],
-            *([*evaluate, split, *at] for split in SPLITS),
-        ]
+        evaluate = ["evaluate", *data, "--metrics", "bleu", "--word", CUE, BIRD, "--eval-set"]
+        return [features, train, *([*evaluate, split] for split in SPLITS)]
 
 
 def _words(*values: object) -> list[str]:
