@@ -128,7 +128,8 @@ def test_what_an_earlier_run_left_says_nothing_about_the_pace(tmp_path, monkeypa
     assert seeds.run_seeds([first, second], tmp_path / "r", seeds=4) == 0
     lines = capsys.readouterr().err.splitlines()
     # After seeds 0 and 1 the first half is still to be done twice, and its pace is not known.
-    assert lines == ["3 of 4 seeds are done; at this pace 16 to 25 min are left"]
+    # Then it is known from one seed, and that of the second half from three.
+    assert lines == ["3 of 4 seeds are done; at this pace 11 to 40 min are left"]
 
 
 def test_the_seed_is_in_every_command_that_draws_lots(tmp_path):
@@ -147,9 +148,9 @@ def test_mean_and_spread_by_hand():
 
 
 def test_the_pace_is_that_of_the_fastest_and_slowest_seed():
-    line = seeds.pace([[600.0, 300.0], [60.0]], [3, 4], done="2 of 6")
-    # (3 * 5 + 4 * 1) / 1.25 and (3 * 10 + 4 * 1) * 1.25 minutes
-    assert line == "2 of 6 seeds are done; at this pace 15 to 42 min are left"
+    line = seeds.pace([[600.0, 300.0], [150.0]], [3, 4], done="2 of 6")
+    # 3 * 5 / 1.75 + 4 * 2.5 / 2.5 and 3 * 10 * 1.75 + 4 * 2.5 * 2.5 minutes
+    assert line == "2 of 6 seeds are done; at this pace 13 to 78 min are left"
     assert seeds.pace([[600.0], []], [1, 0], done="1 of 2") is not None
     assert seeds.pace([[600.0], []], [1, 1], done="1 of 2") is None
     assert seeds.pace([[600.0]], [0], done="2 of 2") is None
