@@ -2,7 +2,8 @@
 
     half = CaptionerHalf(CaptionDemo(), command=run_concept_caption)
     half.run(0, Path("Results/debug"), Steps(half.steps()))
-    captions.csv, captions.png; over seeds: demo_captions.csv, demo_captions.png
+    captions.csv                                    # a row per network
+    demo_captions.csv, demo_captions.png            # mean and spread over the seeds
 
 It draws the captions' world with the cue, makes features with the networks that the first half
 (companions/concepts/demo.py) has left, trains a captioner on each, and measures it on scenes as in
@@ -139,7 +140,7 @@ class CaptionerHalf:
             status = self.command(words)
             if status:
                 return status
-        write_tables(folder, self.demo.networks)
+        write_table(folder, self.demo.networks)
         return 0
 
     def _forget_stale(self, folder: Path, network: str) -> None:
@@ -243,8 +244,7 @@ def _share(count: int, of: int) -> float | None:
     return count / of if of else None
 
 
-def write_tables(folder: Path, networks: Sequence[str]) -> None:
-    """Write captions.csv of a seed, and draw captions.png."""
-    rows = {name: [caption_row(folder, name)] for name in networks}
-    write_csv(folder / "captions.csv", [row for one in rows.values() for row in one], CaptionRow)
-    draw_measures(rows, SHOWN, folder / "captions.png")
+def write_table(folder: Path, networks: Sequence[str]) -> None:
+    """Write captions.csv of a seed, a row per network."""
+    rows = [caption_row(folder, name) for name in networks]
+    write_csv(folder / "captions.csv", rows, CaptionRow)

@@ -40,7 +40,7 @@ class Half(Protocol):
 
 
 def run_seeds(halves: Sequence[Half], results: Path, *, seeds: int) -> int:
-    """Run the demo with seeds 0, 1, .., and write the figures over them.
+    """Run the demo with seeds 0, 1, .., and end with before and after of each half.
 
     Args:
         halves: of the loop, in their order.
@@ -67,9 +67,8 @@ def run_seeds(halves: Sequence[Half], results: Path, *, seeds: int) -> int:
         line = pace(seconds, left, done=f"{seed + 1} of {seeds}")
         if line:
             log(line)
-    if seeds > 1:
-        for half in halves:
-            half.write_spread(folders, results)
+    for half in halves:
+        half.write_spread(folders, results)
     return 0
 
 
