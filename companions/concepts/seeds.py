@@ -16,7 +16,7 @@ from companions.concepts.demo import Steps
 from utils import log
 
 MINUTE = 60  # seconds
-# On a machine shared with other work, a seed took 2.1 times as long as the one before it.
+# On a machine shared with other work, a seed took 1.8 times as long as the one before it.
 MARGIN = 1.5  # a range from one seed is wider by 1 + this, on both sides; from n, by 1 + this / n
 
 
