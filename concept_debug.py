@@ -27,6 +27,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+from companions.concepts.sa3_recipe import (
+    ACCUMULATE,
+    EraseMode,
+    MixupMode,
+    Sa3Recipe,
+    check_count,
+    check_recipe,
+)
 from running.command_line import (
     AutoCount,
     Between,
@@ -229,7 +237,17 @@ class Improve(RegionSettings, NetworkSettings):
     clip_grad: Annotated[float, Between(0, open_low=True)] | None = None  # largest norm of the
     #   gradient; else any
     smoothing: ShareBelowOne | None = None  # of the labels; else 0.1
+    mixup_prob: ShareOrZero | None = None  # share of batches that are mixed; else 1
+    mixup_switch_prob: ShareOrZero | None = None  # share of these that take CutMix; else 0.5
+    mixup_mode: MixupMode | None = None  # what a mixture's weight is drawn for: batch, pair (of
+    #   images) or elem (an image); else batch
+    remode: EraseMode | None = None  # what an erased rectangle gets: pixel (noise), rand (a random
+    #   colour) or const (the mean); else pixel
+    recount: Annotated[int, Between(1, 100)] | None = None  # most rectangles of an image; else 1
+    resplit: bool = False  # erase nothing in the first half of each forward pass
     augment: str | None = None  # RandAugment as timm writes it, or none; else rand-m9-mstd0.5-inc1
+    color_jitter: ShareOrZero | None = None  # largest change of brightness, contrast and
+    #   saturation, with --augment none; else 0
     size: Annotated[int, Between(16, 2048)] | None = None  # side of the network's input, pixels;
     #   else that of the weights
     from_scratch: bool = False  # begin with random weights
@@ -289,8 +307,8 @@ from companions.concepts.measurement import Bench, question_of
 from companions.concepts.prompts import PromptWriter, read_classes
 from companions.concepts.published_files import read_split, write_split
 from companions.concepts.ratings import Ratings, read_ratings, reason_lines
-from companions.concepts.sa3_recipe import ACCUMULATE, Sa3Recipe
-from companions.concepts.sa3_training import Sa3Trainer, check_count, check_recipe, timm_part
+from companions.concepts.sa3_parts import timm_part
+from companions.concepts.sa3_training import Sa3Trainer
 from companions.concepts.selection import load_pool, write_selection
 from companions.concepts.text_generators import load_text_generator
 from companions.score_deviation.scene_sets import folder, folders_of
@@ -577,7 +595,9 @@ def bench_of(settings: Improve, network: Network) -> Bench:
 ONLY_LIGHT = ("steps", "hide")
 ONLY_SA3 = (
     *("epochs", "accumulate", "base_lr", "min_lr", "warmup_epochs", "layer_decay", "drop_path"),
-    *("clip_grad", "smoothing", "augment", "size", "from_scratch", "precision", "workers"),
+    *("clip_grad", "smoothing", "mixup_prob", "mixup_switch_prob", "mixup_mode"),
+    *("remode", "recount", "resplit", "augment", "color_jitter"),
+    *("size", "from_scratch", "precision", "workers"),
 )
 
 
@@ -590,7 +610,8 @@ def check_recipe_options(settings: Improve) -> None:
     own, others = ("sa3", ONLY_LIGHT) if settings.recipe == "sa3" else ("light", ONLY_SA3)
     other = "light" if own == "sa3" else "sa3"
     for name in others:
-        if getattr(settings, name) not in (None, False):
+        value = getattr(settings, name)
+        if value is not None and value is not False:  # 0 was passed
             raise UserError(f"--{name.replace('_', '-')}: only with --recipe {other}")
     if own == "sa3" and not settings.model.startswith(PREFIX):
         raise UserError(

@@ -268,6 +268,7 @@ from companions.deliberative.training_run import Plan
 from companions.deliberative.training_run import run as train_plan
 from companions.training.processes import place_of
 from drawing.styles import DARK, Style, paper
+from drawing.words import counted
 from running.each_image import RunOutcome, log_interrupted
 from running.earlier_settings import say_what_is_replaced
 from running.failures import report_failures
@@ -431,7 +432,7 @@ def explain_found(
     if outcome.interrupted:
         log_interrupted(settings.results)
     else:
-        finished = f"{len(outcome.records)} records in {settings.results}"
+        finished = f"{counted(len(outcome.records), 'record')} in {settings.results}"
         log(f"{finished}, {len(outcome.failures)} failed")
     return outcome
 

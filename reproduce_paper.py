@@ -44,6 +44,7 @@ Condition = Literal[
     "orders",
     "budgets",
     "first",
+    "estimates",
 ]
 ALL_CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
@@ -62,7 +63,9 @@ class Settings:
     most_images: Count | None = None  # only the first N of the seeded order
     # What to measure on them
     conditions: tuple[Condition, ...] = ALL_CONDITIONS  # with commas between them
-    sample: CountOrZero = 10  # images for the diverse search, SIS, the choices and the orders
+    sample: CountOrZero = (
+        10  # images for the diverse search, SIS, the choices, the orders and the estimates
+    )
     combs: CountOrZero = 20  # images for CombS: 4,845 sets each and more
     exhaustive: CountOrZero = (
         5  # images for exhaustive search and the budgets: up to 19,649 sets each
@@ -218,6 +221,7 @@ def plan(settings: Settings, subjects: Sequence[Subject]) -> list[Job]:
             "diverse": settings.sample,
             "sis": settings.sample,
             "choices": settings.sample,
+            "estimates": settings.sample,
         },
         seed=settings.seed,
         folder=settings.results / "measurements",

@@ -126,6 +126,7 @@ from companions.score_deviation.scene_sets import SceneSet
 from companions.score_deviation.statistics import Statistics, statistics, write_statistics
 from companions.score_deviation.summary import COLUMNS
 from drawing.styles import DARK, Style, paper
+from drawing.words import counted
 from running.checks import class_index
 from running.each_image import log_interrupted
 from running.earlier_settings import say_what_is_replaced
@@ -177,7 +178,7 @@ def run(settings: Settings) -> int:
     if outcome.interrupted:
         log_interrupted(settings.results)
         return 130
-    log(f"{len(outcome.records)} records in {settings.results}, {len(failures)} failed")
+    log(f"{counted(len(outcome.records), 'record')} in {settings.results}, {len(failures)} failed")
     return status
 
 

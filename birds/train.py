@@ -65,14 +65,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tqdm import tqdm
 
 from birds.painter import CLASSES, PARTS, consistent_classes, draw_scene, minimal_sufficient_parts
 from get_perturbation_mask import make_baseline
 from scoring.patches import tents
 from scoring.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from utils import UserError
+from utils import UserError, write_atomically
 
 GRID = 7
 SIZE = 224
@@ -353,7 +353,7 @@ def run(settings: Settings) -> int:
     def log(line: str) -> None:
         tqdm.write(line)
         lines.append(line)
-        (settings.out / "train.log").write_text("\n".join(lines) + "\n")
+        write_atomically(settings.out / "train.log", "\n".join(lines) + "\n")
 
     start = time.time()
     values = settings_dict(settings)
@@ -362,9 +362,9 @@ def run(settings: Settings) -> int:
     log(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {described}")
     model = train(settings, log)
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, settings.out / "birds.safetensors")
+    write_atomically(settings.out / "birds.safetensors", save(state))
     labels = "".join(f"{name}\n" for name, _ in CLASSES)
-    (settings.out / "birds_labels.txt").write_text(labels)
+    write_atomically(settings.out / "birds_labels.txt", labels)
     log(f"trained in {(time.time() - start) / 60:.1f} min")
     measure(model, log, scenes=settings.test_scenes, set_scenes=settings.set_scenes)
     return 0

@@ -4,7 +4,8 @@
     measurement.finding.roots[0].patches, measurement.finding.evaluations.scored
 
 The finding's type depends on the condition: MainJobFinding for beam3, the choices by name for
-choices, Held for the searches that are held to a number of sets, SearchFinding for all others.
+choices, Held for the searches that are held to a number of sets, EstimatesFinding for estimates,
+SearchFinding for all others.
 """
 
 from typing import Any, Generic, Literal, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from drawing.record import Baseline, Category, Curves, Evaluations, Graph
+from drawing.record import Baseline, Category, Curves, Evaluations, Graph, Sag, Scores
 from scoring.patch_sets import PatchSet
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the last row and column included
@@ -120,6 +121,31 @@ class MainJobFinding(FoundRoots, kw_only=True):
     seconds: MainJobSeconds
 
 
+class Fresh(Struct, frozen=True):
+    """A set that no record has, and its confidence relative to the full image."""
+
+    patches: PatchSet
+    relative: float
+    is_near: bool  # the whole image less a few patches
+
+
+class AskedAhead(Struct, frozen=True):
+    """The sets that were asked ahead with one budget."""
+
+    drawn: list[PatchSet]  # at random
+    scores: Scores
+
+
+class EstimatesFinding(Struct, kw_only=True):
+    """Records of one image, and questions about sets that they do not have."""
+
+    records: dict[str, Sag]  # by search
+    pairs: list[Question]
+    near_pairs: list[Question]
+    fresh: list[Fresh]
+    asked: dict[str, dict[int, AskedAhead]]  # by search, then by budget
+
+
 class Key(Struct, kw_only=True):
     """What must agree for a measurement to be kept: image, model, settings of its condition."""
 
@@ -153,6 +179,7 @@ MainJobMeasurement = Measurement[MainJobFinding]
 SearchMeasurement = Measurement[SearchFinding]
 ChoicesMeasurement = Measurement[Choices]
 HeldMeasurement = Measurement[Held]
+EstimatesMeasurement = Measurement[EstimatesFinding]
 HELD = ("orders", "budgets", "first")  # conditions whose finding is Held
 
 
@@ -162,7 +189,11 @@ def decode_measurement(content: bytes, condition: str) -> Measurement:
     Raises:
         ValueError: not a measurement of this condition; the message is one line.
     """
-    kinds: dict[str, Any] = {"beam3": MainJobMeasurement, "choices": ChoicesMeasurement}
+    kinds: dict[str, Any] = {
+        "beam3": MainJobMeasurement,
+        "choices": ChoicesMeasurement,
+        "estimates": EstimatesMeasurement,
+    }
     kinds |= dict.fromkeys(HELD, HeldMeasurement)
     kind = kinds.get(condition, SearchMeasurement)
     try:

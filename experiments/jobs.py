@@ -18,6 +18,8 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
+from experiments.estimate_samples import BUDGETS as ASKED_AHEAD
+from experiments.estimate_samples import SEARCHES
 from experiments.findings import Key, Measurement, decode_measurement, encode_measurement
 from experiments.held_searches import BUDGETS, FIRST
 from experiments.images import Subject
@@ -38,6 +40,7 @@ CHOSEN: dict[str, dict[str, Any]] = {
     "orders": ORDERS,
     "budgets": {"sets": BUDGETS},
     "first": {"sets": FIRST},
+    "estimates": {"searches": SEARCHES, "asked_ahead": ASKED_AHEAD},
 }
 
 

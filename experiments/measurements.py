@@ -15,6 +15,7 @@ The conditions:
     orders, budgets, first
                     searches held to a number of sets; see experiments/held_searches.py
     choices         BeamS-3 with another baseline, threshold, saliency or seed, one at a time
+    estimates       records of two searches, and sets that they lack; see estimate_samples.py
 
 The same input gives the same findings, but for seconds. Everything is float32, so that costs are
 comparable, and each search starts with an empty memo. Only the choices and what is held to a number
@@ -36,11 +37,13 @@ from msgspec import Struct
 from diverse_subset_selection import diverse_subset
 from drawing.record import Root
 from experiments.counting import CountingScorer
+from experiments.estimate_samples import measure_estimates
 from experiments.findings import (
     HELD,
     ChoiceFinding,
     Choices,
     Cost,
+    EstimatesFinding,
     FoundRoot,
     Held,
     MainJobFinding,
@@ -110,6 +113,12 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "orders": {},
     "budgets": {},
     "first": {},
+    "estimates": {
+        "proof_sets": 200,  # these three as in the main job
+        "fill_up": True,
+        "full_curves": False,
+        "node_prob_thresh": 0.6,  # lower, the graphs of photos have thousands of nodes
+    },
 }
 ORDERS = {  # of patches, by name in the table
     AS_IT_IS: "igos2",
@@ -167,7 +176,7 @@ def measure(
     *,
     condition: str,
     settings: MainJobSettings,
-) -> MainJobFinding | SearchFinding | Choices | Held:
+) -> MainJobFinding | SearchFinding | Choices | Held | EstimatesFinding:
     """Return what one condition finds out about one image.
 
     Args:
@@ -184,6 +193,14 @@ def measure(
         return measure_main_job(problem)
     if condition == "choices":
         return measure_choices(problem)
+    if condition == "estimates":
+        return measure_estimates(
+            engine,
+            image,
+            category,
+            settings=asdict(problem.settings),
+            seed=problem.random_seed(),
+        )
     if condition in HELD:
         return measure_held(problem, condition)
     return measure_search(problem, sis_search if condition == "sis" else run_search)

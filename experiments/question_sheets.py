@@ -2,11 +2,11 @@
 
     write_sheets(measurements, load, folder)
 
-writes sheets/sheet_gradcam.html, sheet_igos.html, sheet_root.html and sheet_sag.html with the same
-questions, one from each image, and sheets/answer_key.csv with the right answers, the confidences
-and the answers of the simulated readers. A sheet is one file that loads nothing from the network;
-its button saves the answers as a CSV. Give each reader one sheet, so that no reader sees a question
-twice.
+writes sheets/sheet_gradcam.html, sheet_igos.html, sheet_map.html, sheet_root.html and
+sheet_sag.html with the same questions, one from each image, and sheets/answer_key.csv with the
+right answers, the confidences and the answers of the simulated readers. A sheet is one file that
+loads nothing from the network; its button saves the answers as a CSV. Give each reader one sheet,
+so that no reader sees a question twice.
 
 The questions are those of the simulated study (experiments/simulated_reader.py). The images are
 what the network was shown.
@@ -28,7 +28,7 @@ from drawing.graph_figure import draw_graph
 from drawing.masked_images import MaskedImages
 from drawing.page import data_uri, filled
 from drawing.record import Model, Root, Sag, Search, Seconds
-from drawing.saliency_maps import gradcam_map, igos_map, overlaid
+from drawing.saliency_maps import all_explanations_map, gradcam_map, igos_map, overlaid
 from drawing.styles import paper
 from drawing.words import conjunction, percent
 from experiments.findings import MainJobMeasurement, Question
@@ -38,6 +38,7 @@ from utils import write_atomically
 KINDS = {
     "gradcam": "Explained by Grad-CAM",
     "igos": "Explained by I-GOS",
+    "map": "Explained by the map of all sufficient sets",
     "root": "Explained by one set of patches",
     "sag": "Explained by a SAG",
 }
@@ -141,6 +142,8 @@ def explanation_images(sag: Sag, masked: MaskedImages) -> dict[str, np.ndarray]:
     if sag.gradcam is not None:
         images["gradcam"] = overlaid(masked.image, gradcam_map(sag.gradcam, size))
     images["igos"] = overlaid(masked.image, igos_map(sag.saliency, masked))
+    sets = [root.patches for root in sag.roots]
+    images["map"] = overlaid(masked.image, all_explanations_map(sets, masked))
     images["root"] = masked(first_root(sag).patches, "dim")
     images["sag"] = graph_image(sag, masked)
     return images

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from drawing.record import Curves
+from experiments.estimate_rows import EstimatesRow, estimates_row
 from experiments.findings import (
     HELD,
     Box,
@@ -133,6 +134,7 @@ class Rows:
     searches: dict[str, list[SearchRow]] = field(default_factory=dict)  # by condition
     choices: list[ChoicesRow] = field(default_factory=list)
     held: dict[str, dict[str, Held]] = field(default_factory=dict)  # by condition, by image
+    estimates: list[EstimatesRow] = field(default_factory=list)
 
     @property
     def main_job(self) -> list[MainJobRow]:
@@ -144,6 +146,9 @@ class Rows:
         if measurement.condition == "choices":
             self.choices.append(choices_row(measurement))
             return
+        if measurement.condition == "estimates":
+            self.estimates.append(estimates_row(measurement))
+            return
         if measurement.condition in HELD:
             by_image = self.held.setdefault(measurement.condition, {})
             by_image[measurement.image] = measurement.finding
@@ -153,7 +158,7 @@ class Rows:
         self.searches.setdefault(measurement.condition, []).append(row)
 
     def __len__(self) -> int:
-        groups = [self.choices, *self.searches.values(), *self.held.values()]
+        groups = [self.choices, self.estimates, *self.searches.values(), *self.held.values()]
         return sum(map(len, groups))
 
 

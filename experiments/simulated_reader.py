@@ -20,7 +20,7 @@ tossed.
 Shitole et al., NeurIPS 2021, section 5.2 (the study with people).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from math import isclose
 from typing import Protocol
@@ -156,6 +156,11 @@ def draw_like(patches: PatchSet, kinds: np.ndarray, rng: np.random.Generator) ->
 
 
 # ---------------------------------------------------------------- answers
+
+
+def without_known(pairs: Sequence[Question], known: Collection[PatchSet]) -> list[Question]:
+    """Return the pairs of which no set is known."""
+    return [pair for pair in pairs if pair.a not in known and pair.b not in known]
 
 
 def accuracy(readers: Mapping[str, Reader], questions: Sequence[Question]) -> dict[str, float]:

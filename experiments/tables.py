@@ -8,6 +8,7 @@ says how many images it is about, and so does a figure that is about fewer of th
 measured has no table.
 """
 
+from experiments.estimate_tables import estimates_tables
 from experiments.explanation_tables import (
     curves_table,
     ground_truth_rules_table,
@@ -64,5 +65,6 @@ def all_tables(rows: Rows, num_patches: int) -> list[Table]:
         orders_table(rows.held.get("orders", {}), num_patches),
         budgets_table(rows.held.get("budgets", {})),
         first_table(rows.held.get("first", {})),
+        *estimates_tables(rows.estimates),
     ]
     return [table for table in tables if table.rows]

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from drawing.page import write_gallery
+from drawing.words import counted
 from running.each_image import log_interrupted
 from running.failures import report_failures
 from running.gallery import open_gallery
@@ -120,7 +121,7 @@ def finish_run(rows: list[Row], results: Path, *, was_interrupted: bool, show_ga
     if was_interrupted:
         log_interrupted(results)
         return 130
-    log(f"{records} records in {results}, {len(failures)} failed")
+    log(f"{counted(records, 'record')} in {results}, {len(failures)} failed")
     return status
 
 

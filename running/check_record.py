@@ -58,6 +58,7 @@ import torch.nn.functional as F
 from torchvision.models import VisionTransformer
 from tqdm import tqdm
 
+from drawing.words import counted
 from running.network_of import network_of
 from scoring.fitting import load_fitted
 from scoring.networks import Network, choose_device
@@ -1032,7 +1033,7 @@ def check_results(settings: Settings) -> int:
         num_wrong += len(wrong)
         for problem in wrong:
             print(f"{path}: {problem}")
-    print(f"{len(paths)} records, {total} claims checked, {num_wrong} wrong")
+    print(f"{counted(len(paths), 'record')}, {total} claims checked, {num_wrong} wrong")
     return 1 if num_wrong or not paths else 0
 
 

@@ -83,6 +83,23 @@ class Fit:
         is_inside = 0 <= row <= height and 0 <= column <= width
         return (min(row, height - 1), min(column, width - 1)) if is_inside else None
 
+    def in_image(
+        self, box: tuple[int, int, int, int], *, size: tuple[int, int]
+    ) -> tuple[int, int, int, int]:
+        """Return where a box lies in the image that was fitted.
+
+        Args:
+            box: left, top, right and bottom edge, in pixels of the fitted image.
+            size: width and height of the image.
+
+        Returns:
+            The same edges in pixels of the image, rounded outwards, within it.
+        """
+        inner = self._box(size)
+        left, right = _in_image(box[0], box[2], cut=inner.left, resized=inner.width, side=size[0])
+        top, bottom = _in_image(box[1], box[3], cut=inner.top, resized=inner.height, side=size[1])
+        return left, top, right, bottom
+
     def _short_side(self) -> int:
         return self.short_side or round(min(self.size) / CROP_SHARE)
 
@@ -119,6 +136,21 @@ class _Box:
     height: int
     left: int = 0
     top: int = 0
+
+
+def _in_image(first: int, last: int, *, cut: int, resized: int, side: int) -> tuple[int, int]:
+    """Return two edges along one axis in pixels of the image, rounded outwards, within it.
+
+    Args:
+        first: edge in pixels of the fitted image.
+        last: likewise, the edge behind it.
+        cut: pixels of the resized image before the fitted one.
+        resized: pixels of the resized image.
+        side: pixels of the image.
+    """
+    low = (first + cut) * side // resized
+    high = -(-(last + cut) * side // resized)
+    return max(0, low), min(side, high)
 
 
 def load_fitted(path: Path, fit: Fit) -> np.ndarray:

@@ -79,8 +79,14 @@ class Server:
 
 def start(results, images, *options) -> Server:
     """Start a server, and wait until it says where it is."""
+    words = ("draw_sag.py", "serve", results, "--device", "cpu", *options)
+    return start_command(words, results, images)
+
+
+def start_command(words, results, images) -> Server:
+    """Start a command that serves a page, and wait until it says where it is."""
     process = subprocess.Popen(
-        [sys.executable, PROJECT / "draw_sag.py", "serve", results, "--device", "cpu", *options],
+        [sys.executable, PROJECT / words[0], *words[1:]],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

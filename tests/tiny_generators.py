@@ -35,16 +35,30 @@ def save_language_model(folder, *, chat_template=None):
 
 def save_pipeline(folder):
     """Write a tiny random Stable Diffusion pipeline that makes images of 16 x 16 pixels."""
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
+    unet = _unet()
+    vae = _vae()
+    tokenizer = _clip_tokenizer(folder.parent)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=_text_encoder(len(tokenizer)),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+
+
+def _unet():
+    """Return the denoiser."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(8, 8),
         layers_per_block=1,
@@ -54,32 +68,33 @@ def save_pipeline(folder):
         attention_head_dim=4,
         norm_num_groups=4,
     )
-    vae = AutoencoderKL(
+
+
+def _vae():
+    """Return what turns latent images of 8 x 8 into pixels."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
         norm_num_groups=4,
     )
-    tokenizer = _clip_tokenizer(folder.parent)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
+
+
+def _text_encoder(words):
+    """Return CLIP's text encoder for a vocabulary of so many words."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=words,
         hidden_size=8,
         intermediate_size=8,
         num_hidden_layers=1,
         num_attention_heads=1,
         max_position_embeddings=16,
     )
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(text),
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(folder)
+    return CLIPTextModel(config)
 
 
 def _clip_tokenizer(folder):

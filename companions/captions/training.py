@@ -23,11 +23,12 @@ from companions.captions.guidance import guidance_loss
 from companions.captions.model import Captioner, Shape
 from companions.concepts.files import write_csv
 from companions.concepts.published_files import Vocabulary
-from companions.training.checkpoint import on_cpu, write_checkpoint
+from companions.training.checkpoint import load_checkpoint, on_cpu, write_checkpoint
 from companions.training.seeds import mixed, seeded
 from utils import UserError
 
 CHECKPOINT = "checkpoint.pt"
+ENTRIES = ("recipe", "shape", "words", "rows", "captioner", "optimizer")  # of the checkpoint
 LOG = "log.csv"
 MOST_NORM = 5.0  # of the gradient: recurrent networks' gradients sometimes explode
 
@@ -127,7 +128,8 @@ class Training:
         return spoken.item(), guided.item()
 
     def keep(self, folder: Path) -> None:
-        """Write checkpoint.pt, and log.csv after it."""
+        """Write log.csv, then checkpoint.pt: what is killed before that takes the epoch again."""
+        write_csv(folder / LOG, self.rows, EpochRow)
         content = {
             "recipe": asdict(self.recipe),
             "shape": asdict(self.captioner.shape),
@@ -137,7 +139,6 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
         }
         write_checkpoint(content, folder / CHECKPOINT)
-        write_csv(folder / LOG, self.rows, EpochRow)
 
     def resume(self, content: dict[str, Any], path: Path) -> None:
         """Go on from a checkpoint of the same run; more epochs may be asked for.
@@ -215,12 +216,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; concept_caption.py train writes it")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        complete = {"recipe", "shape", "words", "rows", "captioner", "optimizer"} <= set(content)
-    except Exception:  # a damaged file fails in many ways
-        complete = False
-    if not complete:
+    content = load_checkpoint(path, ENTRIES)
+    if content is None:
         raise UserError(f"{path}: not a checkpoint of concept_caption.py, or damaged")
     return content
 

@@ -102,23 +102,31 @@ class ConceptExplanation:
         ]
 
     def graph(
-        self, size: tuple[int, int], *, attributes: bool = True, relations: bool = True
+        self,
+        size: tuple[int, int],
+        fit: Fit | None = None,
+        *,
+        attributes: bool = True,
+        relations: bool = True,
     ) -> Graph:
         """Return the network's concepts as a graph.
 
         Args:
             size: height and width of the image that boxes are given in.
+            fit: how it came to the network's input size; None: straight.
             attributes: whether to measure colour, size and place of each concept.
             relations: whether to say how each pair of concepts lies.
         """
         used = self.ranked.order[: self.ranked.concepts]
         words = {i: attributes_of_region(self.regions, i, self.image) for i in used if attributes}
-        pairs = relations_between(self.regions, used, size) if relations else ()
+        seen = fit.size if fit and fit.method == "crop" else size  # a crop is not squashed
+        pairs = relations_between(self.regions, used, seen) if relations else ()
         return model_graph(
             self.regions,
             self.ranked,
             category=self.class_name,
             size=size,
+            fit=fit,
             attributes=words,
             relations=pairs,
         )
@@ -230,22 +238,25 @@ class Explainer:
             path.parent.mkdir(parents=True, exist_ok=True)
         # The record is written last: its presence means that all files are complete.
         record_path.unlink(missing_ok=True)
-        shown = self._shown(item.image)
+        width, height = upright_size(item.image)
+        shown = self._shown((height, width))
         large = load_fitted(item.image, shown.scaled(LONG_SIDE / max(shown.size)))
         title = f"{found.class_name} {found.probability:.3f}"
         draw_numbered(large, found.regions, ranked=found.ranked, title=title, path=figure_path)
-        graph = found.graph(shown.size, attributes=self.attributes, relations=self.relations)
+        graph = found.graph(
+            (height, width),
+            self.network.fit,
+            attributes=self.attributes,
+            relations=self.relations,
+        )
         write_json(graph_path, msgspec.to_builtins(graph))
         record = found.record(item.name, fingerprint)
         write_typed(record_path, record)
         return record, True
 
-    def _shown(self, path: Path) -> Fit:
-        """Return what an image is drawn as: what the network saw of it, at its own proportions."""
-        if self.network.fit.method == "crop":
-            return self.network.fit
-        width, height = upright_size(path)
-        return Fit((height, width))
+    def _shown(self, size: tuple[int, int]) -> Fit:
+        """Return what an image of this size (H, W) is drawn as: what the network saw of it."""
+        return self.network.fit if self.network.fit.method == "crop" else Fit(size)
 
     def _explained(self, item: Item) -> ConceptExplanation:
         image = load_fitted(item.image, self.network.fit)
@@ -268,6 +279,7 @@ class Explainer:
             relevant=self.relevant,
             attributes=self.attributes,
             relations=self.relations,
+            in_image=self.network.fit.method == "crop",
         )
 
 

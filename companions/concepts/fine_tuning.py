@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torchvision.transforms import v2
 
-from companions.training.checkpoint import write_checkpoint
+from companions.training.checkpoint import load_checkpoint, write_checkpoint
 from companions.training.seeds import seeded
 from scoring.baselines import IMAGENET_MEAN_COLOUR
 from scoring.networks import Network, two_logits
@@ -172,13 +172,8 @@ class _Training:
 
     def resume(self, path: Path, run: str) -> int:
         """Load a checkpoint where it is whole and of this run; return the steps that it has."""
-        if not path.is_file():
-            return 0
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["run"] != run:
-                return 0
-        except Exception:  # a damaged file fails in many ways: then training starts again
+        state = load_checkpoint(path, ("run", "step", "module", "optimizer", "schedule"))
+        if state is None or state["run"] != run:
             return 0
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -31,6 +31,7 @@ from msgspec import Meta, Struct
 
 from companions.concepts.files import read_json
 from companions.concepts.region_facts import Relation
+from scoring.fitting import Fit
 from scoring.labels import plain_name
 from scoring.regions import UNLABELLED, Regions
 
@@ -138,6 +139,7 @@ def model_graph(
     *,
     category: str,
     size: tuple[int, int],
+    fit: Fit | None = None,
     attributes: Mapping[int, list[str]] | None = None,
     relations: Sequence[Relation] = (),
 ) -> Graph:
@@ -150,10 +152,11 @@ def model_graph(
         ranked: the same, ranked.
         category: name of the class.
         size: height and width of the image that boxes are given in.
+        fit: how it came to the regions' index map; None: straight.
         attributes: of the region of each index; see region_facts.py.
         relations: between concepts; see region_facts.py.
     """
-    boxes = bounding_boxes(regions, size)
+    boxes = bounding_boxes(regions, size, fit)
     objects = {}
     for number, i in enumerate(ranked.order[: ranked.concepts], 1):
         x, y, w, h = boxes[i]
@@ -196,23 +199,25 @@ def with_article(words: str) -> str:
     return f"{article} {words}"
 
 
-def bounding_boxes(regions: Regions, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """Return x, y, w, h of each region, in pixels of an image of this size (H, W)."""
-    rows, columns = regions.index.shape
+def bounding_boxes(
+    regions: Regions, size: tuple[int, int], fit: Fit | None = None
+) -> list[tuple[int, int, int, int]]:
+    """Return x, y, w, h of each region, in pixels of the image, rounded outwards.
+
+    Args:
+        regions: of the image.
+        size: its height and width.
+        fit: how it came to the regions' index map; None: straight.
+    """
+    height, width = size
+    fit = fit or Fit(regions.index.shape)
     boxes = []
     for i in range(len(regions.names)):
         ys, xs = np.nonzero(regions.index == i)
-        left, right = _scaled_span(xs, size[1], columns)
-        top, bottom = _scaled_span(ys, size[0], rows)
+        edges = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
+        left, top, right, bottom = fit.in_image(edges, size=(width, height))
         boxes.append((left, top, right - left, bottom - top))
     return boxes
-
-
-def _scaled_span(places: np.ndarray, pixels: int, cells: int) -> tuple[int, int]:
-    """Return the pixels from the first place to behind the last, rounded outwards."""
-    first = int(places.min()) * pixels // cells
-    last = -(-(int(places.max()) + 1) * pixels // cells)
-    return first, last
 
 
 # ---------------------------------------------------------------- reading

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from birds.prompts import draw_prompt
 from companions.concepts.pretrained import INSTALL, Source
@@ -26,6 +27,7 @@ from utils import UserError, one_line
 BIRDS = "birds"  # the painter
 INDEX = "model_index.json"
 LIBRARIES = ("diffusers", "transformers", "huggingface_hub")  # whose logs are kept quiet
+MOST_NAMED = 3  # weights in an error
 UNSAFE = "blacked out by the pipeline's safety checker"
 
 Made = np.ndarray | str  # an image (H, W, 3) uint8, or why there is none
@@ -136,31 +138,86 @@ def load_image_generator(
         device: what a pipeline runs on.
 
     Raises:
-        UserError: diffusers is not installed, or there is no such pipeline.
+        UserError: diffusers is not installed, there is no such pipeline, or weights are missing.
     """
     if name == BIRDS:
         return Painter(options.size)
     source = Source(name, option=f"--generator {name}")
     diffusers = library("diffusers", option=source.option, install=INSTALL)
-    library("transformers", option=source.option, install=INSTALL)
     if source.is_folder:
         refuse_own_code(Path(name), source.option)
     diffusers.utils.logging.disable_progress_bar()  # of reading; the images have one
     with quietly(*LIBRARIES), no_bars(), weights_only():
         try:
-            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(name, **source.arguments)
+            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+                name, **whole_networks(source), **source.arguments
+            )
+        except UserError:
+            raise
         except Exception as error:  # no such name, no network, no safetensors, another pipeline
             raise UserError(
                 f"{source.option}: {source.where}cannot load a text-to-image pipeline "
                 f"({brief(error)})"
             ) from error
     pipeline.set_progress_bar_config(disable=True)
+    with quietly(*LIBRARIES):
+        pipeline.to(device, getattr(torch, options.precision))
     return DiffusersPipeline(
-        pipeline.to(device, getattr(torch, options.precision)),
+        pipeline,
         source.identity(),
         options=options,
         option=source.option,
     )
+
+
+def whole_networks(source: Source) -> dict[str, nn.Module]:
+    """Return the networks of a pipeline of diffusers by their names in it.
+
+    What a file lacks, diffusers and transformers fill at random. Only a network that is loaded by
+    itself says which weights that were: a pipeline passes over its own output_loading_info.
+
+    Args:
+        source: of the pipeline.
+
+    Raises:
+        UserError: weights are missing.
+    """
+    diffusers = library("diffusers", option=source.option, install=INSTALL)
+    index = diffusers.DiffusionPipeline.load_config(source.name, local_files_only=source.is_folder)
+    networks = {}
+    for name, entry in index.items():
+        kind = network_class(entry, source)
+        if kind is None:
+            continue
+        network, found = kind.from_pretrained(
+            source.name, subfolder=name, output_loading_info=True, **source.arguments
+        )
+        missing = sorted(found["missing_keys"])
+        if missing:
+            raise UserError(
+                f"{source.option}: {name} lacks {len(missing)} of its weights: "
+                f"{', '.join(missing[:MOST_NAMED])}{', ..' if missing[MOST_NAMED:] else ''}"
+            )
+        networks[name] = network
+    return networks
+
+
+def network_class(entry: Any, source: Source) -> Any:
+    """Return the class of a pipeline's part; None where it is no network.
+
+    Args:
+        entry: of the pipeline's index: [library, class], or another value.
+        source: of the pipeline.
+    """
+    if not isinstance(entry, list | tuple) or len(entry) != 2 or None in entry:
+        return None
+    diffusers = library("diffusers", option=source.option, install=INSTALL)
+    transformers = library("transformers", option=source.option, install=INSTALL)
+    places = {"diffusers": diffusers, "transformers": transformers}
+    # Other names are of a folder of diffusers: safety checkers, for example.
+    place = places.get(entry[0]) or getattr(diffusers.pipelines, entry[0], None)
+    kind = getattr(place, entry[1], None)
+    return kind if isinstance(kind, type) and issubclass(kind, nn.Module) else None
 
 
 def refuse_own_code(folder: Path, option: str) -> None:

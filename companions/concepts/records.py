@@ -71,6 +71,7 @@ class Fingerprint(Struct, rename={"baseline": "fill"}):
     relevant: float
     attributes: bool = False  # of the graph; older graphs have none
     relations: bool = False
+    in_image: bool = False  # of a crop's boxes; older graphs have them in the crop's own pixels
 
 
 class Concept(Struct):

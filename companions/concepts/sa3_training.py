@@ -3,23 +3,21 @@
     training = Sa3Training(network, images, test=test, recipe=Sa3Recipe(), place=place)
     module = training.run(checkpoint, log_file=Path("active_log.csv"))
 
-AdamW in timm's parameter groups with layer decay, timm's cosine schedule with warm-up, RandAugment,
-random erasing, mixup and CutMix, drop path, the loss of mixed labels. A step takes `passes` forward
-passes of `batch` images. Each of them has its own images and its own seeds, whichever process runs
-it, so that two processes give the weights of one that runs all the passes, up to rounding. After
-every epoch the state is written whole: a training that was killed goes on from there, and gives the
-weights of one that was not.
+The optimizer, its schedule, the variation and mixing of images and the loss are timm's
+(sa3_parts.py). A step takes `passes` forward passes of `batch` images. Each of them has its own
+images and its own seeds, whichever process runs it, so that two processes give the weights of one
+that runs all the passes, up to rounding. After every epoch the state is written whole: a training
+that was killed goes on from there, and gives the weights of one that was not.
 """
 
 import math
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -34,22 +32,23 @@ from tqdm import tqdm
 from companions.concepts.files import write_csv
 from companions.concepts.fine_tuning import run_name
 from companions.concepts.labelled_images import Labelled, readable
-from companions.concepts.sa3_recipe import Sa3Recipe
-from companions.training.checkpoint import on_cpu, write_checkpoint
-from companions.training.packages import sa3_library
+from companions.concepts.sa3_parts import (
+    loss_of,
+    mixing,
+    module_of,
+    optimizer_of,
+    schedule_of,
+    variation,
+)
+from companions.concepts.sa3_recipe import Sa3Recipe, check_count, check_recipe
+from companions.training.checkpoint import load_checkpoint, on_cpu, write_checkpoint
 from companions.training.processes import Place, from_first, summed, wait
 from companions.training.seeds import mixed, seeded
 from scoring.fitting import load_fitted
 from scoring.image_files import as_rgb, open_image
 from scoring.networks import Network
-from scoring.outputs import own_module
-from scoring.timm_networks import PREFIX, untrained_timm
 from utils import UserError, log
 
-OPTION = "--recipe sa3"
-NO_AUGMENT = "none"
-# What timm reads in a name of RandAugment. It passes over the rest, so that a slip is not seen.
-RAND_AUGMENT = re.compile(r"rand(-(mstd|mmax|inc|m|n|p|w)\d+(\.\d+)?)*")
 MOST_DRAWS = 20  # of the variation of an image
 UNREADABLE = -1  # class of a test image that cannot be read: it does not count
 
@@ -58,15 +57,6 @@ ORDER_STREAM = 11
 IMAGE_STREAM = 12
 MIX_STREAM = 13
 DROP_STREAM = 14
-
-
-def timm_part(name: str) -> Any:
-    """Return a module of timm, such as timm.data.
-
-    Raises:
-        UserError: timm is not installed.
-    """
-    return sa3_library(name, option=OPTION)
 
 
 class EpochRow(Struct):
@@ -83,28 +73,38 @@ class EpochRow(Struct):
 # ---------------------------------------------------------------- images
 
 
+class Draw(NamedTuple):
+    """Which image a batch shows, and how."""
+
+    number: int
+    epoch: int  # another epoch, another variation
+    may_erase: bool
+
+
 class VariedImages(Dataset):
-    """Training images by (number, epoch), each varied by a generator of its own."""
+    """Training images, each varied by a generator of its own."""
 
     def __init__(self, images: Labelled, network: Network, recipe: Sa3Recipe):
         self.images = images
         self.seed = recipe.seed
-        self.vary = variation(network, recipe)
+        self.vary = {
+            True: variation(network, recipe),
+            False: variation(network, replace(recipe, erase=0.0)),
+        }
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, entry: tuple[int, int]) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
         """Return an image (3, H, W) as the network takes it, and its class."""
-        number, epoch = entry
-        item = self.images.items[number]
+        item = self.images.items[draw.number]
         try:
             image = as_rgb(open_image(item.image))
         except ValueError as error:  # every process has to end, not only this one
             raise UserError(f"{item.name}: could be read before training: {error}") from error
-        return self._varied(image, number, epoch), int(self.images.targets[number])
+        return self._varied(image, draw), int(self.images.targets[draw.number])
 
-    def _varied(self, image: Image.Image, number: int, epoch: int) -> torch.Tensor:
+    def _varied(self, image: Image.Image, draw: Draw) -> torch.Tensor:
         """Return an image varied, (3, H, W).
 
         In about 1 of 1000 images timm's RandAugment asks for 0 bits of a colour, which new versions
@@ -112,11 +112,11 @@ class VariedImages(Dataset):
         """
         for attempt in range(MOST_DRAWS):
             with (
-                seeded(mixed(IMAGE_STREAM, self.seed, epoch, number, attempt)),
+                seeded(mixed(IMAGE_STREAM, self.seed, draw.epoch, draw.number, attempt)),
                 suppress(ValueError),
             ):
-                return self.vary(image)
-        raise UserError(f"{self.images.items[number].name}: cannot be varied by --augment")
+                return self.vary[draw.may_erase](image)
+        raise UserError(f"{self.images.items[draw.number].name}: cannot be varied by --augment")
 
 
 class FittedImages(Dataset):
@@ -139,21 +139,6 @@ class FittedImages(Dataset):
             return torch.zeros(3, *self.fit.size), UNREADABLE
         pixels = normalize(to_tensor(image.copy()), list(self.mean), list(self.std))
         return pixels, int(self.images.targets[number])
-
-
-def variation(network: Network, recipe: Sa3Recipe) -> Callable[[Any], torch.Tensor]:
-    """Return timm's training transform: a PIL image to (3, H, W), normalised."""
-    return timm_part("timm.data").create_transform(
-        (3, *network.size),
-        is_training=True,
-        color_jitter=None,
-        auto_augment=None if recipe.augment == NO_AUGMENT else recipe.augment,
-        interpolation="bicubic",
-        mean=network.mean,
-        std=network.std,
-        re_prob=recipe.erase,
-        re_mode="pixel",
-    )
 
 
 # ---------------------------------------------------------------- training
@@ -238,9 +223,10 @@ class Sa3Training:
             row = self._epoch(number, forward, on_step=on_step)
             self.epochs.append(row)
             if board:
-                self._keep(checkpoint, run)
-                write_csv(log_file, self.epochs, EpochRow)
                 board.add(row)
+                # The checkpoint comes last: what is killed before it takes the epoch again.
+                write_csv(log_file, self.epochs, EpochRow)
+                self._keep(checkpoint, run)
         if board:
             board.close()
             checkpoint.unlink(missing_ok=True)
@@ -275,8 +261,8 @@ class Sa3Training:
             seconds=monotonic() - start,
         )
 
-    def plan(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """Return (number, epoch) of the images of this process's forward passes.
+    def plan(self, epoch: int) -> list[list[Draw]]:
+        """Return the images of this process's forward passes.
 
         Pass p of an epoch is process p % world's. Images that make no whole step are left out; each
         epoch others.
@@ -284,8 +270,13 @@ class Sa3Training:
         generator = torch.Generator().manual_seed(mixed(ORDER_STREAM, self.recipe.seed, epoch))
         order = torch.randperm(len(self.images), generator=generator).tolist()
         size = self.recipe.batch
+        spared = size // 2 if self.recipe.resplit else 0
         own = range(self.place.rank, self.steps * self.recipe.passes, self.place.world)
-        return [[(i, epoch) for i in order[p * size : (p + 1) * size]] for p in own]
+        passes = [order[p * size : (p + 1) * size] for p in own]
+        return [
+            [Draw(i, epoch, may_erase=place >= spared) for place, i in enumerate(numbers)]
+            for numbers in passes
+        ]
 
     def _step(self, epoch: int, step: int, *, batches: Iterator, forward: nn.Module) -> float:
         """Take one step; return its loss, the mean over all its images."""
@@ -375,21 +366,15 @@ class Sa3Training:
 
     def _resume(self, path: Path, run: str) -> None:
         """Go on from the checkpoint where it is whole and of this run."""
-        if not path.is_file():
-            return
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["run"] != run:
-                return
-            epochs = msgspec.convert(state["epochs"], list[EpochRow])
-        except Exception:  # a damaged file fails in many ways: then training starts again
+        state = load_checkpoint(path, ("run", "epochs", "module", "optimizer", "scaler"))
+        if state is None or state["run"] != run:
             return
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.epochs = epochs
+        self.epochs = msgspec.convert(state["epochs"], list[EpochRow])
         if self.place.rank == 0:
-            log(f"{path}: goes on after epoch {len(epochs)} of {self.recipe.epochs}")
+            log(f"{path}: goes on after epoch {len(self.epochs)} of {self.recipe.epochs}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -415,21 +400,7 @@ class Sa3Trainer:
     def train(
         self, network: Network, images: Labelled, *, weights: Path, failures: list[tuple[str, str]]
     ) -> tuple[Network, int]:
-        """Train a network on what can be read of images; every process calls it.
-
-        Args:
-            network: where to begin; it is not changed.
-            images: to train on.
-            weights: the file that the weights will go to; checkpoint and log lie beside it.
-            failures: (name, reason) of images that cannot be read is added to it.
-
-        Returns:
-            A new network, and the number of images it was trained on.
-
-        Raises:
-            ValueError: too few images can be read.
-            FloatingPointError: the loss is NaN or infinite.
-        """
+        """Train a network; see improve.Trainer. Every process calls it."""
         kept = from_first(self._readable(network, images, failures))
         training = Sa3Training(
             network,
@@ -502,106 +473,3 @@ class Board:
         """Close the files."""
         if self.writer is not None:
             self.writer.close()
-
-
-# ---------------------------------------------------------------- what the recipe makes of timm
-
-
-def check_recipe(recipe: Sa3Recipe, *, world: int) -> None:
-    """Refuse a recipe that cannot be followed.
-
-    Args:
-        recipe: how to train.
-        world: number of processes.
-
-    Raises:
-        UserError: an option is unknown, or two do not fit to each other.
-    """
-    if recipe.augment != NO_AUGMENT and not RAND_AUGMENT.fullmatch(recipe.augment):
-        raise UserError(
-            f"--augment {recipe.augment}: neither {NO_AUGMENT} nor such as {Sa3Recipe.augment}"
-        )
-    if recipe.batch % 2 and (recipe.mixup or recipe.cutmix):
-        raise UserError(f"--train-batch {recipe.batch}: odd; mixup and CutMix mix images in pairs")
-    if recipe.warmup_epochs >= recipe.epochs:
-        raise UserError(
-            f"--warmup-epochs {recipe.warmup_epochs}: not fewer than --epochs {recipe.epochs}"
-        )
-    assert recipe.passes % world == 0, (recipe.passes, world)
-
-
-def check_count(images: int, recipe: Sa3Recipe) -> None:
-    """Refuse images that are too few for a step.
-
-    Raises:
-        ValueError: the message says how many a step takes.
-    """
-    if images < recipe.effective_batch:
-        raise ValueError(
-            f"{images} images, but a step takes {recipe.effective_batch}: --train-batch times "
-            "--accumulate times the processes; make one of them smaller"
-        )
-
-
-def module_of(network: Network, recipe: Sa3Recipe) -> nn.Module:
-    """Return a network's module with drop path, to be trained.
-
-    Raises:
-        UserError: it is none of timm's, or has no drop path.
-    """
-    state = own_module(network.module).state_dict()
-    name = network.name.removeprefix(PREFIX)
-    module = untrained_timm(name, state, drop_path_rate=recipe.drop_path)
-    module.load_state_dict(state)
-    return module
-
-
-def optimizer_of(module: nn.Module, recipe: Sa3Recipe) -> torch.optim.Optimizer:
-    """Return AdamW in timm's parameter groups, which have a layer's share as lr_scale."""
-    return timm_part("timm.optim").create_optimizer_v2(
-        module,
-        opt="adamw",
-        lr=recipe.peak_lr,
-        weight_decay=recipe.weight_decay,
-        layer_decay=recipe.layer_decay,
-    )
-
-
-def schedule_of(optimizer: torch.optim.Optimizer, recipe: Sa3Recipe, *, steps: int) -> Any:
-    """Return timm's schedule by step: a linear rise from 0, then half a cosine to min_lr.
-
-    Args:
-        optimizer: with the highest learning rate.
-        recipe: how to train.
-        steps: of an epoch.
-    """
-    return timm_part("timm.scheduler").CosineLRScheduler(
-        optimizer,
-        t_initial=(recipe.epochs - recipe.warmup_epochs) * steps,
-        lr_min=recipe.min_lr,
-        warmup_t=recipe.warmup_epochs * steps,
-        warmup_prefix=True,
-        t_in_epochs=False,
-    )
-
-
-def mixing(recipe: Sa3Recipe, classes: int) -> Any:
-    """Return timm's Mixup, which also smooths the labels; None where the recipe has none."""
-    if not (recipe.mixup or recipe.cutmix):
-        return None
-    return timm_part("timm.data").Mixup(
-        mixup_alpha=recipe.mixup,
-        cutmix_alpha=recipe.cutmix,
-        label_smoothing=recipe.smoothing,
-        num_classes=classes,
-    )
-
-
-def loss_of(recipe: Sa3Recipe) -> nn.Module:
-    """Return timm's loss: of mixed labels, of smoothed ones, or the cross entropy."""
-    losses = timm_part("timm.loss")
-    if recipe.mixup or recipe.cutmix:
-        return losses.SoftTargetCrossEntropy()
-    if recipe.smoothing:
-        return losses.LabelSmoothingCrossEntropy(recipe.smoothing)
-    return nn.CrossEntropyLoss()

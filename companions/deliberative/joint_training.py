@@ -42,7 +42,7 @@ from companions.deliberative.hardness_losses import (
 )
 from companions.deliberative.own_trunk import HardnessPredictor
 from companions.deliberative.training_batches import TrainingBatches
-from companions.training.checkpoint import on_cpu, write_checkpoint
+from companions.training.checkpoint import load_checkpoint, on_cpu, write_checkpoint
 from companions.training.processes import Place
 from companions.training.seeds import mixed
 from scoring.weights import state_sha256
@@ -278,12 +278,11 @@ class Training:
         path = folder / f"{self.recipe.stage}_last.pth"
         if not path.is_file():
             return
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            state = content[STATE]
-            identity = dict(state["identity"])
-        except Exception as error:  # a damaged file fails in many ways
-            raise UserError(f"{path}: not a checkpoint to go on from; remove it") from error
+        content = load_checkpoint(path, (STATE, CLASSIFIER))
+        if content is None:
+            raise UserError(f"{path}: not a checkpoint to go on from; remove it")
+        state = content[STATE]
+        identity = state["identity"]
         others = [key for key, own in self.identity.items() if identity.get(key) != own]
         if others:
             raise UserError(

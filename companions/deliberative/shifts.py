@@ -77,6 +77,7 @@ def measure_shifts(
     """
 
     def measure(job: Job) -> tuple[ImageShifts, bool]:
+        """Return what stays of an image's insecurities, and whether it was measured now."""
         require_below(job.folder, results)
         question = explainer.question(job)
         shifts = shifts_of(question, count, seed)

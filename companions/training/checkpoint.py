@@ -1,6 +1,7 @@
-"""Checkpoints of trainings, written whole."""
+"""Checkpoints of trainings: written whole, and read where they are whole."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +22,23 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
+
+
+def load_checkpoint(path: Path, entries: Iterable[str]) -> dict[str, Any] | None:
+    """Return the content of a checkpoint, on the CPU; code in it is not run.
+
+    Args:
+        path: the file.
+        entries: what the content must have.
+
+    Returns:
+        The content; None where there is no such file, or it is damaged or lacks an entry.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        is_whole = set(entries) <= set(content)
+    except Exception:  # a damaged file fails in many ways
+        return None
+    return content if is_whole else None

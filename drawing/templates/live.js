@@ -94,19 +94,27 @@ find.addEventListener("click", async () => {
 
 // ------------------------------------------------------------ how it is
 
-const state = element("p", {id: "live-state", className: "note"});
-state.setAttribute("role", "status");
+const state = element("p", {id: "live-state", className: "note"}), told = element("span"), took = element("span");
+told.setAttribute("role", "status");
+state.append(told, " ", took);
 
 function say(text) {
-  if (trouble) trouble = "";
+  trouble = "";
   state.className = "note";
-  state.textContent = network ? `Live: ${network} answers every set. ${text}` : text;
+  tell(network ? `Live: ${network} answers every set.` : text);
+  took.textContent = network ? text : "";
+}
+
+// What is said again and again is announced once; how long an answer took is not announced.
+function tell(text) {
+  if (told.textContent !== text) told.textContent = text;
 }
 
 function fail(error) {
   trouble = error.message;
   state.className = "bad";
-  state.textContent = `Not live: ${error.message}`;
+  tell(`Not live: ${error.message}`);
+  took.textContent = "";
   $("answer").setAttribute("aria-busy", false);
 }
 

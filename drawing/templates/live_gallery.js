@@ -49,9 +49,9 @@ async function submit(photo) {
 }
 
 function tell(text) { said.className = ""; said.textContent = text; }
-function complain(text) { said.className = "bad"; said.style.color = "var(--removed, #b81414)"; said.textContent = `Not accepted: ${text}`; }
+function complain(text) { said.className = "bad"; said.textContent = `Not accepted: ${text}`; }
 
-form.addEventListener("submit", event => { event.preventDefault(); said.style.color = ""; submit(file.files[0]); });
+form.addEventListener("submit", event => { event.preventDefault(); submit(file.files[0]); });
 for (const name of ["dragenter", "dragover"]) addEventListener(name, event => { event.preventDefault(); form.classList.add("over"); });
 for (const name of ["dragleave", "drop"]) addEventListener(name, event => { event.preventDefault(); form.classList.remove("over"); });
 addEventListener("drop", event => submit(event.dataTransfer.files[0]));
@@ -62,16 +62,15 @@ async function refresh() {
   clearTimeout(timer);
   let found;
   try { found = (await talk(api)).jobs; } catch (error) { complain(error.message); return; }
-  for (const job of found) {
-    if (states.has(job.number) && states.get(job.number) !== job.state) announced.textContent = `${job.name}: ${wordsOf(job)}`;
-    states.set(job.number, job.state);
-  }
+  const changed = found.filter(job => states.has(job.number) && states.get(job.number) !== job.state);
+  if (changed.length) announced.textContent = changed.map(job => `${job.name}: ${wordsOf(job)}`).join("; ");
+  for (const job of found) states.set(job.number, job.state);
   for (const job of [...found].reverse()) show(job);
   if (found.some(job => job.state === "waiting" || job.state === "running" || job.line === "stopping")) timer = setTimeout(refresh, POLL);
   else if (said.className !== "bad") tell("");
 }
 
-const wordsOf = job => ({waiting: "waiting", running: job.line || "running", done: "done", failed: job.line, stopped: job.line})[job.state];
+const wordsOf = job => ({waiting: "waiting", running: job.line || "running", done: "done", failed: `failed: ${job.line}`, stopped: job.line})[job.state];
 
 function show(job) {
   let item = document.getElementById(`job-${job.number}`);

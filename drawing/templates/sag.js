@@ -305,7 +305,7 @@ const unseen = new IntersectionObserver(entries => {
   }
 }, {rootMargin: "300px"});
 
-function setButton(s, isRoot, removed, words, more) {
+function setButton(s, isRoot, removed, more) {
   const canvas = element("canvas", {width: THUMB, height: Math.round(THUMB * height / width)});
   canvas.setAttribute("aria-hidden", "true");
   canvas.draw = () => { compose(canvas, s.patches, false); outline(canvas, removed); };
@@ -314,7 +314,6 @@ function setButton(s, isRoot, removed, words, more) {
   fillBar(bar, s.probability);
   const button = element("button", {type: "button", className: isRoot ? "node root" : "node"}, canvas, bar,
     element("span", {className: "percent", textContent: percent(s.probability)}), element("span", {className: "names", textContent: short(s.patches)}));
-  button.setAttribute("aria-label", `${isRoot ? "root: " : ""}${s.patches.length ? `${many} ${said(s.patches.map(p => regions ? nameOf(p) : String(p)))}` : `no ${one}`}, ${percent(s.probability)}${words}`);
   button.title = named(s.patches);
   light(button, s.patches, more);
   button.addEventListener("click", () => {
@@ -324,11 +323,19 @@ function setButton(s, isRoot, removed, words, more) {
   return button;
 }
 
+// What a screen reader reads of a set's button: what is written there, each patch of a large set, and what else is known.
+function describe(button, set, known) {
+  const written = [...button.querySelectorAll(".percent, .names")].map(span => span.textContent);
+  const each = short(set) === named(set) ? [] : [named(set)];
+  button.setAttribute("aria-label", [[...written, ...each].join(", "), ...known].join("; "));
+}
+
 function makeRoots() {
   $("roots").append(...record.roots.map((root, i) => {
-    const button = setButton(root, true, [], `, ${record.proofs[i]}`);
+    const button = setButton(root, true, []);
     if (root.minimal === "single") button.title += `: ${record.proofs[i]}`;
     if (root.minimal === "single") button.append(element("span", {className: "names", textContent: "only 1-minimal"}));
+    describe(button, root.patches, ["root", record.proofs[i]]);
     return element("li", {}, button);
   }));
 }
@@ -339,10 +346,10 @@ function makeNeeded() {
   $("needed-words").textContent = record.needed.words;
   $("needed").append(...record.needed.roots.map((root, i) => {
     const hidden = new Set(root.patches), rest = everything.filter(p => !hidden.has(p));
-    const button = setButton({patches: rest, probability: root.probability}, false, root.patches.map(p => [p, 0.2]), "");
+    const button = setButton({patches: rest, probability: root.probability}, false, root.patches.map(p => [p, 0.2]));
     const without = `without ${short(root.patches)}`;
     button.querySelector(".names").textContent = without;
-    button.setAttribute("aria-label", `${without}, ${percent(root.probability)}, ${record.needed.proofs[i]}`);
+    describe(button, root.patches, [record.needed.proofs[i]]);
     button.title = `without ${named(root.patches)}: ${record.needed.proofs[i]}`;
     return element("li", {}, button);
   }));
@@ -354,6 +361,9 @@ const made = new Map(), levels = new Map(), relative = nodes.map(n => record.pro
 const parents = nodes.map(() => []), children = nodes.map(() => []);
 edges.forEach(([a, b, p]) => { children[a].push([b, p]); parents[b].push([a, p]); });
 let drawnNodes = new Set(), pointed = null;
+
+// What the step from node a to node b costs, in words.
+const costOfStep = (a, b) => costOf(Math.round(100 * (relative[b] - relative[a])));
 
 function makeGraph() {
   const sizes = [...new Set(nodes.map(n => n.patches.length))].sort((a, b) => b - a);
@@ -383,9 +393,10 @@ function reachable(threshold) {
 function nodeItem(i) {
   if (!made.has(i)) {
     const removed = parents[i].map(([a, p]) => [p, relative[a] - relative[i]]);
-    const steps = children[i].map(([b, p]) => `without ${regions ? nameOf(p) : p} ${percent(nodes[b].probability)}`);
-    made.set(i, element("li", {}, setButton(nodes[i], !parents[i].length, removed, steps.length ? "; " + steps.join(", ") : "",
-      on => { pointed = on ? i : null; drawEdges(); })));
+    const steps = children[i].map(([b, p]) => `without ${nameOf(p)} ${percent(nodes[b].probability)}, ${costOfStep(i, b)}`);
+    const isRoot = !parents[i].length, button = setButton(nodes[i], isRoot, removed, on => { pointed = on ? i : null; drawEdges(); });
+    describe(button, nodes[i].patches, isRoot ? ["root", ...steps] : steps);
+    made.set(i, element("li", {}, button));
   }
   return made.get(i);
 }
@@ -393,6 +404,7 @@ function nodeItem(i) {
 function drawGraph() {
   const slider = $("threshold"), within = reachable(Math.max(slider.value / 100, record.node_threshold)), places = new Map();
   $("threshold-value").textContent = `${slider.value} %`;
+  slider.setAttribute("aria-valuetext", `${slider.value} %`);
   drawnNodes = new Set();
   for (const [size, level] of levels) {
     const members = [...within].filter(i => nodes[i].patches.length === size);
@@ -424,8 +436,8 @@ function drawEdges() {
     const drop = relative[a] - relative[b], line = shape("line", {x1, y1, x2, y2, "stroke-width": 1 + 3 * Math.min(Math.max(drop, 0), 1), class: on ? "on" : ""});
     parts.unshift(line);
     if (on || visible.length <= MOST_LABELS) {
-      const t = on && a === pointed ? 0.66 : 0.5, points = Math.round(-100 * drop), x = x1 + t * (x2 - x1), text = shape("text", {x, y: y1 + t * (y2 - y1)});
-      text.append(shape("tspan", {x, dy: -2}, `−${nameOf(p)}`), shape("tspan", {x, dy: 13}, costOf(points)));
+      const t = on && a === pointed ? 0.66 : 0.5, x = x1 + t * (x2 - x1), text = shape("text", {x, y: y1 + t * (y2 - y1)});
+      text.append(shape("tspan", {x, dy: -2}, `−${nameOf(p)}`), shape("tspan", {x, dy: 13}, costOfStep(a, b)));
       parts.push(text);
     }
   }

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import msgspec
 import pytest
+from accessibility import faults
 from drawn import all_text, ids, make_sag, read_image, read_sag
 from PIL import Image
 
@@ -169,6 +170,11 @@ def test_the_page_shows_the_comparison(drawn, visit):
     text = page.inner_text("main")
     assert "baseline" in text and "Only in A" in text
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth && i.alt)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_keeps_the_rules_of_accessibility(drawn, visit, scheme):
+    assert faults(visit(drawn / "compare.html", ready="h1", color_scheme=scheme)) == []
 
 
 def test_the_page_fits_a_phone(drawn, visit):

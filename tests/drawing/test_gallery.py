@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from accessibility import faults
 from drawn import NAME, read_image, read_sag
 
 from drawing.figures import Look, draw_all
@@ -103,6 +104,12 @@ def test_a_failure_is_text_and_not_markup(page):
 
 def test_every_image_is_shown(page):
     page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+def test_the_gallery_keeps_the_rules_of_accessibility(page):
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert faults(page) == []
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -1,21 +1,23 @@
 """The study of estimates on a tiny planted image: samples, readers, tables."""
 
-import os
-
 import numpy as np
 import pytest
 from drawn import make_sag
-from PIL import Image
 
 from drawing.record import Root, pack_scores
 from experiments.estimate_models import best_cut, figure_reader, monotone, ridge, shares
-from experiments.estimate_samples import Asked, Fresh, Sample, draw_near_pairs
-from experiments.estimate_study import main
-from experiments.estimate_tables import all_tables, right_pairs
-from experiments.findings import Question
+from experiments.estimate_rows import (
+    NOTHING_ASKED,
+    EstimatesRow,
+    estimate_cells,
+    reader_cells,
+    right_pairs,
+)
+from experiments.estimate_samples import draw_near_pairs
+from experiments.estimate_tables import estimates_tables
+from experiments.findings import AskedAhead, EstimatesFinding, Fresh, Question
 from experiments.simulated_reader import patch_kinds
 from scoring.estimate import as_rows, expit
-from utils import PROJECT
 
 EFFECTS = np.random.default_rng(0).normal(0.6, 1.0, 16)
 SETS = as_rows([(), (0,), (1,), (0, 1), (2,), (0, 2)], 3)
@@ -85,8 +87,8 @@ def random_sets(number, seed):
 
 
 @pytest.fixture(scope="module")
-def sample():
-    """A sample of an additive network, of which nothing was asked ahead but ten random sets."""
+def finding():
+    """What is known of an image of an additive network; ten random sets were asked ahead."""
     full = additive(range(16))
     record = make_sag(
         grid=(4, 4),
@@ -96,7 +98,7 @@ def sample():
         scores=pack_scores({patches: additive(patches) for patches in random_sets(80, seed=1)}),
     )
     drawn = random_sets(20, seed=2)
-    asked = Asked(drawn, pack_scores({patches: additive(patches) for patches in drawn}))
+    scores = pack_scores({patches: additive(patches) for patches in drawn})
     fresh = random_sets(60, seed=3)
     relative = [additive(patches) / full for patches in fresh]
     pairs = [
@@ -104,34 +106,45 @@ def sample():
         for i in range(0, 58, 2)
         if abs(relative[i] - relative[i + 1]) > 0.2
     ]
-    return Sample(
-        image="scene",
+    return EstimatesFinding(
         records={"beam": record},
         pairs=pairs,
         near_pairs=pairs[:3],
         fresh=[Fresh(s, value, i % 2 == 0) for i, (s, value) in enumerate(zip(fresh, relative))],
-        asked={"beam": {30: asked}},
+        asked={"beam": {30: AskedAhead(drawn, scores)}},
     )
 
 
-def test_the_tables_have_every_reader_and_budget(sample):
-    readers, budgets = all_tables([sample], ["beam"], [30])
-    right = {row[0]: row[2].value for row in readers.rows}
-    assert right["process on the table alone"] >= 90 > right["I-GOS"]
-    assert [row[0] for row in budgets.rows] == ["nothing", "single removals and 30"]
-    assert all(0 <= cell.value <= 100 for row in budgets.rows for cell in row[2:])
+def test_the_estimate_of_an_additive_network_is_right(finding):
+    cells = reader_cells(finding, finding.records["beam"])
+    assert cells["process on the table alone"][0] >= 90 > cells["I-GOS"][0]
 
 
-@pytest.mark.skipif("SAG_SLOW" not in os.environ, reason="half a minute, only with SAG_SLOW")
-def test_a_study_of_one_image_writes_its_tables_and_keeps_what_it_measured(tmp_path):
-    (tmp_path / "in").mkdir()
-    noise = np.random.default_rng(0).integers(190, 256, (56, 56, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "in/scene.png")
-    model = ["--model", f"{PROJECT}/tests/planted.py:resnet", "--device", "cpu"]
-    options = [str(tmp_path / "out"), "--images", str(tmp_path / "in"), *model]
-    assert main(options) == 0
-    text = (tmp_path / "out/tables.md").read_text()
-    assert "| process with the record's maps | 1 |" in text
-    assert "| single removals and 60 | 1 |" in text
-    assert main([*options, "--tables-only"]) == 0
-    assert (tmp_path / "out/tables.md").read_text() == text
+def test_asking_ahead_brings_the_estimate_nearer(finding):
+    record = finding.records["beam"]
+    before = estimate_cells(finding, record, NOTHING_ASKED)
+    after = estimate_cells(finding, record, finding.asked["beam"][30])
+    assert after[4] < before[4]  # points that it is off by
+    assert all(0 <= cell <= 100 for cell in after)
+
+
+def test_without_a_fresh_set_there_is_nothing_to_tell(finding):
+    known = AskedAhead([], pack_scores({one.patches: one.relative for one in finding.fresh}))
+    assert estimate_cells(finding, finding.records["beam"], known) is None
+
+
+def test_a_table_has_a_row_for_each_reader_and_each_budget():
+    rows = [
+        EstimatesRow(image, {"beam": {"Grad-CAM": [right] * 4}}, {"beam": {None: None, 30: told}})
+        for image, right, told in (("a", 50.0, [1.0] * 8), ("b", 70.0, None))
+    ]
+    readers, asked = estimates_tables(rows)
+    assert [(row[0], row[1], row[2].value) for row in readers.rows] == [("Grad-CAM", 2, 60)]
+    assert [row[:2] for row in asked.rows] == [["single removals and 30", 1]]
+
+
+def test_the_command_reads_records_of_both_searches(finished_paper):
+    for search in ("beam", "diverse"):
+        told = finished_paper.by_search(f"estimates_asked_{search}")
+        assert [row["images"] for row in told.values()] == ["2"] * 5
+        assert "I-GOS" in finished_paper.by_search(f"estimates_readers_{search}")

@@ -4,6 +4,7 @@ import csv
 import re
 
 import pytest
+from accessibility import faults
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_the_key_has_the_simulated_answers(key):
 def test_each_kind_of_explanation_has_a_sheet(sheets):
     """But for Grad-CAM, which a network without convolutions has not."""
     names = sorted(file.name for file in sheets.glob("*.html"))
-    assert names == ["sheet_igos.html", "sheet_root.html", "sheet_sag.html"]
+    assert names == ["sheet_igos.html", "sheet_map.html", "sheet_root.html", "sheet_sag.html"]
 
 
 def test_a_question_has_two_answers(page):
@@ -61,6 +62,10 @@ def test_a_sheet_is_complete(page):
 def test_a_sheet_loads_nothing_from_the_network(page):
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_a_sheet_keeps_the_rules_of_accessibility(sheets, visit):
+    assert faults(visit(sheets / "sheet_sag.html", ready="form")) == []
 
 
 def test_a_sheet_gives_no_answer_away(page, key):

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from accessibility import faults_in_every_look, listen, until_announced
 from drawn import read_sag
 from live_server import NETWORK
 from PIL import Image
@@ -14,6 +15,13 @@ from running.serve_jobs import Job, JobOptions, Jobs, ending_of
 from running.serve_networks import NamedNetwork, networks_of
 from utils import UserError
 
+JOBS = {
+    "crow": ("failed", "no class is called crow"),
+    "finch": ("stopped", "stopped"),
+    "jay": ("done", ""),
+    "tern": ("running", "search"),
+    "wren": ("waiting", ""),
+}
 BUNDLED = NamedNetwork((("model", "birds"),))
 
 
@@ -93,6 +101,29 @@ def test_a_photo_that_is_dropped_is_taken(browse, served):
         }"""
     )
     page.locator("#photo-said.bad").wait_for()
+
+
+def answer_with(page, jobs) -> None:
+    """Have a page be told of these jobs: {name: (state, line)}."""
+    told = [
+        {"number": n, "name": name, "state": state, "line": line, "folder": f"live/{name}"}
+        for n, (name, (state, line)) in enumerate(jobs.items(), 1)
+    ]
+    page.unroute_all()
+    page.route("**/api/jobs", lambda route: route.fulfill(json={"jobs": told}))
+
+
+def test_the_page_announces_jobs_and_breaks_no_rule(browse, served):
+    page = browse(served.address, ready="body[data-live]")
+    answer_with(page, JOBS)
+    page.reload()
+    page.wait_for_selector("#job-5")
+    listen(page)
+    page.click("#photo button")
+    until_announced(page, "Not accepted: choose a photo first")
+    answer_with(page, {**JOBS, "tern": ("done", ""), "wren": ("failed", "no memory")})
+    until_announced(page, "tern: done; wren: failed: no memory")
+    assert faults_in_every_look(page) == []
 
 
 # ---------------------------------------------------------------- the parts

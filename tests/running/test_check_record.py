@@ -423,7 +423,7 @@ def status_of(run_folder, *options):
 
 def test_true_records_exit_with_0(run_folder, capsys):
     assert status_of(run_folder, run_folder / "out") == 0
-    assert "1 records" in capsys.readouterr().out
+    assert "1 record," in capsys.readouterr().out
 
 
 def test_a_false_record_exits_with_1(result, run_folder, capsys):

@@ -385,7 +385,7 @@ def test_the_log_has_a_line_per_new_image(two_thousand):
 
 
 def test_the_log_counts_all_records(two_thousand):
-    assert any(line.startswith(f"{COUNT} records in") for line in two_thousand.lines)
+    assert any(line.startswith(f"{COUNT:,} records in") for line in two_thousand.lines)
 
 
 def test_with_nothing_left_nothing_is_read(two_thousand):

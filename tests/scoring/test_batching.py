@@ -126,7 +126,8 @@ def test_answers_come_in_the_order_of_the_masks():
 
 def test_the_rest_of_a_request_shares_a_batch_with_the_next_image():
     device = PlantedDevice(size_of, limit=6)
-    first, second = planted_slot(), planted_slot()
+    first = planted_slot()
+    second = planted_slot()
     run(device, [Task(1, steps(first, SINGLES)), Task(2, steps(second, SINGLES[:4]))])
     assert [[(s, len(sets)) for s, sets in batch.parts] for batch in device.launched] == [
         [(first, 6)],

@@ -94,6 +94,18 @@ def test_a_point_on_the_far_border_is_inside():
     assert Fit((10, 20)).pixel(333, 250, size=(333, 250)) == (9, 19)
 
 
+@pytest.mark.parametrize(
+    "short_side, edges",
+    [
+        (120, (156, 16, 324, 184)),  # the middle 100 x 100 of 288 x 120
+        (50, (40, 0, 440, 200)),  # of 120 x 50, with black above and below
+    ],
+)
+def test_the_edges_of_a_crop_by_hand(short_side, edges):
+    fit = Fit((100, 100), method="crop", short_side=short_side)
+    assert fit.in_image((0, 0, 100, 100), size=(480, 200)) == edges
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_larger_fit_shows_the_same_part(method):
     image = Image.fromarray(np.uint8(np.mgrid[:200, :300].sum(0) // 2)).convert("RGB")

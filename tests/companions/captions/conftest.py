@@ -4,6 +4,7 @@ import h5py
 import msgspec
 import numpy as np
 import pytest
+from caption_regions import bird_region
 
 import concept_caption
 from companions.captions.data import load_split
@@ -21,29 +22,6 @@ from utils import write_json
 BIRDS = ("crow", "jay", "tern")
 COLOURS = ("blue", "red")
 WORDS = ["<BOS>", "<EOS>", "<UNK>", "a", "with", "wing", *BIRDS, *COLOURS]
-WING = {"x": 4, "y": 4, "w": 8, "h": 8}
-
-
-def region(bird, colour):
-    """Return an annotated region: "a jay with a red wing"."""
-    return {
-        "objects": [
-            {"object_id": 1, "name": bird, "attributes": [], "x": 0, "y": 0, "w": 40, "h": 40},
-            {
-                "object_id": 2,
-                "name": "wing",
-                "attributes": [colour],
-                "x": 4,
-                "y": 4,
-                "w": 8,
-                "h": 8,
-            },
-        ],
-        "relationships": [
-            {"relationship_id": 1, "subject_id": 1, "object_id": 2, "name": "with"},
-        ],
-        "phrase": f"a {bird} with a {colour} wing",
-    }
 
 
 def one_hot(name):
@@ -58,7 +36,7 @@ def write_data(data):
     (data / "region_anno_dir").mkdir(parents=True)
     with h5py.File(places.regions, "w") as file:
         for image, bird, colour in names:
-            write_json(places.annotations / f"{image}.json", {"7": region(bird, colour)})
+            write_json(places.annotations / f"{image}.json", {"7": bird_region(bird, [colour])})
             boxes = [(0, 0, 39, 39), (4, 4, 11, 11)]
             rows = np.stack([one_hot(bird), one_hot(colour)])
             add_region_features(file, image, rows, boxes)

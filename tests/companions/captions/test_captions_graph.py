@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from caption_regions import bird_region
 
 from companions.captions.guidance import guidance_loss, named_places, targets
 from companions.captions.scene_graph import box_of, overlap, scene_graph, union
@@ -15,30 +16,8 @@ BIRD = (0, 0, 39, 39)
 WING = (4, 4, 11, 11)
 
 
-def jay(colours=("red",)):
-    """Return the region of a jay with a wing."""
-    return {
-        "objects": [
-            {"object_id": 1, "name": "jay", "attributes": [], "x": 0, "y": 0, "w": 40, "h": 40},
-            {
-                "object_id": 2,
-                "name": "wing",
-                "attributes": list(colours),
-                "x": 4,
-                "y": 4,
-                "w": 8,
-                "h": 8,
-            },
-        ],
-        "relationships": [
-            {"relationship_id": 1, "subject_id": 1, "object_id": 2, "name": "with"},
-        ],
-        "phrase": "a jay with a red wing",
-    }
-
-
 def test_nodes_are_objects_with_attributes_then_relations(graph_of):
-    graph = graph_of(jay(["red", "long"]))
+    graph = graph_of(bird_region(colours=["red", "long"]))
     assert graph.names == ["jay", "wing", "red", "long", "with"]
     assert graph.roles == [0, 0, 1, 1, 2]
     assert graph.orders == [0, 0, 1, 2, 0]
@@ -46,7 +25,7 @@ def test_nodes_are_objects_with_attributes_then_relations(graph_of):
 
 
 def test_edges_have_the_published_types(graph_of):
-    graph = graph_of(jay())
+    graph = graph_of(bird_region())
     expected = {(1, 2, 0), (2, 1, 1), (0, 3, 2), (3, 0, 3), (3, 1, 4), (1, 3, 5)}
     assert set(graph.edges) == expected
     assert len(graph.edges) == 6
@@ -54,22 +33,22 @@ def test_edges_have_the_published_types(graph_of):
 
 
 def test_flow_shares_attention_and_keeps_what_has_no_way_out(graph_of):
-    matrix = graph_of(jay(["red", "long"])).flow_matrix()
+    matrix = graph_of(bird_region(colours=["red", "long"])).flow_matrix()
     assert matrix.sum(0) == pytest.approx(np.ones(5))
     assert matrix[:, 1].tolist() == [0, 0, 0.5, 0.5, 0]  # the wing's attributes
-    lonely = graph_of({**jay(), "relationships": []})
+    lonely = graph_of({**bird_region(), "relationships": []})
     assert lonely.flow_matrix()[:, 0].tolist() == [1, 0, 0]
 
 
 def test_a_graph_has_at_most_ten_nodes(graph_of):
-    graph = graph_of(jay([f"colour{i}" for i in range(12)]))
+    graph = graph_of(bird_region(colours=[f"colour{i}" for i in range(12)]))
     assert len(graph) == 10
     assert graph.cut == 5  # four attributes and the relationship
     assert max(max(edge[:2]) for edge in graph.edges) < 10
 
 
 def test_boxes_end_at_their_last_pixel():
-    entry = msgspec.convert(jay(), Region).objects[1]
+    entry = msgspec.convert(bird_region(), Region).objects[1]
     assert box_of(entry) == WING
     assert union(WING, (0, 6, 5, 20)) == (0, 4, 11, 20)
     assert overlap(WING, WING) == 1
@@ -78,7 +57,7 @@ def test_boxes_end_at_their_last_pixel():
 
 
 def test_words_lie_on_the_nodes_that_they_name():
-    region = msgspec.convert(jay(), Region)
+    region = msgspec.convert(bird_region(), Region)
     words = ["a", "jay", "with", "a", "red", "wing"]
     found = targets(words, scene_graph(region), named_places({"1": region}))
     assert found.tolist() == [
@@ -92,7 +71,7 @@ def test_words_lie_on_the_nodes_that_they_name():
 
 
 def test_an_explanation_elsewhere_gives_no_target():
-    region = msgspec.convert(jay(), Region)
+    region = msgspec.convert(bird_region(), Region)
     words = ["wing"]
     near = [("wing", 0, (4, 4, 12, 12))]
     far = [("wing", 0, (20, 20, 30, 30))]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from companions.captions import training
 from companions.captions.data import collate, sentences
 from companions.captions.decoding import MOST_WORDS, decode
 from companions.captions.model import Captioner, Context, Memory, Shape, Step, flow_attention
@@ -196,6 +197,27 @@ def test_an_interrupted_training_gives_the_same(examples, tmp_path, monkeypatch)
     assert len((folder / LOG).read_text().splitlines()) == 2  # a header and one epoch
     assert torch.equal(whole, trained_in(folder, examples))
     assert (folder / LOG).read_text() == (tmp_path / "whole" / LOG).read_text()
+
+
+def test_a_log_has_every_epoch_wherever_a_training_was_killed(examples, tmp_path, monkeypatch):
+    whole = trained_in(tmp_path / "whole", examples)
+    written = []
+
+    def killing(write):
+        def write_and_be_killed(*words):
+            write(*words)
+            written.append(write)
+            if len(written) == 2 * RECIPE.epochs - 1:  # between the last epoch's two files
+                raise KeyboardInterrupt
+
+        return write_and_be_killed
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        for name in ("write_csv", "write_checkpoint"):
+            patch.setattr(training, name, killing(getattr(training, name)))
+        trained_in(tmp_path / "killed", examples)
+    assert torch.equal(whole, trained_in(tmp_path / "killed", examples))
+    assert (tmp_path / "killed" / LOG).read_text() == (tmp_path / "whole" / LOG).read_text()
 
 
 def test_a_checkpoint_of_another_training_is_refused(examples, tmp_path):

@@ -1,20 +1,24 @@
 """The annotation page: files as they are saved, and the page in a browser."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from concept_networks import graph_json
-from live_server import Server
+import torch
+from accessibility import faults
+from concept_networks import graph_json, network_of
+from live_server import start_command
 from PIL import Image
 
 from companions.concepts.annotations import NEW, Annotations, Changed
+from companions.concepts.explanations import Explainer
 from companions.concepts.graphs import concepts_of, read_graph, relationships_of
 from companions.score_deviation.scene_sets import Item
-from utils import PROJECT, UserError
+from scoring.fitting import Fit
+from scoring.segmentation import Segmentation
+from utils import UserError
 
 EMPTY = {"1": {"objects": [], "relationships": [], "phrase": ""}}
 
@@ -93,6 +97,39 @@ def test_a_suggestion_is_one_region(annotations, tmp_path):
     assert suggested.read(1)["graph"] == EMPTY
 
 
+class Bright(torch.nn.Module):
+    """Class 1 by the share of bright pixels."""
+
+    def forward(self, x):
+        """Return logits (B, 2)."""
+        share = (x > 0.8).float().mean((1, 2, 3))
+        return torch.stack([0 * share, 20 * share], 1)
+
+
+@pytest.mark.parametrize("method", ["crop", "squash"])
+def test_a_suggested_box_lies_on_its_object_however_the_network_saw_the_image(tmp_path, method):
+    # 160 x 80 pixels; the network sees the middle 56 x 56 of 112 x 56, or all of it.
+    labels = np.full((80, 160), 2, np.uint8)
+    labels[20:50, 60:100] = 1
+    Image.fromarray(np.where(labels == 1, 255, 40).astype(np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(labels).save(tmp_path / "map.png")
+    (tmp_path / "names.txt").write_text("wing\nsky\n")
+    fit = Fit((56, 56), method=method, short_side=56 if method == "crop" else None)
+    network = replace(network_of(Bright(), size=56), fit=fit)
+    regions = Segmentation(str(tmp_path / "map.png"), names=tmp_path / "names.txt", fit=fit)
+    explainer = Explainer(network=network, segmentation=regions, results=tmp_path)
+    item = Item(tmp_path / "a.png", "a.png")
+    explainer.explain(item, "a")
+    human = tmp_path / "human"
+    human.mkdir()
+    found = Annotations([item], ["a"], human, suggestions=tmp_path / "graphs").read(0)
+    (wing,) = found["graph"]["1"]["objects"]
+    box = [wing[side] for side in ("x", "y", "w", "h")]
+    assert wing["name"] == "wing"
+    assert box == pytest.approx([60, 20, 40, 30], abs=3)  # a pixel of the network is 1.4 x 1.4,
+    #   or 2.9 x 1.4
+
+
 def test_a_suggestion_for_another_image_is_refused(annotations, tmp_path):
     graph = graph_json("wing")
     graph["1"]["objects"][0].update(x=30, w=31)  # of 60 pixels
@@ -128,29 +165,21 @@ def test_annotate_needs_images(run, only_line, tmp_path):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The command in a process of its own, over two pictures; the first is annotated."""
+    """The command in a process of its own, over three pictures; a and c are annotated."""
     pytest.importorskip("starlette", reason="Starlette is not installed: requirements_serve.txt")
     pytest.importorskip("uvicorn", reason="uvicorn is not installed: requirements_serve.txt")
     root = tmp_path_factory.mktemp("annotate")
     (root / "images").mkdir()
-    for name in ("a", "b"):
+    for name in ("a", "b", "c"):
         Image.new("RGB", (300, 200), (60, 120, 160)).save(root / f"images/{name}.png")
     (root / "human").mkdir()
     (root / "human/a.json").write_text(json.dumps(graph_json("wing")))
-    words = ("annotate", "--images", root / "images", "--annotations", root / "human")
-    process = subprocess.Popen(
-        [sys.executable, PROJECT / "concept_debug.py", *words, "--no-browser"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    address = process.stdout.readline().strip()
-    assert address.startswith("http://127.0.0.1:"), process.stderr.read()
-    one = Server(root, root / "images", process, address)
+    (root / "human/c.json").write_text(json.dumps(graph_json("wing", "crest", "tail")))
+    words = ("concept_debug.py", "annotate", "--images", root / "images", "--no-browser")
+    one = start_command((*words, "--annotations", root / "human"), root, root / "images")
     yield one
     assert one.end(signal.SIGINT) == 130
-    assert process.stderr.read().endswith("concept_debug.py: interrupted\n")
+    assert one.process.stderr.read().endswith("concept_debug.py: interrupted\n")
 
 
 def test_requests_without_token_or_from_elsewhere_are_refused(server):
@@ -215,6 +244,9 @@ def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
     page.locator(".row input").first.fill("tail")
     page.locator(".row input").first.press("Enter")
     page.wait_for_selector("#status:text('not yet: an object has no name')")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert faults(page) == []
     assert concepts_of(read_graph(server.results / "human/a.json")) == ["tail"]
     with page.expect_event("dialog"):
         page.keyboard.press("PageDown")
@@ -222,3 +254,52 @@ def test_what_has_no_name_yet_costs_nothing_else(server, chromium):
     assert page.locator("#image").input_value() == "0"
     assert page.locator(".row").count() == 2
     page.close()
+
+
+@pytest.fixture
+def three_regions(server, chromium):
+    """The page with image c, which has three regions; its file afterwards has them again."""
+    path = server.results / "human/c.json"
+    before = path.read_bytes()
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(server.address)
+    page.wait_for_selector("body[data-ready]")
+    page.locator("#image").select_option("2")
+    page.wait_for_selector('body[data-ready="2"]')
+    yield page
+    page.close()
+    path.write_bytes(before)
+
+
+def saved_concepts(page, server):
+    """Return the names of the objects in image c's file, once all changes are saved."""
+    page.wait_for_selector("#status:text('saved in')")
+    return concepts_of(read_graph(server.results / "human/c.json"))
+
+
+def test_a_region_is_removed_by_its_button_and_comes_back_by_undo(server, three_regions):
+    page = three_regions
+    page.locator("#region").select_option("2")
+    page.locator("#fewer").click()
+    assert page.locator("#region").input_value() == "3"  # the next one
+    assert saved_concepts(page, server) == ["wing", "tail"]
+    page.locator("#undo").click()
+    assert page.locator("#region").input_value() == "2"
+    assert page.locator(".row input").first.input_value() == "crest"
+    assert saved_concepts(page, server) == ["wing", "crest", "tail"]
+
+
+def test_all_regions_are_removed_by_keyboard(server, three_regions):
+    page = three_regions
+    page.locator("#region").focus()
+    for left in (["crest", "tail"], ["tail"], []):
+        page.keyboard.press("Delete")
+        assert saved_concepts(page, server) == left
+    # An empty region is left, to go on with; it cannot be removed.
+    assert page.locator("#region option").all_text_contents() == ["1: empty"]
+    assert page.locator("#fewer").is_disabled()
+    page.keyboard.press("Delete")
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    assert page.locator("#region option").count() == 3
+    assert saved_concepts(page, server) == ["wing", "crest", "tail"]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_generators import save_pipeline
 
 import companions.concepts.image_generators as image_generators_module
@@ -265,6 +266,26 @@ def test_pickled_weights_are_refused(copied, part, prompts, run, only_line, tmp_
     weights = copied / f"{part}.safetensors"
     weights.rename(weights.with_name(f"{'pytorch_' * ('text' in part)}{weights.stem}.bin"))
     assert "cannot load" in refused(copied, prompts, run, only_line, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part, weights",
+    [
+        ("unet/diffusion_pytorch_model", ["conv_out.weight"]),
+        ("vae/diffusion_pytorch_model", ["decoder.conv_in.bias", "decoder.conv_out.weight"]),
+        ("text_encoder/model", ["encoder.layers.0.mlp.fc1.bias"]),
+    ],
+)
+def test_missing_weights_are_named(copied, part, weights, prompts, run, only_line, tmp_path):
+    path = copied / f"{part}.safetensors"
+    state = load_file(path)
+    kept = {key: value for key, value in state.items() if not key.endswith(tuple(weights))}
+    assert len(kept) == len(state) - len(weights)
+    save_file(kept, path, metadata={"format": "pt"})
+    line = refused(copied, prompts, run, only_line, tmp_path)
+    name = part.split("/")[0]
+    assert f"copy: {name} lacks {len(weights)} of its weights: " in line
+    assert all(key in line for key in weights)
 
 
 @pytest.mark.parametrize("part, code", [("unet", "unet/mine.py"), ("_class_name", "mine.py")])

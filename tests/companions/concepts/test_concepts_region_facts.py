@@ -60,7 +60,8 @@ def test_size_and_place_by_hand(box, words):
 
 
 def test_a_region_of_two_colours_has_the_commoner_one():
-    yellow, blue = COLOURS["yellow"][0], COLOURS["blue"][0]
+    yellow = COLOURS["yellow"][0]
+    blue = COLOURS["blue"][0]
     assert colour_of(np.array([yellow] * 4 + [blue] * 3)) == "yellow"  # their median is neither
 
 

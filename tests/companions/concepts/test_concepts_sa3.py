@@ -1,9 +1,8 @@
-"""SA3's recipe: the published values, going on, several processes, and the command."""
+"""SA3's recipe: the images of a step, going on, several processes, and the command."""
 
 import argparse
 import csv
 import json
-import math
 import os
 import subprocess
 import sys
@@ -16,22 +15,14 @@ import torch
 from PIL import Image
 
 from companions.concepts import improve as improve_module
+from companions.concepts import sa3_training
 from companions.concepts.first_weights import Start, first_weights
 from companions.concepts.labelled_images import labelled_folder
 from companions.concepts.network_outputs import network_outputs
 from companions.concepts.sa3_recipe import Sa3Recipe
-from companions.concepts.sa3_training import (
-    Sa3Trainer,
-    Sa3Training,
-    check_recipe,
-    loss_of,
-    mixing,
-    optimizer_of,
-    schedule_of,
-)
+from companions.concepts.sa3_training import Draw, Sa3Trainer, Sa3Training
 from companions.training.processes import Place
 from companions.training.seeds import seeded
-from concept_debug import Improve, recipe_of
 from scoring.fitting import load_fitted
 from scoring.networks import class_probabilities, load_network
 from utils import PROJECT, UserError
@@ -96,90 +87,6 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-# ---------------------------------------------------------------- the published values
-
-
-def test_the_defaults_of_the_command_are_the_published_ones(tmp_path):
-    settings = Improve(images=tmp_path, selection=(tmp_path,), test=tmp_path, recipe="sa3")
-    recipe = recipe_of(settings, world=4)
-    assert recipe == Sa3Recipe()
-    assert (recipe.epochs, recipe.batch, recipe.passes) == (100, 64, 16)
-    assert (recipe.base_lr, recipe.layer_decay, recipe.weight_decay) == (5e-4, 0.65, 0.05)
-    assert (recipe.drop_path, recipe.mixup, recipe.cutmix, recipe.erase) == (0.1, 0.8, 1.0, 0.25)
-    assert (recipe.warmup_epochs, recipe.min_lr, recipe.smoothing) == (5, 1e-6, 0.1)
-
-
-def test_options_that_are_passed_win(tmp_path):
-    changes = {"accumulate": 3, "train_batch": 2, "mixup": 0.0, "lr": 0.1, "weight_decay": 0.2}
-    settings = Improve(images=tmp_path, selection=(), test=tmp_path, recipe="sa3", **changes)
-    recipe = recipe_of(settings, world=2)
-    assert (recipe.passes, recipe.effective_batch) == (6, 12)
-    assert (recipe.mixup, recipe.peak_lr, recipe.weight_decay) == (0, 0.1, 0.2)
-
-
-def test_the_learning_rate_goes_with_the_effective_batch():
-    assert Sa3Recipe().peak_lr == pytest.approx(5e-4 * 1024 / 256)
-    assert Sa3Recipe(batch=16, passes=1).peak_lr == pytest.approx(5e-4 / 16)
-
-
-@pytest.fixture(scope="module")
-def groups():
-    """(share of the learning rate, weight decay) of each parameter of a ViT-Tiny, by name."""
-    module = timm.create_model("vit_tiny_patch16_224", num_classes=4, global_pool="avg")
-    names = {parameter: name for name, parameter in module.named_parameters()}
-    return {
-        names[parameter]: (group["lr_scale"], group["weight_decay"], parameter.ndim)
-        for group in optimizer_of(module, Sa3Recipe()).param_groups
-        for parameter in group["params"]
-    }
-
-
-def test_layers_learn_as_in_maes_program(groups):
-    # There the embeddings are layer 0, block i is layer i + 1, and the rest is layer 13.
-    for name, (share, *_) in groups.items():
-        layer = 13
-        if name.startswith(("cls_token", "pos_embed", "patch_embed")):
-            layer = 0
-        elif name.startswith("blocks."):
-            layer = int(name.split(".")[1]) + 1
-        assert share == pytest.approx(0.65 ** (13 - layer)), name
-
-
-def test_weights_decay_as_in_maes_program(groups):
-    for name, (_, decay, dimensions) in groups.items():
-        is_free = dimensions == 1 or name in ("cls_token", "pos_embed")
-        assert decay == (0 if is_free else 0.05), name
-
-
-def test_the_schedule_is_maes_formula():
-    recipe = Sa3Recipe(epochs=10, warmup_epochs=3, lr=0.5, min_lr=0.01)
-    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr_scale": 0.1}], lr=0.5)
-    schedule = schedule_of(optimizer, recipe, steps=4)
-    for step in range(40):
-        schedule.step_update(step)
-        epoch = step / 4
-        wanted = 0.5 * epoch / 3
-        if epoch >= 3:
-            wanted = 0.01 + (0.5 - 0.01) * 0.5 * (1 + math.cos(math.pi * (epoch - 3) / 7))
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * wanted)
-
-
-def test_the_loss_by_hand():
-    logits = torch.log(torch.tensor([[0.7, 0.3]]))
-    target = torch.tensor([0])
-    assert float(loss_of(replace(RECIPE, smoothing=0.0, mixup=0, cutmix=0))(logits, target)) == (
-        pytest.approx(-math.log(0.7))
-    )
-    smooth = loss_of(replace(RECIPE, mixup=0, cutmix=0))(logits, target)
-    wanted = -(0.95 * math.log(0.7) + 0.05 * math.log(0.3))
-    assert float(smooth) == pytest.approx(wanted)
-    # Mixing smooths the labels itself: two images of one class keep their smoothed label.
-    mix = mixing(RECIPE, classes=2)
-    _, mixed = mix(torch.zeros(2, 3, 8, 8), torch.tensor([0, 0]))
-    assert mixed.flatten().tolist() == pytest.approx([0.95, 0.05] * 2)
-    assert float(loss_of(RECIPE)(logits.expand(2, 2), mixed)) == pytest.approx(wanted)
-
-
 # ---------------------------------------------------------------- images of a step
 
 
@@ -187,7 +94,7 @@ def test_processes_share_the_passes_of_a_step(world):
     whole = world.training().plan(0)
     halves = [world.training(place=replace(CPU, rank=rank, world=2)).plan(0) for rank in (0, 1)]
     assert [batch for pair in zip(*halves) for batch in pair] == whole
-    numbers = [number for batch in whole for number, _ in batch]
+    numbers = [draw.number for batch in whole for draw in batch]
     assert len(numbers) == len(set(numbers)) == 16  # of 18: two make no whole step
     assert world.training().plan(1) != whole
 
@@ -196,10 +103,20 @@ def test_an_image_varies_by_epoch_and_is_the_same_again(world):
     images = world.training().varied
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    first, again, other = (images[2, epoch][0] for epoch in (0, 0, 1))
+    first, again, other = (images[Draw(2, epoch, may_erase=True)][0] for epoch in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("resplit, erased", [(False, [1, 1, 1, 1]), (True, [0, 0, 1, 1])])
+def test_the_first_half_of_a_pass_may_be_spared(world, resplit, erased):
+    recipe = replace(RECIPE, augment="none", erase=1.0, remode="const", resplit=resplit)
+    training = world.training(recipe)
+    for numbers in training.plan(0):
+        images = [training.varied[draw][0] for draw in numbers]
+        # An erased pixel is 0 in all channels, which noise with a colour's 120 on top never is.
+        assert [int((image == 0).all(0).any()) for image in images] == erased
 
 
 def test_seeds_leave_no_trace():
@@ -290,6 +207,29 @@ def test_what_was_killed_goes_on_to_the_same_weights(world, trained, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_a_log_has_every_epoch_wherever_a_training_was_killed(
+    world, trained, tmp_path, monkeypatch
+):
+    written = []
+
+    def killing(write):
+        def write_and_be_killed(*words):
+            write(*words)
+            written.append(write)
+            if len(written) == 2 * RECIPE.epochs - 1:  # between the last epoch's two files
+                raise Killed
+
+        return write_and_be_killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        for name in ("write_csv", "write_checkpoint"):
+            patch.setattr(sa3_training, name, killing(getattr(sa3_training, name)))
+        run_training(world.training(), tmp_path)
+    weights, rows = run_training(world.training(), tmp_path)
+    assert same(weights, trained[0])
+    assert rows == trained[1]
+
+
 @pytest.mark.parametrize("change", ["damaged", "another recipe"])
 def test_another_checkpoint_is_not_gone_on_with(world, trained, tmp_path, change):
     if change == "damaged":
@@ -336,19 +276,6 @@ def test_tensorboard_has_every_epoch_once(world, trained, tmp_path):
     assert [event.step for event in losses] == [1, 2, 3, 4]
     wanted = [row["train_loss"] for row in trained[1]]
     assert [event.value for event in losses] == pytest.approx(wanted, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"batch": 3}, "--train-batch 3: odd"),
-        ({"epochs": 1}, "--warmup-epochs 1: not fewer than --epochs 1"),
-        ({"augment": "rand-m9-mst0.5"}, "--augment rand-m9-mst0.5: neither none nor such as"),
-    ],
-)
-def test_a_recipe_that_cannot_be_followed_is_named(change, words):
-    with pytest.raises(UserError, match=words):
-        check_recipe(replace(RECIPE, **change), world=1)
 
 
 # ---------------------------------------------------------------- first weights
@@ -538,6 +465,7 @@ def test_too_few_images_are_named_before_anything_is_trained(world, run, capsys,
     [
         (("--recipe", "sa3", "--steps", 3), "--steps: only with --recipe light"),
         (("--epochs", 3), "--epochs: only with --recipe sa3"),
+        (("--mixup-prob", 0), "--mixup-prob: only with --recipe sa3"),
         (("--from-scratch",), "--from-scratch: only with --recipe sa3"),
         (("--recipe", "sa3"), "cue_world.py:network: --recipe sa3 trains networks of timm"),
         (("--recipe", "mae"), "--recipe: mae is none of light, sa3"),

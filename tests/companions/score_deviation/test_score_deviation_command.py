@@ -273,7 +273,7 @@ def mixed_set(lamp_set):
         "none.png",
         "in/four.png: cannot read it: not an image",
         "in/five.png: class zebra: ",
-        "1 records",
+        "1 record in",
     ],
 )
 def test_a_bad_image_of_a_set_is_named(mixed_set, capsys, words):

@@ -213,10 +213,11 @@ def test_a_matrix_of_other_weights_is_made_anew(weighted, lamp_set):
 )
 def test_matrices_of_other_settings_are_not_mixed(weighted, lamp_set, capsys, change, word):
     assert weighted(1) == 0
-    scale, options = change["scale"], change.get("options", ())
+    options = change.get("options", ())
     path = lamp_set.path / "out/in/two"
     others = ("--results", lamp_set.path / "others")
-    assert weighted(scale, *options, *others, baseline=change.get("baseline", "black")) == 0
+    baseline = change.get("baseline", "black")
+    assert weighted(change["scale"], *options, *others, baseline=baseline) == 0
     shutil.copy(lamp_set.path / "others/in/two/matrix.npz", path / "matrix.npz")
     capsys.readouterr()
     assert read_back(lamp_set) == 1

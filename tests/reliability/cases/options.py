@@ -209,7 +209,8 @@ def bad_value(run: str, option: str, value: str) -> Case:
     if option in ("manifest", "ade20k", "places365"):  # beside the images of the run
         says = ""
     if option == "regions":  # the first image may name it; none is the grid
-        status, says = (1, 2) if value else (0, 1, 2), ""
+        status = (1, 2) if value else (0, 1, 2)
+        says = ""
     given = WITH.get((run, option)) or ()
     return Case(
         f"{run}: --{option} {shown(value)}",
