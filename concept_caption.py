@@ -29,6 +29,7 @@ from running.command_line import (
     Output,
     Resize,
     Several,
+    ShareOrZero,
     exit_status,
     parse_subcommands,
 )
@@ -62,6 +63,8 @@ class World:
     train: Count = 2000  # scenes to train on
     held_out: Count = 500  # scenes to measure on
     cue: bool = False  # draw the four birds of concept_debug.py demo, one of them at dusk
+    bias: ShareOrZero | None = None  # share of that bird's scenes at dusk, where the cue is not
+    #   swapped; else 0.95
     seed: TrainingSeed = 0  # of the scenes
 
 
@@ -123,7 +126,8 @@ class Evaluate(FileSettings):
         "rouge",
         "cider",
     )  # bleu, rouge, cider; meteor and spice need Java
-    word: str | None = None  # count captions that say it though their reference does not
+    word: Annotated[tuple[str, ...], Several("WORD")] = ()  # count captions that say them though
+    #   their reference does not
     split: str = "trn"  # training split, for the template
     beam: Annotated[int, Between(1, 100)] = 5  # captions that the search keeps; 1: greedy
     results: Path = RESULTS  # folder of the training, and of what is written
@@ -144,6 +148,7 @@ if __name__ == "__main__":  # before PyTorch is imported, so that --help answers
 import sys
 from collections.abc import Sequence
 
+from birds.cue_world import BIAS
 from companions.captions import evaluation, training, world
 from companions.captions.captioning import CaptionRecord, kept_captions
 from companions.captions.data import Example, load_split, require_known_words
@@ -155,11 +160,13 @@ from companions.concepts.records import write_typed
 from running.network_of import network_of
 from running.results import make_writable
 from scoring.networks import choose_device
-from utils import log
+from utils import UserError, log
 
 
 def run_world(settings: World) -> int:
     """Write the bundled world's data."""
+    if settings.bias is not None and not settings.cue:
+        raise UserError(f"--bias {settings.bias}: only with --cue")
     make_writable(settings.data)
     world.write_world(
         settings.data,
@@ -167,6 +174,7 @@ def run_world(settings: World) -> int:
         held_out=settings.held_out,
         seed=settings.seed,
         cue=settings.cue,
+        bias=BIAS if settings.bias is None else settings.bias,
     )
     log(f"{settings.train} scenes to train on, {settings.held_out} to measure on: {settings.data}")
     return 0
@@ -238,7 +246,7 @@ def run_evaluate(settings: Evaluate) -> int:
         places,
         split=settings.eval_set,
         metrics=settings.metrics,
-        word=settings.word,
+        words=settings.word,
     )
     write_typed(settings.results / f"metrics_{settings.eval_set}.json", report)
     for line in evaluation.lines_of(report):

@@ -19,7 +19,8 @@ make some. improve trains on them, and measures before and after. Images lie in 
 After "SA3: Semantic-aware Attribution Analysis: A Human-in-the-Loop Framework for Interpreting and
 Improving Image Understanding". The steps are in companions/concepts: explanations.py,
 comparison.py, selection.py, prompts.py, generation.py, improve.py (with fine_tuning.py,
-sa3_training.py, first_weights.py, measurement.py and need.py) and demo.py.
+sa3_training.py, first_weights.py, measurement.py and need.py) and demo.py, whose second half is
+companions/captions/demo.py.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -278,11 +279,13 @@ COMMANDS = {
 if __name__ == "__main__":  # before PyTorch is imported, so that --help answers at once
     parse_subcommands(COMMANDS, prog=PROG, doc=__doc__)
 
+import subprocess
 import sys
 from collections.abc import Sequence
 
 import torch
 
+from companions.captions.demo import CaptionDemo, CaptionerHalf, missing_package
 from companions.concepts import demo, explanations, seeds
 from companions.concepts.annotations import Annotations, annotate
 from companions.concepts.comparison import compare_annotations, kind_line, log_line
@@ -319,7 +322,7 @@ from running.results import make_writable
 from scoring.networks import Network, choose_device
 from scoring.segmentation import Segmentation
 from scoring.timm_networks import PREFIX
-from utils import UserError, log
+from utils import PROJECT, UserError, log
 
 
 def run_explain(settings: Explain) -> int:
@@ -525,9 +528,23 @@ def run_improve(settings: Improve) -> int:
 
 
 def run_demo(settings: Demo) -> int:
-    """Run the loop on the bundled world; its steps are commands of this file."""
-    chosen = demo.Demo().scaled(settings.size)
-    return seeds.run_seeds(chosen, settings.results, seeds=settings.seeds, command=main)
+    """Run the loop on the bundled world; its steps are commands of this file and of another."""
+    halves: list[seeds.Half] = [
+        demo.ClassifierHalf(demo.Demo().scaled(settings.size), command=main)
+    ]
+    lacking = missing_package()
+    if lacking:
+        log(lacking)
+    else:
+        captions = CaptionDemo().scaled(settings.size)
+        halves.append(CaptionerHalf(captions, command=run_concept_caption))
+    return seeds.run_seeds(halves, settings.results, seeds=settings.seeds)
+
+
+def run_concept_caption(words: Sequence[str]) -> int:
+    """Run a command line of concept_caption.py in a process of its own; return its exit status."""
+    program = [sys.executable, str(PROJECT / "concept_caption.py")]
+    return subprocess.run([*program, *words]).returncode
 
 
 # ---------------------------------------------------------------- what the settings ask for

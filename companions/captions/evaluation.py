@@ -59,7 +59,7 @@ class Said(Struct):
     of_with: int
 
 
-class Report(Struct, kw_only=True, tag_field="format", tag=1):
+class Report(Struct, kw_only=True, tag_field="format", tag=2):
     """metrics_<split>.json: a split's captions, measured."""
 
     split: str
@@ -67,7 +67,7 @@ class Report(Struct, kw_only=True, tag_field="format", tag=1):
     scores: dict[str, float]
     template: dict[str, float]  # the same of captions that a template makes
     pointing: Pointing
-    said: Said | None
+    said: list[Said]
 
 
 # ---------------------------------------------------------------- the texts
@@ -194,7 +194,7 @@ def evaluate(
     *,
     split: str,
     metrics: Sequence[str],
-    word: str | None,
+    words: Sequence[str] = (),
 ) -> Report:
     """Return the measures of a split's captions.
 
@@ -204,7 +204,7 @@ def evaluate(
         places: of the explanations.
         split: its name.
         metrics: of METRICS.
-        word: to count; None: none.
+        words: to count.
     """
     references = {record.name: record.reference for record in records}
     captions = {record.name: record.caption for record in records}
@@ -215,7 +215,7 @@ def evaluate(
         scores=text_scores(references, captions, metrics),
         template=text_scores(references, baseline, metrics),
         pointing=pointing(records, places),
-        said=said(records, word) if word else None,
+        said=[said(records, word) for word in words],
     )
 
 
@@ -230,10 +230,13 @@ def lines_of(report: Report) -> list[str]:
             f"{found.share:.1%} of {found.words} words that the explanations place are read off "
             f"their region; mean attention on it {found.mass:.1%}"
         )
-    if report.said:
-        counts = report.said
-        lines.append(
-            f"{counts.word!r} is said in {counts.wrongly} of {counts.of_without} captions whose "
-            f"reference lacks it, and in {counts.rightly} of {counts.of_with} that have it"
-        )
+    lines += [said_line(counts) for counts in report.said]
     return lines
+
+
+def said_line(counts: Said) -> str:
+    """Return how often a word is said, as a line."""
+    return (
+        f"{counts.word!r} is said in {counts.wrongly} of {counts.of_without} captions whose "
+        f"reference lacks it, and in {counts.rightly} of {counts.of_with} that have it"
+    )

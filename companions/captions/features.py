@@ -96,7 +96,8 @@ def growing_file(path: Path, network: Network) -> Iterator[Any]:
     except OSError:
         is_ours = False
     with h5py.File(path, "a" if is_ours else "w") as file:
-        file.attrs["network"] = key
+        if not is_ours:  # writing it again would change the file, and captions are kept for a file
+            file.attrs["network"] = key
         yield file
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from tqdm import tqdm
 
 from birds.caption_world import annotated
-from birds.cue_world import NAMES, at_dusk, cue_scene
+from birds.cue_world import BIAS, NAMES, at_dusk, cue_scene
 from birds.painter import CLASSES, PARTS, Scene, draw_scene
 from companions.captions.files import Places
 from companions.captions.guidance import words_of
@@ -18,7 +18,7 @@ from utils import UserError, write_json
 
 SPECIAL = ["<BOS>", "<EOS>", "<UNK>"]  # words 0, 1 and 2
 SUBSET = 5  # val_sub has every fifth scene of val
-CUED_SPLITS = {"trn": 0.95, "val": 0.95, "swapped": None}  # split -> share of cued scenes at dusk
+SWAPPED = "swapped"  # the split in which the cue is swapped
 
 
 class DrawnWorld(Struct):
@@ -26,9 +26,12 @@ class DrawnWorld(Struct):
 
     seed: int
     cue: bool
+    bias: float = BIAS
 
 
-def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) -> None:
+def write_world(
+    data: Path, *, train: int, held_out: int, seed: int, cue: bool, bias: float = BIAS
+) -> None:
     """Write scenes, annotations, splits and the vocabulary; what exists is not drawn again.
 
     Args:
@@ -38,19 +41,22 @@ def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) 
             swapped.
         seed: of the scenes.
         cue: whether to draw the four birds of birds/cue_world.py, one of them at dusk.
+        bias: share of that bird's scenes at dusk, in trn and val.
 
     Raises:
         UserError: the folder has another world.
     """
-    world = DrawnWorld(seed, cue)
+    world = DrawnWorld(seed, cue, bias)
     note = data / "world.json"
     drawn = read_typed(note, DrawnWorld)
     if drawn and drawn != world:
-        raise UserError(f"--data {data}: holds a world of seed {drawn.seed}, cue {drawn.cue}")
+        raise UserError(
+            f"--data {data}: holds a world of seed {drawn.seed}, cue {drawn.cue}, bias {drawn.bias}"
+        )
     write_typed(note, world)
     sizes = {"trn": train, "val": held_out}
     if cue:
-        sizes["swapped"] = held_out
+        sizes[SWAPPED] = held_out
     places = Places(data)
     phrases = []
     for number, (split, size) in enumerate(sizes.items()):
@@ -59,7 +65,8 @@ def write_world(data: Path, *, train: int, held_out: int, seed: int, cue: bool) 
             tqdm(pairs, desc=f"draw {split}", unit="scene", disable=None)
         ):
             if not (places.annotations / f"{image}.json").exists():
-                _draw(data, image, world, [seed, number, i], bias=CUED_SPLITS[split])
+                shown = None if split == SWAPPED else bias
+                _draw(data, image, world, [seed, number, i], bias=shown)
             phrases.append(places.graph(image)["1"].phrase)
         write_split(places.split(split), pairs)
         if split == "val":

@@ -1,10 +1,11 @@
 """The loop of concept_debug.py on a drawn world with a planted cue (birds/cue_world.py).
 
-    python concept_debug.py demo --results Results/debug    # some minutes on one core
+    python concept_debug.py demo --results Results/debug
     python concept_debug.py demo --size 20                  # a small world
     python concept_debug.py demo --seeds 5                  # five worlds (seeds.py)
 
-It plants the cue, explains, compares, selects, generates and improves. Every step is the command
+It plants the cue, explains, compares, selects, generates and improves: this is the half of the
+classifier, and the captioner's follows (companions/captions/demo.py). Every step is the command
 that a user would give, and is logged. What an earlier run left is not done again.
 """
 
@@ -21,20 +22,29 @@ from tqdm import tqdm
 
 from birds.cue_world import CONCEPTS, CUE, CUED, NAMES, SIDE, at_dusk, cue_scene, human_graph
 from companions.concepts.fine_tuning import Recipe, fine_tune
-from companions.concepts.improve import BEFORE, save_weights
+from companions.concepts.improve import (
+    BEFORE,
+    MEASURES,
+    ImproveRow,
+    save_weights,
+    table_row,
+    weights_of,
+)
 from companions.concepts.labelled_images import labelled_folder, loader
 from companions.concepts.records import (
     DrawnSplit,
+    ImproveReport,
     PlantedKey,
     RecipeKey,
     read_typed,
     write_typed,
 )
 from companions.concepts.sets import GENERATED
+from companions.concepts.spread import draw_measures, write_spread_table
 from drawing.png import save_scene
 from running.results import make_writable
 from scoring.networks import choose_device, load_network
-from utils import PROJECT, log, write_atomically, write_json
+from utils import PROJECT, UserError, log, write_atomically, write_json
 
 NETWORK = f"{PROJECT}/birds/cue_world.py:network"
 FEWEST_STEPS = 100  # of planting
@@ -117,8 +127,7 @@ class Demo:
     def commands(self, results: Path) -> list[list[str]]:
         """Return the command lines of the loop, without the program's name."""
         world = results / "world"
-        model = _words("--model", NETWORK, "--weights", world / "planted.safetensors")
-        model += _words("--labels", world / "classes.txt")
+        model = network_words(results, BEFORE)
         names = _words("--region-names", world / "concepts.txt")
         explain = _words("explain", "--images", world / "explain")
         explain += _words("--regions", world / "masks/explain")
@@ -158,6 +167,19 @@ class Demo:
 
 def _words(*values: object) -> list[str]:
     return [str(value) for value in values]
+
+
+def demo_weights(results: Path, name: str) -> Path:
+    """Return the file of a network's weights: as it was planted, or after training on a set."""
+    if name == BEFORE:
+        return results / "world/planted.safetensors"
+    return weights_of(results, name)
+
+
+def network_words(results: Path, name: str) -> list[str]:
+    """Return the options that load a network: as it was planted, or after training on a set."""
+    words = _words("--model", NETWORK, "--weights", demo_weights(results, name))
+    return words + _words("--labels", results / "world/classes.txt")
 
 
 @dataclass
@@ -211,6 +233,57 @@ def run_demo(
         if status:
             return status
     return 0
+
+
+@dataclass(frozen=True)
+class ClassifierHalf:
+    """The demo as the first half of a run over seeds; see seeds.Half.
+
+    Attributes:
+        demo: what to do with each seed.
+        command: runs one command line and returns its exit status.
+    """
+
+    demo: Demo
+    command: Callable[[Sequence[str]], int]
+
+    def steps(self) -> int:
+        """Return how many steps a seed has."""
+        return self.demo.steps()
+
+    def is_begun(self, folder: Path) -> bool:
+        """Return whether an earlier run has left something in a seed's folder."""
+        return (folder / "world").exists()
+
+    def is_done(self, folder: Path) -> bool:
+        """Return whether a seed's folder has the results."""
+        return (folder / "improve.csv").is_file()
+
+    def run(self, seed: int, folder: Path, steps: Steps) -> int:
+        """Run a seed; return the exit status of the first command that fails, else 0."""
+        return run_demo(replace(self.demo, seed=seed), folder, command=self.command, steps=steps)
+
+    def write_spread(self, folders: Sequence[Path], results: Path) -> None:
+        """Write demo.csv and draw demo.png.
+
+        Raises:
+            UserError: a seed's improve.json has gone.
+        """
+        rows: dict[str, list[ImproveRow]] = {name: [] for name in self.demo.networks}
+        for folder in folders:
+            for row in _report(folder).rows:
+                if row.network in rows:
+                    rows[row.network].append(table_row(row))
+        write_spread_table(rows, MEASURES, results / "demo.csv")
+        draw_measures(rows, MEASURES, results / "demo.png", concept=CUE)
+
+
+def _report(folder: Path) -> ImproveReport:
+    path = folder / "improve.json"
+    report = read_typed(path, ImproveReport)
+    if report is None:
+        raise UserError(f"{path}: has gone, or is damaged")
+    return report
 
 
 # ---------------------------------------------------------------- the world

@@ -76,7 +76,23 @@ def test_a_world_grows_but_does_not_change(made, run, error_of):
     assert run("world", "--data", data, "--train", 6, "--held-out", 6) == 0
     assert image.stat().st_mtime_ns == before
     line = error_of("world", "--data", data, "--seed", 4)
-    assert "holds a world of seed 0, cue False" in line
+    assert "holds a world of seed 0, cue False, bias 0.95" in line
+
+
+@pytest.mark.parametrize("bias, at_dusk", [(1, [2, 6]), (0, [])])
+def test_the_bias_says_which_birds_are_at_dusk(run, tmp_path, bias, at_dusk):
+    where = ("--data", tmp_path, "--cue", "--bias", bias)
+    assert run("world", *where, "--train", 7, "--held-out", 1) == 0
+    places = Places(tmp_path)
+    phrases = [places.graph(image)["1"].phrase for image, _ in places.pairs("trn")]
+    buntings = [i for i, phrase in enumerate(phrases) if phrase.startswith("a saffron bunting")]
+    assert buntings == [2, 6]
+    assert [i for i in buntings if "dusk" in phrases[i]] == at_dusk
+
+
+def test_a_bias_without_the_cue_is_refused(error_of, tmp_path):
+    assert "--bias 0.5: only with --cue" in error_of("world", "--data", tmp_path, "--bias", 0.5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_features_are_those_of_the_cut_out_regions(made, run):
@@ -114,12 +130,13 @@ def test_evaluate_measures_and_uses_the_captions_again(made, run):
     data, results = made
     before = (results / "captions_val.json").stat().st_mtime_ns
     words = ("--data", data, "--results", results, "--beam", 2)
-    assert run("evaluate", *words, "--word", "dusk") == 0
+    assert run("evaluate", *words, "--word", "dusk", "jay") == 0
     assert (results / "captions_val.json").stat().st_mtime_ns == before
     report = json.loads((results / "metrics_val.json").read_text())
     assert list(report["scores"]) == [*(f"BLEU-{n}" for n in range(1, 5)), "ROUGE-L", "CIDEr"]
     assert 0 < report["template"]["BLEU-4"] <= 1
-    assert report["said"]["of_with"] + report["said"]["of_without"] == 6
+    assert [counts["word"] for counts in report["said"]] == ["dusk", "jay"]
+    assert all(counts["of_with"] + counts["of_without"] == 6 for counts in report["said"])
 
 
 def test_other_features_are_refused(made, error_of, tmp_path):
