@@ -1,6 +1,7 @@
 """Runs of the main job in this process on planted networks, and readers of what they leave."""
 
 import csv
+import os
 from pathlib import Path
 
 from drawn import read_sag
@@ -75,8 +76,12 @@ def rows_of(results):
 
 
 def records_in(results):
-    """Return the path of every record below a folder, sorted."""
-    return sorted(Path(results).rglob("sag.json"))
+    """Return the path of every record below a folder, sorted.
+
+    A run may be at work there: a folder that vanishes meanwhile has none (rglob would raise).
+    """
+    folders = os.walk(results)
+    return sorted(Path(folder, "sag.json") for folder, _, files in folders if "sag.json" in files)
 
 
 def wrong_claims(results, images, network="network"):

@@ -46,7 +46,10 @@ arguments = sys.argv[3:]
 
 
 def records():
-    return {str(path): path.stat().st_mtime_ns for path in out.rglob("sag.json")}
+    # not rglob, which raises where a folder of the run vanishes meanwhile
+    folders = [folder for folder, _, files in os.walk(out) if "sag.json" in files]
+    paths = [Path(folder, "sag.json") for folder in folders]
+    return {str(path): path.stat().st_mtime_ns for path in paths}
 
 
 report = []

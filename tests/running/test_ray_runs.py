@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from main_job import records_in
 from PIL import Image
 
 import main_generate_sag
@@ -273,7 +274,7 @@ def interrupted(cluster, many_images, tmp_path_factory):
     options = map(str, options_for(many_images, results, "--ray", cluster.address))
     command = [sys.executable, str(PROJECT / "main_generate_sag.py"), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT)
-    while not list(results.rglob("sag.json")) and process.poll() is None:
+    while not records_in(results) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=60)[1]
