@@ -36,7 +36,7 @@ KILLED = -signal.SIGKILL
 # Runs the program in a child process again and again (forked: its imports take longer than an
 # image) and kills it each time, a moment after so many new records are there.
 KILLER = """
-import json, os, signal, sys, time
+import contextlib, json, os, signal, sys, time
 from pathlib import Path
 import main_generate_sag
 
@@ -46,10 +46,13 @@ arguments = sys.argv[3:]
 
 
 def records():
-    # not rglob, which raises where a folder of the run vanishes meanwhile
-    folders = [folder for folder, _, files in os.walk(out) if "sag.json" in files]
-    paths = [Path(folder, "sag.json") for folder in folders]
-    return {str(path): path.stat().st_mtime_ns for path in paths}
+    found = {}
+    for folder, _, files in os.walk(out):  # rglob raises where a folder vanishes meanwhile
+        if "sag.json" in files:
+            path = Path(folder, "sag.json")
+            with contextlib.suppress(FileNotFoundError):  # the folder was renamed
+                found[str(path)] = path.stat().st_mtime_ns
+    return found
 
 
 report = []
