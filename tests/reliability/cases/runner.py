@@ -222,10 +222,14 @@ def _run(command: list[str], begun: int | None) -> int:
 
 
 def seen_below(folder: Path) -> dict[bytes, tuple]:
-    """Return what lies below a folder, apart from folders: kind and content by path."""
+    """Return what lies below a folder, apart from folders: kind and content by path.
+
+    Python's own cache beside an imported FILE.py does not count.
+    """
     found = {}
     top = os.fsencode(folder)
     for place, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if name != b"__pycache__"]
         for name in [*names, *(n for n in folders if os.path.islink(os.path.join(place, n)))]:
             path = os.path.join(place, name)
             about = os.lstat(path)
