@@ -26,7 +26,7 @@ from companions.captions.evaluation import CLASSES, Report
 from companions.concepts.demo import Steps, demo_weights, network_words
 from companions.concepts.files import write_csv
 from companions.concepts.improve import BEFORE, Measure
-from companions.concepts.records import read_typed, require_typed, write_typed
+from companions.concepts.records import present_typed, read_typed, write_typed
 from companions.concepts.spread import draw_measures, write_spread_table
 from companions.training.packages import sa3_library
 from utils import UserError, file_sha256
@@ -229,9 +229,7 @@ def caption_row(folder: Path, network: str) -> CaptionRow:
     values: dict[str, float | None] = {}
     for split in SPLITS:
         path = folder / FOLDER / network / f"metrics_{split}.json"
-        report = require_typed(path, Report)
-        if report is None:
-            raise UserError(f"{path}: has gone")
+        report = present_typed(path, Report)
         ending = "" if split == "val" else f"_{split}"
         values[f"bleu4{ending}"] = report.scores["BLEU-4"]
         for name, counts in zip(("cue", "bird"), report.said, strict=True):

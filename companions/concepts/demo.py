@@ -36,6 +36,7 @@ from companions.concepts.records import (
     ImproveReport,
     PlantedKey,
     RecipeKey,
+    present_typed,
     read_typed,
     write_typed,
 )
@@ -44,7 +45,7 @@ from companions.concepts.spread import draw_measures, write_spread_table
 from drawing.png import save_scene
 from running.results import make_writable
 from scoring.networks import choose_device, load_network
-from utils import PROJECT, UserError, log, write_atomically, write_json
+from utils import PROJECT, log, write_atomically, write_json
 
 NETWORK = f"{PROJECT}/birds/cue_world.py:network"
 FEWEST_STEPS = 100  # of planting
@@ -267,23 +268,15 @@ class ClassifierHalf:
         """Write demo.csv and draw demo.png.
 
         Raises:
-            UserError: a seed's improve.json has gone.
+            UserError: a seed's improve.json has gone, or is damaged.
         """
         rows: dict[str, list[ImproveRow]] = {name: [] for name in self.demo.networks}
         for folder in folders:
-            for row in _report(folder).rows:
+            for row in present_typed(folder / "improve.json", ImproveReport).rows:
                 if row.network in rows:
                     rows[row.network].append(table_row(row))
         write_spread_table(rows, MEASURES, results / "demo.csv")
         draw_measures(rows, MEASURES, results / "demo.png", concept=CUE)
-
-
-def _report(folder: Path) -> ImproveReport:
-    path = folder / "improve.json"
-    report = read_typed(path, ImproveReport)
-    if report is None:
-        raise UserError(f"{path}: has gone, or is damaged")
-    return report
 
 
 # ---------------------------------------------------------------- the world

@@ -46,6 +46,18 @@ def require_typed(path: Path, kind: type[T]) -> T | None:
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
+def present_typed(path: Path, kind: type[T]) -> T:
+    """Return the record in a JSON file that an earlier step has written.
+
+    Raises:
+        UserError: it has gone, is damaged, or of another kind.
+    """
+    record = require_typed(path, kind)
+    if record is None:
+        raise UserError(f"{path}: has gone")
+    return record
+
+
 def write_typed(path: Path, record: Struct) -> None:
     """Write a record as JSON, atomically; its folder is made."""
     write_json(path, msgspec.to_builtins(record))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from killed_training import Killed, kill_between_last_files
 
 from companions.captions import training
 from companions.captions.data import collate, sentences
@@ -201,20 +202,8 @@ def test_an_interrupted_training_gives_the_same(examples, tmp_path, monkeypatch)
 
 def test_a_log_has_every_epoch_wherever_a_training_was_killed(examples, tmp_path, monkeypatch):
     whole = trained_in(tmp_path / "whole", examples)
-    written = []
-
-    def killing(write):
-        def write_and_be_killed(*words):
-            write(*words)
-            written.append(write)
-            if len(written) == 2 * RECIPE.epochs - 1:  # between the last epoch's two files
-                raise KeyboardInterrupt
-
-        return write_and_be_killed
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        for name in ("write_csv", "write_checkpoint"):
-            patch.setattr(training, name, killing(getattr(training, name)))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_between_last_files(patch, training, epochs=RECIPE.epochs)
         trained_in(tmp_path / "killed", examples)
     assert torch.equal(whole, trained_in(tmp_path / "killed", examples))
     assert (tmp_path / "killed" / LOG).read_text() == (tmp_path / "whole" / LOG).read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed_training import Killed, kill_between_last_files
 from PIL import Image
 
 from companions.concepts import improve as improve_module
@@ -166,10 +167,6 @@ def replace_test(world, folder):
 # ---------------------------------------------------------------- training
 
 
-class Killed(Exception):
-    """Ends a training in the middle of an epoch."""
-
-
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
     """(state_dict, rows of the log) of an uninterrupted training."""
@@ -210,20 +207,8 @@ def test_what_was_killed_goes_on_to_the_same_weights(world, trained, tmp_path):
 def test_a_log_has_every_epoch_wherever_a_training_was_killed(
     world, trained, tmp_path, monkeypatch
 ):
-    written = []
-
-    def killing(write):
-        def write_and_be_killed(*words):
-            write(*words)
-            written.append(write)
-            if len(written) == 2 * RECIPE.epochs - 1:  # between the last epoch's two files
-                raise Killed
-
-        return write_and_be_killed
-
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        for name in ("write_csv", "write_checkpoint"):
-            patch.setattr(sa3_training, name, killing(getattr(sa3_training, name)))
+        kill_between_last_files(patch, sa3_training, epochs=RECIPE.epochs)
         run_training(world.training(), tmp_path)
     weights, rows = run_training(world.training(), tmp_path)
     assert same(weights, trained[0])
